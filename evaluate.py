@@ -1,0 +1,15 @@
+"""Tests a trained model: `python evaluate.py run=logs/train/runs/…`."""
+
+import hydra
+from omegaconf import DictConfig
+
+from primer import cli
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
+def main(cfg: DictConfig) -> float | None:
+    return cli.job(cfg, "primer.evaluation.evaluate")
+
+
+if __name__ == "__main__":
+    cli.run(main, "evaluate")

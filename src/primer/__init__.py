@@ -1,0 +1,17 @@
+"""Primer: the first course in deep learning behind one command."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from primer.checkpoint import load
+
+__all__ = ["load"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported where it is used: torch takes seconds, and help and config errors need none of it.
+    if name == "load":
+        from primer.checkpoint import load
+
+        return load
+    raise AttributeError(f"module 'primer' has no attribute {name!r}")

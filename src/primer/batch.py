@@ -1,0 +1,60 @@
+"""The one shape in which all data travels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Samples side by side, the first dimension counting them. A whole data set in memory is one large batch.
+
+    Attributes:
+        inputs: ``(batch, channels, height, width)`` images, ``(batch, features)`` vectors, ``(batch, time, features)``
+            series or ``(batch, time)`` tokens.
+        targets: ``(batch,)`` classes, ``(batch, values)`` values, ``(batch, time)`` tags or sequences; padding is
+            ``primer.spec.IGNORE``. None where there is nothing to learn from.
+        lengths: ``(batch,)`` the number of real steps of each padded input, always on the CPU; None for data that
+            is not padded.
+    """
+
+    inputs: Tensor
+    targets: Tensor | None = None
+    lengths: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of samples."""
+        return len(self.inputs)
+
+    def select(self, index: Tensor | slice, tagged: bool = False) -> Batch:
+        """The samples at ``index``, without the steps that are padding in all of them.
+
+        Args:
+            index: ``(samples,)`` positions on the CPU, or a slice.
+            tagged: whether targets have the same steps as inputs, so that both are cut to the same length.
+        """
+        here = index if isinstance(index, slice) or self.inputs.device == index.device else index.to(self.inputs.device)
+        inputs = self.inputs[here]
+        targets = None if self.targets is None else self.targets[here]
+        if self.lengths is None:
+            return Batch(inputs, targets)
+        lengths = self.lengths[index]
+        longest = int(lengths.max()) if len(lengths) else 0
+        if tagged and targets is not None:
+            targets = targets[:, :longest]
+        return Batch(inputs[:, :longest], targets, lengths)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same samples on ``device``; lengths stay on the CPU, where packing wants them."""
+        if self.inputs.device == torch.device(device):
+            return self
+        targets = None if self.targets is None else self.targets.to(device, non_blocking=True)
+        return Batch(self.inputs.to(device, non_blocking=True), targets, self.lengths)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that the tensors take, in bytes."""
+        return sum(tensor.nbytes for tensor in self if tensor is not None)

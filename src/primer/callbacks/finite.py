@@ -1,0 +1,21 @@
+"""A stop where training has diverged."""
+
+from __future__ import annotations
+
+from lightning import Callback, LightningModule, Trainer
+
+from primer.console import say
+
+
+class StopOnNaN(Callback):
+    """Ends the training after an epoch whose loss is not a finite number, and says so. The loss is looked at once an
+    epoch, since each look waits for the device."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        loss = trainer.callback_metrics.get("train/loss")
+        if loss is not None and not loss.isfinite():
+            trainer.should_stop = True
+            say(
+                f"stopped: train/loss is {loss.item()} in epoch {trainer.current_epoch + 1}; "
+                "try a lower optimizer.lr or trainer.gradient_clip_val=1"
+            )

@@ -1,0 +1,71 @@
+"""Models from checkpoints, with nothing but the file."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from primer.config import check_targets, locate
+from primer.errors import InputError
+from primer.models.base import Model
+from primer.objectives import Objective
+from primer.spec import Spec
+
+
+def load(path: str | Path) -> Model:
+    """The trained model of a checkpoint or a run folder, in evaluation mode on the CPU.
+
+    Raises:
+        InputError: where there is no such file, or it is no checkpoint of Primer, or it names a class that is no model.
+    """
+    return model_from(read(path))
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """A checkpoint as plain values and tensors. Of a run folder, the best one.
+
+    Raises:
+        InputError: as ``load``.
+    """
+    file = find(path)
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        raise InputError(f"{file} is no checkpoint that can be loaded safely: {str(error).splitlines()[0]}") from error
+    if not isinstance(checkpoint, dict) or "primer" not in checkpoint:
+        raise InputError(f"{file} is no checkpoint of Primer: it holds no description of its model")
+    check_targets(checkpoint["primer"])
+    return checkpoint
+
+
+def find(path: str | Path) -> Path:
+    """The checkpoint file that a path means: itself, or in a run folder ``checkpoints/best.ckpt`` or ``last.ckpt``."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise InputError(f"there is no run folder or checkpoint {path}")
+    for name in ("best", "last"):
+        file = path / "checkpoints" / f"{name}.ckpt"
+        if file.is_file():
+            return file
+    raise InputError(f"there is no checkpoint in {path / 'checkpoints'}")
+
+
+def model_from(checkpoint: dict[str, Any]) -> Model:
+    """The model that ``read`` gave the description and the weights of."""
+    ours = checkpoint["primer"]
+    spec = Spec.from_dict(ours["spec"])
+    settings, goal = dict(ours["model"]), dict(ours["objective"])
+    objective = locate(goal.pop("_target_"), Objective)(  # pyright: ignore[reportAbstractUsage]
+        spec.target, **goal
+    )
+    model = locate(settings.pop("_target_"), Model)(  # pyright: ignore[reportAbstractUsage]
+        spec, objective=objective, **settings
+    )
+    model.load_state_dict(checkpoint["state_dict"])
+    model.config = ours["config"]
+    return model.eval()

@@ -1,0 +1,201 @@
+"""Looks through a command before any work: names, types of values, and whether the model fits the data.
+
+All of it comes from the YAML files and the sources, so a mistake is told without importing torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from primer.choices import fits, groups, nearest, target_of, types_of
+from primer.config import CONFIGS, PACKAGES
+from primer.errors import InputError
+from primer.signatures import Description, describe, mismatch
+
+COMPANIONS = {"scheduler": "primer.optim.Schedule", "trainer": "primer.settings.Speed"}
+"""Nodes that hold settings of a second class beside those of their target."""
+
+LARGEST_SWEEP = 100
+"""Jobs of a sweep that are looked at before the first one starts; each takes a tenth of a second."""
+
+
+def check_command(name: str, overrides: list[str], multirun: bool = False) -> None:
+    """Looks through each job that a command line asks for.
+
+    Args:
+        name: of the primary config, ``train`` or ``evaluate``.
+        overrides: as typed.
+        multirun: whether they may hold several values each.
+
+    Raises:
+        InputError: for the first mistake.
+    """
+    parsed = [parse(text) for text in overrides]
+    for job in itertools.islice(jobs(parsed) if multirun else [overrides], LARGEST_SWEEP):
+        check_config(composed(name, job), name)
+
+
+def parse(text: str) -> Override:
+    """One override. Raises ``InputError`` where it cannot be read."""
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException:
+        raise InputError(f"{text!r} cannot be read: an override looks like model=lstm or optimizer.lr=0.01") from None
+
+
+def jobs(overrides: list[Override]) -> Iterator[list[str]]:
+    """The overrides of each job of a sweep over lists of choices. Intervals and the like stand at their first value."""
+    values = []
+    for override in overrides:
+        line = override.input_line or ""
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            continue
+        if override.is_sweep_override():
+            key = line[: line.index("=")]
+            values.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        elif not override.is_hydra_override():
+            values.append([line])
+    for combination in itertools.product(*values):
+        yield list(combination)
+
+
+def composed(name: str, overrides: list[str]) -> DictConfig:
+    """The config that overrides make, with Hydra's own part. Raises ``InputError`` where they make none."""
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            return compose(name, overrides, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain(name, overrides, error)) from error
+
+
+def explain(name: str, overrides: list[str], error: Exception) -> str:
+    """Why overrides make no config, in one line."""
+    parsed = [parse(text) for text in overrides]
+    known, good = groups(), []
+    for override in parsed:
+        key = override.key_or_group
+        if key in known and override.type is not OverrideType.DEL:
+            value = override.value()
+            for choice in value if isinstance(value, list) else [value]:
+                if choice is not None and str(choice) not in known[key]:
+                    return f"{key}={choice}: there is no such {key.split('/')[-1]}; {nearest(str(choice), known[key])}"
+            good.append(override.input_line or "")
+        elif "/" in key:
+            return f"{key}: there is no such group; {nearest(key, known)}"
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        try:
+            config = compose(name, good)
+        except (HydraException, OmegaConfBaseException):
+            config = compose(name)
+    for override in parsed:
+        if override.key_or_group in known or override.type is OverrideType.ADD:
+            continue
+        if trouble := missing(config, override.key_or_group):
+            return trouble
+    return " ".join(str(error).split())
+
+
+def missing(config: DictConfig, path: str) -> str | None:
+    """What is wrong with a dotted path, where it leads nowhere in the config."""
+    node, place = config, ""
+    for part in path.split("."):
+        if not isinstance(node, DictConfig) or part not in node:
+            valid = [str(key) for key in node] if isinstance(node, DictConfig) else []
+            valid = sorted({*valid, *(group for group in groups() if "/" not in group)}) if not place else valid
+            where = f"in {place}" if place else "at the top"
+            return f"{path}: there is no {part} {where}; {nearest(part, [v for v in valid if not v.startswith('_')])}"
+        node, place = node._get_node(part), f"{place}.{part}" if place else part  # type: ignore[assignment]
+    return None
+
+
+def check_config(config: DictConfig, name: str) -> None:
+    """Looks through a composed config. Raises ``InputError`` for the first mistake."""
+    choices = {str(key): value for key, value in config.hydra.runtime.choices.items()}
+    top = describe(f"primer.settings.{name.capitalize()}")
+    assert top is not None
+    config.paths.output_dir = "the run folder"  # Known only once the job runs.
+    for key in config:
+        if key == "hydra":
+            continue
+        try:
+            value = OmegaConf.select(config, str(key))
+            plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        except OmegaConfBaseException as error:
+            raise InputError(f"{key}: {' '.join(str(error).split())}") from error
+        if key in top.parameters:
+            if wanted := mismatch(plain, top.parameters[str(key)]):
+                raise InputError(f"{key} must be {wanted}, not {plain!r}")
+        else:
+            check_node(plain, str(key))
+    if name == "train":
+        for needed in ("model", "data", "optimizer", "objective", "trainer", "accelerator"):
+            if not config.get(needed):
+                raise InputError(f"{needed} is needed; {nearest('', groups()[needed])}")
+        check_fit(config, choices)
+
+
+def check_node(node: Any, path: str) -> None:
+    """Holds a node, and all within it, against the signature of its target."""
+    if not isinstance(node, Mapping):
+        return
+    target = node.get("_target_")
+    description = describe(target) if isinstance(target, str) else None
+    if target is not None and (not isinstance(target, str) or target.split(".")[0] not in PACKAGES):
+        raise InputError(f"{path}._target_: {target!r} is refused: it must lie in one of {', '.join(PACKAGES)}")
+    companion = describe(COMPANIONS[path]) if path in COMPANIONS else None
+    for key, value in node.items():
+        place = f"{path}.{key}"
+        if str(key).startswith("_"):
+            continue
+        if description or companion:
+            check_value(place, key, value, [one for one in (companion, description) if one], target is None)
+        check_node(value, place)
+
+
+def check_value(place: str, key: str, value: Any, descriptions: list[Description], plain: bool) -> None:
+    """Holds one setting against the signatures that may know it."""
+    for description in descriptions:
+        if key in description.parameters:
+            if isinstance(value, Mapping) and "_target_" in value:
+                return
+            if wanted := mismatch(value, description.parameters[key]):
+                raise InputError(f"{place} must be {wanted}, not {value!r}")
+            return
+    if plain or any(description.open for description in descriptions):
+        return
+    valid = [name for description in descriptions for name in description.parameters]
+    raise InputError(f"{place}: {descriptions[-1].name.split('.')[-1]} has no {key}; {nearest(key, valid)}")
+
+
+def check_fit(config: DictConfig, choices: dict[str, Any]) -> None:
+    """Refuses a model, an objective or an augmentation that does not suit the data."""
+    data = config.data.get("_target_")
+    named = choices.get("data") or data
+    parts = {
+        "model": config.model.get("_target_"),
+        "objective": config.objective.get("_target_"),
+        "regularization/augmentation": (OmegaConf.select(config, "regularization.augmentation") or {}).get("_target_"),
+    }
+    for group, target in parts.items():
+        if fits(target, data):
+            continue
+        side = next(
+            s
+            for s in ("inputs", "targets")
+            if types_of(target, s) and not set(types_of(target, s)) & set(types_of(data, s))
+        )
+        good = [choice for choice in groups()["data"] if fits(target, target_of("data", choice))]
+        raise InputError(
+            f"{group}={choices.get(group) or target} does not fit data={named}: it takes {side} of type "
+            f"{' or '.join(types_of(target, side))}, and {named} has {' or '.join(types_of(data, side))}; "
+            f"data that fit: {', '.join(good)}"
+        )

@@ -1,0 +1,64 @@
+"""The choices of each config group, and which models fit which data, without importing torch."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from functools import cache
+
+from primer.config import CONFIGS
+from primer.signatures import describe, names_in
+
+
+@cache
+def groups() -> dict[str, list[str]]:
+    """Every config group with its choices, in the order of the alphabet. A name that starts with an underscore is a
+    part of other choices, not a choice."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(CONFIGS.rglob("*.yaml")):
+        group = file.parent.relative_to(CONFIGS).as_posix()
+        if group != "." and not file.name.startswith("_"):
+            found.setdefault(group, []).append(file.stem)
+    return found
+
+
+def target_of(group: str, choice: str) -> str | None:
+    """The ``_target_`` that a choice's file names."""
+    file = CONFIGS / group / f"{choice}.yaml"
+    found = re.search(r"^_target_:\s*(\S+)", file.read_text(encoding="utf-8"), re.MULTILINE) if file.is_file() else None
+    return found.group(1) if found else None
+
+
+def types_of(target: str | None, side: str) -> list[str]:
+    """The names of the types that a class states as its ``inputs`` or ``targets``; empty where it states none."""
+    description = describe(target) if target else None
+    annotation = description.attributes.get(side) if description else None
+    return names_in(annotation) if annotation else []
+
+
+def fits(model: str | None, data: str | None) -> bool:
+    """Whether a model takes what a data set offers, by their targets."""
+    return all(
+        set(types_of(model, side)) & set(types_of(data, side)) or not types_of(model, side)
+        for side in ("inputs", "targets")
+    )
+
+
+def summary(group: str, choice: str) -> str:
+    """The first comment of a choice's file."""
+    lines = []
+    for line in (CONFIGS / group / f"{choice}.yaml").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            lines.append(line.lstrip("# "))
+    return " ".join(lines)
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """A hint for a misspelt name: the nearest valid one, and all of them."""
+    valid = list(valid)
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{hint}valid: {', '.join(valid)}"

@@ -1,0 +1,86 @@
+"""From a config to objects, and nothing else: a target must lie in a known package and be of the kind wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from primer.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs"
+PACKAGES = ("primer", "torch", "torchvision", "lightning", "torchmetrics")
+
+T = TypeVar("T")
+
+
+def instantiate(node: Any, kind: type[T] | None = None, **more: Any) -> T:
+    """The object that a config node describes with its ``_target_``, and the objects within it.
+
+    Args:
+        node: a mapping with ``_target_`` and the arguments.
+        kind: the class that the result must be of.
+        more: further arguments.
+
+    Raises:
+        InputError: for a target outside of ``PACKAGES``, or one of another kind.
+    """
+    import hydra
+    from hydra.errors import InstantiationException
+
+    check_targets(node)
+    try:
+        made = hydra.utils.instantiate(node, _partial_=True, _convert_="all")
+        if not node.get("_partial_"):
+            made = made(**more)  # Hydra itself would turn the dataclasses among the arguments into configs.
+    except InstantiationException as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        raise
+    if kind is not None and not isinstance(made, kind):
+        raise InputError(f"{node['_target_']} does not make a {kind.__name__}")
+    return made
+
+
+def locate(target: str, kind: type[T]) -> type[T]:
+    """The class at a dotted path, once it is seen to be of a kind.
+
+    Raises:
+        InputError: for a target outside of ``PACKAGES``, or one that is no subclass of ``kind``.
+    """
+    import hydra
+
+    check_target(target)
+    try:
+        found = hydra.utils.get_object(target)
+    except Exception as error:
+        raise InputError(f"{target} cannot be found: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise InputError(f"{target} is no {kind.__name__}")
+    return found
+
+
+def check_targets(node: Any) -> None:
+    """Raises ``InputError`` where any ``_target_`` within a node lies outside of ``PACKAGES``."""
+    for target in targets(node):
+        check_target(target)
+
+
+def check_target(target: Any) -> None:
+    """Raises ``InputError`` for a target outside of ``PACKAGES``."""
+    if not isinstance(target, str) or target.split(".")[0] not in PACKAGES:
+        raise InputError(f"the target {target!r} is refused: it must lie in one of {', '.join(PACKAGES)}")
+
+
+def targets(node: Any) -> Iterator[Any]:
+    """Every ``_target_`` within a node."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "_target_":
+                yield value
+            else:
+                yield from targets(value)
+    elif isinstance(node, list | tuple) or type(node).__name__ == "ListConfig":
+        for value in node:
+            yield from targets(value)

@@ -1,0 +1,1 @@
+"""Data sets as LightningDataModules, a file for each kind of data."""

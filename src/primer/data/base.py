@@ -1,0 +1,262 @@
+"""The base of every data set that fits in memory: read, split, learn, encode, and loaders over the result."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import lightning as L
+import numpy as np
+import torch
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+
+from primer.batch import Batch
+from primer.data.loader import TensorLoader
+from primer.data.scaling import standardize
+from primer.errors import InputError
+from primer.spec import Spec, Tags
+
+Records = Batch | list[Any]
+Part = Literal["train", "val", "test"]
+
+
+class DataModule(L.LightningDataModule, ABC):
+    """A data set in three parts, described by a spec.
+
+    A subclass says how its samples are read, what is estimated from the training part, and how samples become
+    tensors; splitting, folds and loaders are the same for all. It names the types that it offers as ``inputs`` and
+    ``targets``, so that a model that does not fit is refused before anything is read.
+
+    A published test part stays the test part. Where there is none, a share of the samples is held out.
+    With ``folds``, part ``fold`` of that many is the test part, or the validation part where the test part is
+    published, and the rest is for training.
+
+    Args:
+        batch_size: samples in a training batch, all devices together; ``full`` for the whole training part.
+        eval_batch_size: samples in a validation or test batch. No metric depends on it.
+        val_fraction: the share of all samples that is held out for validation; 0 for none.
+        test_fraction: the share of all samples that is held out for the test, where no test part is published.
+        split_seed: the seed of the split alone; another ``seed`` trains on the same split.
+        folds: the number of parts for cross-validation.
+        fold: which of them is held out, from 0.
+        train_size: how many samples of the training part to learn from; all by default.
+        data_dir: where downloads and data files lie.
+        augmentation: applied to each training batch.
+
+    Raises:
+        ValueError: where a share or a fold does not exist, or too few samples are left for a part.
+    """
+
+    inputs: ClassVar[Any]
+    targets: ClassVar[Any]
+
+    def __init__(
+        self,
+        *,
+        batch_size: int | Literal["full"] = 64,
+        eval_batch_size: int = 1024,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        split_seed: int = 0,
+        folds: int | None = None,
+        fold: int = 0,
+        train_size: int | None = None,
+        data_dir: str | Path = "data",
+        augmentation: Any = None,
+    ) -> None:
+        super().__init__()
+        if not (0 <= val_fraction < 1 and 0 <= test_fraction < 1 and val_fraction + test_fraction < 1):
+            raise InputError(
+                f"val_fraction={val_fraction}, test_fraction={test_fraction}: each must be at least 0, both under 1 together"
+            )
+        if folds is not None and folds < 2:
+            raise InputError(f"folds must be at least 2, not {folds}")
+        if folds is not None and not 0 <= fold < folds:
+            raise InputError(f"fold must be from 0 to {folds - 1} with folds={folds}, not {fold}")
+        if batch_size != "full" and batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, or full, not {batch_size}")
+        if train_size is not None and train_size < 1:
+            raise InputError(f"train_size must be at least 1, not {train_size}")
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
+        self.folds, self.fold, self.train_size = folds, fold, train_size
+        self.data_dir, self.augmentation = Path(data_dir), augmentation
+        self.parts: dict[Part, Batch] = {}
+        self.test_part: Part = "test"  # What a test is of; evaluate.py can look at another part.
+        self._spec: Spec | None = None
+
+    # What a data set says of itself.
+
+    def download(self) -> None:
+        """Fetches what is missing in ``data_dir``. Nothing by default."""
+
+    @abstractmethod
+    def read(self) -> dict[Part, Records]:
+        """All samples, under ``train``; the published ``val`` and ``test`` parts too, where there are any."""
+
+    @abstractmethod
+    def learn(self, train: Any) -> Spec:
+        """The spec, with all that is estimated (mean, scale, vocabulary) from the training part alone."""
+
+    @abstractmethod
+    def encode(self, records: Any) -> Batch:
+        """Samples as tensors, after ``learn``."""
+
+    def labels(self, records: Any) -> np.ndarray | None:
+        """One label a sample, of which each part gets the same share; None where there are none."""
+        return None
+
+    # What the rest of the world asks of it.
+
+    @property
+    def spec(self) -> Spec:
+        """What the data set offers; there once the data is prepared."""
+        if self._spec is None:
+            raise RuntimeError("the data is not read yet: call prepare() first")
+        return self._spec
+
+    def prepare(self) -> Self:
+        """Downloads, reads, splits and encodes the data, once. Returns itself."""
+        self.prepare_data()
+        self.setup()
+        return self
+
+    def prepare_data(self) -> None:
+        """Lightning's hook: runs in one process."""
+        if not self.parts:
+            self.download()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Lightning's hook: runs in every process."""
+        if self.parts:
+            return
+        records = self._split(self.read())
+        self._spec = self.learn(records["train"])
+        self.parts = {part: self.encode(some) for part, some in records.items()}
+
+    def train_dataloader(self) -> TensorLoader:
+        return self.loader("train", train=True)
+
+    def val_dataloader(self) -> TensorLoader | list[Any]:
+        return self.loader("val", train=False) if self.parts["val"].size else []
+
+    def test_dataloader(self) -> TensorLoader:
+        return self.loader(self.test_part, train=False)
+
+    def predict_dataloader(self) -> TensorLoader:
+        return self.loader(self.test_part, train=False)
+
+    def loader(self, part: Part, train: bool) -> TensorLoader:
+        """A loader over one part, shuffled and augmented to train; on the trainer's device where there is a trainer."""
+        data, trainer = self.parts[part], self.trainer
+        size = self.batch_size if train else self.eval_batch_size
+        return TensorLoader(
+            data,
+            max(1, data.size) if isinstance(size, str) else size,
+            shuffle=train and size != "full",
+            transform=self._transform(train),
+            device=trainer.strategy.root_device if trainer else "cpu",
+            tagged=isinstance(self.spec.target, Tags),
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+        )
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Lightning's hook. The loader has put the batch on the device already."""
+        return (
+            batch.to(device)
+            if isinstance(batch, Batch)
+            else super().transfer_batch_to_device(batch, device, dataloader_idx)
+        )
+
+    # How.
+
+    def _transform(self, train: bool):
+        scale = standardize(self.spec.input)
+        augmentation = self.augmentation if train else None
+        if scale is None and augmentation is None:
+            return None
+
+        def transform(batch: Batch, generator: torch.Generator) -> Batch:
+            if augmentation is not None:
+                batch = augmentation(batch, generator)
+            return batch if scale is None else batch._replace(inputs=scale(batch.inputs))
+
+        return transform
+
+    def _split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
+        pool, val, test = parts["train"], parts.get("val"), parts.get("test")
+        if self.folds is not None:
+            if val is not None:
+                pool, val = _join(pool, val), None
+            rest, held_out = self._fold(pool)
+            if test is None:
+                pool, test = rest, held_out
+            else:
+                pool, val = rest, held_out
+        size = _size(parts["train"])
+        if test is None:
+            pool, test = self._hold_out(pool, round(self.test_fraction * size))
+        if val is None:
+            pool, val = self._hold_out(pool, round(self.val_fraction * size))
+        if self.train_size is not None:
+            if self.train_size > _size(pool):
+                raise InputError(f"train_size={self.train_size}, but the training part has {_size(pool)} samples")
+            pool, _ = self._hold_out(pool, _size(pool) - self.train_size)
+        if _size(pool) < 2 or not _size(test):
+            raise InputError(
+                f"{size} samples are too few: {_size(pool)} would be left for training and {_size(test)} for the test"
+            )
+        return {"train": pool, "val": val, "test": test}
+
+    def _hold_out(self, records: Records, count: int) -> tuple[Records, Records]:
+        """All but ``count`` samples, and those samples: the same share of each class where classes allow."""
+        size = _size(records)
+        if count <= 0 or count >= size:
+            every, none = np.arange(size), np.arange(0)
+            return (
+                (_take(records, every), _take(records, none))
+                if count <= 0
+                else (_take(records, none), _take(records, every))
+            )
+        labels = self.labels(records)
+        if labels is not None:
+            kinds, counts = np.unique(labels, return_counts=True)
+            if counts.min() < 2 or len(kinds) > min(count, size - count):
+                labels = None
+        stay, leave = train_test_split(np.arange(size), test_size=count, random_state=self.split_seed, stratify=labels)
+        return _take(records, np.sort(stay)), _take(records, np.sort(leave))
+
+    def _fold(self, records: Records) -> tuple[Records, Records]:
+        assert self.folds is not None
+        size, labels = _size(records), self.labels(records)
+        if self.folds > size:
+            raise InputError(f"folds={self.folds}, but there are only {size} samples")
+        if labels is not None and np.unique(labels, return_counts=True)[1].min() >= self.folds:
+            splits = StratifiedKFold(self.folds, shuffle=True, random_state=self.split_seed).split(
+                np.zeros(size), labels
+            )
+        else:
+            splits = KFold(self.folds, shuffle=True, random_state=self.split_seed).split(np.zeros(size))
+        rest, held_out = list(splits)[self.fold]
+        return _take(records, rest), _take(records, held_out)
+
+
+def _size(records: Records) -> int:
+    return records.size if isinstance(records, Batch) else len(records)
+
+
+def _take(records: Records, index: np.ndarray) -> Records:
+    if isinstance(records, Batch):
+        return records.select(torch.from_numpy(index))
+    return [records[i] for i in index]
+
+
+def _join(first: Records, second: Records) -> Records:
+    if isinstance(first, Batch) and isinstance(second, Batch):
+        both = zip(first, second, strict=True)
+        return Batch(*(None if a is None or b is None else torch.cat([a, b]) for a, b in both))  # type: ignore[arg-type]
+    assert isinstance(first, list)
+    assert isinstance(second, list)
+    return [*first, *second]

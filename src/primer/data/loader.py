@@ -1,0 +1,118 @@
+"""A data loader for what fits in memory: a batch is one index into tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import torch
+
+from primer.batch import Batch
+from primer.errors import InputError
+
+
+class TensorLoader:
+    """Iterates over a data set that is held as tensors, with no Python per sample and no workers.
+
+    The order of an epoch depends on the seed and the number of the epoch alone, so the loader's whole state is two
+    integers and a resumed run sees the batches that the unbroken one would have seen.
+
+    With several processes, each takes its own rows of every batch: together they make up the batch of a single
+    process, with no sample twice and none left out.
+
+    Args:
+        data: the samples.
+        batch_size: samples in a batch, all processes together.
+        shuffle: a new order each epoch. A last batch of fewer than two samples a process is then joined to the one
+            before it, since batch normalization cannot learn from a single sample.
+        transform: applied to every batch, with a generator that is seeded by seed, epoch, batch and rank.
+        device: where the batches are wanted.
+        tagged: whether targets have the same steps as inputs.
+        rank, world_size: this process and the number of them.
+        seed: of the order; the initial seed of torch by default.
+    """
+
+    def __init__(
+        self,
+        data: Batch,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        transform: Callable[[Batch, torch.Generator], Batch] | None = None,
+        device: torch.device | str = "cpu",
+        tagged: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        seed: int | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, not {batch_size}")
+        self.device = torch.device(device)
+        self.data = data.to(self.device) if fits(data, self.device) else data
+        self.batch_size, self.shuffle, self.transform, self.tagged = batch_size, shuffle, transform, tagged
+        self.rank, self.world_size = rank, world_size
+        self.seed = torch.initial_seed() if seed is None else seed
+        self.epoch, self.position = 0, 0
+        self._started = self._resuming = False
+
+    def __len__(self) -> int:
+        return len(self._starts()) - 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        if not self._resuming:
+            self.epoch, self.position = self.epoch + self._started, 0
+        self._started, self._resuming = True, False
+        starts = self._starts()
+        order = self._order() if self.shuffle else None
+        generator = torch.Generator(self.data.inputs.device) if self.transform else None
+        for number in range(self.position, len(starts) - 1):
+            rows = slice(starts[number] + self.rank, starts[number + 1], self.world_size)
+            batch = self.data.select(rows if order is None else order[rows], self.tagged).to(self.device)
+            if self.transform and generator:
+                generator.manual_seed(self._seed_of(self.epoch, number, self.rank))
+                batch = self.transform(batch, generator)
+            self.position = number + 1
+            yield batch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Makes ``epoch`` the one that is iterated over next; a state loaded from within that epoch stands."""
+        if epoch != self.epoch:
+            self.epoch, self.position, self._resuming = epoch, 0, False
+        self._started = False
+
+    @property
+    def batch_sampler(self) -> SimpleNamespace:
+        """Where Lightning looks for the ``set_epoch`` of a loader."""
+        return SimpleNamespace(sampler=self)
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch and the number of batches of it that were given out."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on where ``state`` was taken; after a whole epoch, with the next one."""
+        self.epoch, self.position = state["epoch"], state["position"]
+        self._resuming = 0 < self.position < len(self)
+        self._started = self.position >= len(self)
+
+    def _starts(self) -> list[int]:
+        """Where each batch starts, and where the last one ends."""
+        size = self.data.size
+        starts = [*range(0, size, self.batch_size), size]
+        if self.shuffle and len(starts) > 2 and size - starts[-2] < 2 * self.world_size:
+            del starts[-2]
+        return starts
+
+    def _order(self) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(self._seed_of(self.epoch))
+        return torch.randperm(self.data.size, generator=generator)
+
+    def _seed_of(self, *numbers: int) -> int:
+        return hash((self.seed, *numbers)) % 2**63
+
+
+def fits(data: Batch, device: torch.device) -> bool:
+    """Whether the data set may live on the device: always on the CPU, else if it takes at most half of what is free."""
+    if device.type == "cuda":
+        return data.nbytes * 2 <= torch.cuda.mem_get_info(device)[0]
+    return True

@@ -1,0 +1,47 @@
+"""Estimates mean and standard deviation, and standardises batches with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from primer.spec import Image, Input, Vector
+
+
+def moments(values: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each column (``(samples, features)``) or channel (``(samples, channels, height,
+    width)``; bytes count as parts of 255). A constant column gets the deviation 1."""
+    scale = 255.0 if values.dtype == torch.uint8 else 1.0
+    flat = values.transpose(0, 1).flatten(1)
+    means, deviations = [], []
+    for row in flat:  # One channel at a time: a copy of all in floats would be eight times the data set.
+        row = row.double()
+        deviation = row.std(correction=0).item()
+        means.append(row.mean().item() / scale)
+        deviations.append(deviation / scale if deviation > 1e-8 * max(1.0, row.abs().max().item()) else 1.0)
+    return tuple(means), tuple(deviations)
+
+
+def standardize(kind: Input) -> Callable[[Tensor], Tensor] | None:
+    """A function that turns raw inputs into floats of mean 0 and deviation 1; None for inputs of another kind.
+
+    Bytes are read as parts of 255, so that ``mean`` and ``std`` mean the same for either.
+    """
+    if not isinstance(kind, Image | Vector):
+        return None
+    mean, std = torch.tensor(kind.mean or (0.0,)), torch.tensor(kind.std or (1.0,))
+    if isinstance(kind, Image):
+        mean, std = mean.view(-1, 1, 1), std.view(-1, 1, 1)
+    factors: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
+
+    def scale(inputs: Tensor) -> Tensor:
+        key = inputs.device, inputs.dtype
+        if key not in factors:
+            unit = 1 / 255 if inputs.dtype == torch.uint8 else 1.0
+            factors[key] = (unit / std).to(inputs.device), (mean / std).to(inputs.device)
+        factor, offset = factors[key]
+        return (inputs * factor).sub_(offset)
+
+    return scale

@@ -1,0 +1,57 @@
+"""The test of a checkpoint, from the checkpoint alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from omegaconf import DictConfig, OmegaConf
+
+from primer import checkpoint, run_folder
+from primer.accelerators import check_accelerator
+from primer.console import show_table
+from primer.errors import InputError
+from primer.training import build_data, quieten, seed_everything, show_results, write_report
+
+
+def evaluate(cfg: DictConfig) -> dict[str, float]:
+    """Measures a trained model on a part of the data that its own config names.
+
+    Args:
+        cfg: the composed config of ``configs/evaluate.yaml``: ``run`` or ``ckpt`` says which model.
+
+    Returns:
+        The metrics, ``test/…`` for every part.
+
+    Raises:
+        InputError: where there is no such checkpoint, or it cannot be loaded safely.
+    """
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    if (config["run"] is None) == (config["ckpt"] is None):
+        raise InputError("evaluate needs either run=DIR, a run folder, or ckpt=FILE, a checkpoint")
+    folder = Path(config["paths"]["output_dir"])
+    quieten()
+    check_accelerator(config["accelerator"])
+    file = checkpoint.find(config["run"] or config["ckpt"])
+    content = checkpoint.read(file)
+    model = checkpoint.model_from(content)
+    if not model.config:
+        raise InputError(f"{file} was not written by train.py: it holds no config to find its data by")
+    seed_everything(model.config["seed"])
+    data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
+    datamodule = build_data({"data": data})
+    trainer = L.Trainer(
+        **config["accelerator"], logger=False, enable_checkpointing=False, enable_model_summary=False,
+        enable_progress_bar=False, use_distributed_sampler=False, default_root_dir=folder,
+    )  # fmt: skip
+    show_table("primer", {"checkpoint": str(file), "model": type(model).__name__, "part": config["part"]})
+    datamodule.test_part = config["part"]
+    trainer.test(model, datamodule=datamodule, verbose=False)
+    metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    if trainer.is_global_zero:
+        run_folder.describe(folder, config, [])
+        run_folder.write_metrics(folder, metrics)
+        write_report(model, folder)
+        show_results(metrics)
+    return metrics

@@ -1,0 +1,1 @@
+"""Models, each its own LightningModule in its own file."""

@@ -1,0 +1,287 @@
+"""The base of every model: the steps, the objective, the optimizer and the logging.
+
+A model is a constructor that builds layers and a ``forward``. One that trains in another way overrides the step:
+``training_step`` with ``automatic_optimization = False`` for several optimizers, ``train_dataloader`` for an
+environment in place of a data set.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from primer.batch import Batch
+from primer.errors import InputError
+from primer.objectives import Objective, auto
+from primer.optim import Schedule, build_optimizer, decayed, penalizes
+from primer.optim.groups import OptimizerFactory
+from primer.spec import Spec
+
+Stage = Literal["val", "test"]
+
+
+class Model(L.LightningModule, ABC):
+    """A model of a data set that a spec describes.
+
+    A subclass names the types that it takes as ``inputs`` and ``targets``, and calls this constructor first.
+
+    Args:
+        spec: what the data set offers.
+        objective: the loss and the metrics; the usual ones for the target by default.
+
+    Attributes:
+        optimizer: an optimizer class or a partial of one, Adam by default.
+        schedule: of the learning rate; constant by default.
+        l1, l2: the coefficients of the penalties on weights; biases and norms have none.
+
+    Raises:
+        ValueError: where the model cannot take the input or the target.
+    """
+
+    inputs: ClassVar[Any]
+    targets: ClassVar[Any]
+
+    def __init__(self, spec: Spec, objective: Objective | None = None) -> None:
+        super().__init__()
+        for side, value, accepted in (("inputs", spec.input, self.inputs), ("targets", spec.target, self.targets)):
+            if not isinstance(value, accepted):
+                raise InputError(f"{type(self).__name__} does not take {side} of type {type(value).__name__}")
+        self.save_hyperparameters(ignore=["spec", "objective"], logger=False)
+        self.spec = spec
+        self.objective = objective if objective is not None else auto(spec.target)
+        self.optimizer: OptimizerFactory = torch.optim.Adam
+        self.schedule = Schedule()
+        self.l1 = self.l2 = 0.0
+        self.config: dict[str, Any] = {}
+        self.history: dict[str, Any] = {}
+        self._metrics: dict[Stage, MetricCollection] = {}
+        self._sums: dict[str, list[Any]] = {"train": [0.0, 0], "val": [0.0, 0], "test": [0.0, 0]}
+        self._latest: tuple[Tensor, Tensor | int] | None = None
+        self._penalty = False
+        self._window: list[Any] = []
+        self._random_state: dict[str, Any] | None = None
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the last layer puts out, for each sample or each step."""
+        return self.objective.outputs
+
+    @abstractmethod
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Outputs for standardised inputs: a function of parameters, buffers and inputs alone."""
+
+    def respond(self, batch: Batch) -> Tensor:
+        """The outputs for a batch. To be overridden by a model whose outputs depend on the targets too."""
+        return self(batch.inputs) if batch.lengths is None else self(batch.inputs, batch.lengths)
+
+    def predict(self, batch: Batch, outputs: Tensor | None = None) -> Tensor:
+        """Predictions in the form of the targets, from the outputs where there are some already."""
+        return self.objective.predict(self.respond(batch) if outputs is None else outputs)
+
+    # The steps.
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        assert batch.targets is not None
+        loss, count = self.objective.loss(self.respond(batch), batch.targets)
+        self._latest = loss.detach(), count
+        if self._penalty:
+            loss = loss + self.penalty()
+        return self._weigh(loss, count)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self._latest is not None:
+            self._add("train", *self._latest)
+        if self.trainer.is_last_batch:  # Before validation starts, so that what is reported of an epoch is whole.
+            self.log("train/loss", self._mean("train"), on_step=False, on_epoch=True)
+            self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"], on_step=False, on_epoch=True)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate("test", batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.predict(batch)
+
+    def penalty(self) -> Tensor:
+        """What L1, and L2 for an optimizer that has no weight decay, add to the loss."""
+        weights, _ = decayed(self)
+        terms = torch.zeros((), device=self.device)
+        if self.l1:
+            terms = terms + self.l1 * sum(weight.abs().sum() for weight in weights)
+        if self.l2 and penalizes(self.optimizer):
+            terms = terms + self.l2 / 2 * sum(weight.square().sum() for weight in weights)
+        return terms
+
+    # What Lightning asks for.
+
+    def configure_optimizers(self) -> Any:
+        trainer = self.trainer
+        clips_scaled = trainer.precision == "16-mixed" and bool(trainer.gradient_clip_val)
+        optimizer = build_optimizer(self.optimizer, self, self.l2, fused=not clips_scaled)
+        steps = trainer.estimated_stepping_batches
+        if math.isinf(steps):
+            raise InputError("a run needs an end: set trainer.max_epochs or trainer.max_steps")
+        batches = max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
+        epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else math.ceil(steps / batches)
+        return [optimizer], self.schedule.build(optimizer, int(steps), epochs)
+
+    def on_fit_start(self) -> None:
+        self._penalty = bool(self.l1 or (self.l2 and penalizes(self.optimizer)))
+
+    def on_train_start(self) -> None:
+        if self._random_state is not None:
+            restore_random_state(self._random_state)
+            self._random_state = None
+
+    def on_train_epoch_start(self) -> None:
+        self._sums["train"] = [torch.zeros((), device=self.device), 0]
+
+    def on_validation_epoch_start(self) -> None:
+        self._start("val")
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish("val")
+
+    def on_test_epoch_start(self) -> None:
+        self._start("test")
+
+    def on_test_epoch_end(self) -> None:
+        self._finish("test")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["primer"] = {
+            "model": {"_target_": f"{type(self).__module__}.{type(self).__qualname__}", **plain(self.hparams)},
+            "objective": {
+                "_target_": f"{type(self.objective).__module__}.{type(self.objective).__qualname__}",
+                **plain(self.objective.settings()),
+            },
+            "spec": self.spec.to_dict(),
+            "config": self.config,
+            "random_state": random_state(),
+            "train_sums": [torch.as_tensor(value) for value in self._sums["train"]],
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        ours = checkpoint.get("primer", {})
+        self._random_state = ours.get("random_state")
+        if "train_sums" in ours:
+            self._sums["train"] = [value.to(self.device) for value in ours["train_sums"]]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning sets this some forty times a step, and the search of nn.Module for the kind of the value costs
+        # more than a small layer.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    # Sums that give the same mean for any batch size, any padding and any number of processes.
+
+    def _evaluate(self, stage: Stage, batch: Batch) -> None:
+        assert batch.targets is not None
+        if not batch.size:
+            return
+        outputs = self.respond(batch)
+        self._add(stage, *self.objective.loss(outputs, batch.targets))
+        self._metrics[stage].update(self.predict(batch, outputs), batch.targets)
+
+    def _start(self, stage: Stage) -> None:
+        if stage not in self._metrics:
+            self._metrics[stage] = self.objective.metrics().to(self.device)
+        self._metrics[stage].reset()
+        self._sums[stage] = [torch.zeros((), device=self.device), 0]
+
+    def _finish(self, stage: Stage) -> None:
+        values: dict[str, Tensor] = self._metrics[stage].compute()
+        self.history[stage] = {name: value.cpu() for name, value in values.items() if value.ndim}
+        scalars = {f"{stage}/{name}": value for name, value in values.items() if not value.ndim}
+        self.log_dict({f"{stage}/loss": self._mean(stage), **scalars})
+
+    def _add(self, stage: str, loss: Tensor, count: Tensor | int) -> None:
+        sums = self._sums[stage]
+        if isinstance(count, int):
+            sums[0].add_(loss, alpha=count)
+        else:
+            sums[0].addcmul_(loss, count.to(loss.dtype))
+        sums[1] = sums[1] + count
+
+    def _mean(self, stage: str) -> Tensor:
+        total, count = (torch.as_tensor(value, device=self.device).float() for value in self._sums[stage])
+        both = self.trainer.strategy.reduce(torch.stack([total, count]), reduce_op="sum")
+        assert isinstance(both, Tensor)
+        return both[0] / both[1].clamp(min=1)
+
+    def _weigh(self, loss: Tensor, count: Tensor | int) -> Tensor:
+        """The mean loss of this process and batch, weighted so that the gradient of a step is that of the mean over
+        all targets: those of every process, and of every batch that is accumulated."""
+        world, batches = self.trainer.world_size, self.trainer.accumulate_grad_batches
+        if world == 1 and batches == 1:
+            return loss
+        counts = torch.as_tensor(count, dtype=loss.dtype, device=loss.device)
+        everywhere = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum") if world > 1 else counts
+        assert isinstance(everywhere, Tensor)
+        if batches == 1:
+            return loss * counts * world / everywhere
+        # How many targets the later batches have is not known yet: all are measured by the first, and the sum of
+        # their gradients is corrected before the step.
+        self._window.append(everywhere)
+        return loss * counts * world / self._window[0]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self._window:
+            factor = self.trainer.accumulate_grad_batches * self._window[0] / torch.stack(self._window).sum()
+            for parameter in self.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+            self._window = []
+
+
+def plain(value: Any) -> Any:
+    """Dictionaries, lists, strings, numbers and None alone, so that a checkpoint needs no code to load."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def random_state() -> dict[str, Any]:
+    """The states of all generators of random numbers, as tensors and plain values."""
+    version, keys, gauss = random.getstate()
+    name, mt, position, has_gauss, cached = np.random.get_state(legacy=True)  # type: ignore[misc]
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "python": [version, list(keys), gauss],
+        "numpy": [
+            str(name),
+            torch.from_numpy(np.asarray(mt, dtype=np.int64)),
+            int(position),
+            int(has_gauss),
+            float(cached),
+        ],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Sets all generators to a state that ``random_state`` gave."""
+    torch.set_rng_state(state["torch"].cpu())
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+    version, keys, gauss = state["python"]
+    random.setstate((version, tuple(keys), gauss))
+    name, mt, *rest = state["numpy"]
+    np.random.set_state((name, mt.cpu().numpy().astype(np.uint32), *rest))

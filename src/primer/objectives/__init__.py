@@ -1,0 +1,48 @@
+"""Losses and metrics: what a model is trained for, and how it is judged."""
+
+from primer.errors import InputError
+from primer.objectives.base import Objective
+from primer.objectives.classification import BinaryCrossEntropy, CrossEntropy
+from primer.objectives.regression import MAE, MSE, GaussianNLL, Huber
+from primer.objectives.sequences import SequenceCrossEntropy, TagCrossEntropy
+from primer.spec import Classes, Sequence, Tags, Target, Values
+
+DEFAULTS: dict[type, type[Objective]] = {
+    Classes: CrossEntropy,
+    Tags: TagCrossEntropy,
+    Sequence: SequenceCrossEntropy,
+    Values: MSE,
+}
+
+
+def cross_entropy(target: Target, label_smoothing: float = 0.0) -> Objective:
+    """The cross-entropy for one class a sample, one class a step, or a sequence.
+
+    Raises:
+        ValueError: where the target is no class.
+    """
+    if isinstance(target, Values) or type(target) not in DEFAULTS:
+        raise InputError(f"cross-entropy does not suit targets of type {type(target).__name__}")
+    return DEFAULTS[type(target)](target, label_smoothing=label_smoothing)  # type: ignore[call-arg]
+
+
+def auto(target: Target, label_smoothing: float = 0.0) -> Objective:
+    """The usual objective for a target: cross-entropy for classes, the mean squared error for values."""
+    if isinstance(target, Values):
+        return MSE(target)
+    return cross_entropy(target, label_smoothing)
+
+
+__all__ = [
+    "MAE",
+    "MSE",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "GaussianNLL",
+    "Huber",
+    "Objective",
+    "SequenceCrossEntropy",
+    "TagCrossEntropy",
+    "auto",
+    "cross_entropy",
+]

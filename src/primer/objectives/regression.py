@@ -1,0 +1,97 @@
+"""One or more numbers for each sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
+
+from primer.errors import InputError
+from primer.objectives.base import Objective
+from primer.spec import Target, Values
+
+
+class Regression(Objective):
+    """The base of the losses for numbers. A model learns the standardised values, and so its loss has no unit;
+    predictions and metrics are in the unit of the data."""
+
+    targets = Values
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        assert isinstance(target, Values)
+        self.values = len(target.names)
+        self.register_buffer("mean", torch.tensor(target.mean or (0.0,) * self.values), persistent=False)
+        self.register_buffer("std", torch.tensor(target.std or (1.0,) * self.values), persistent=False)
+
+    @property
+    def outputs(self) -> int:
+        return self.values
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
+        return self.distance(outputs, (targets - self.mean) / self.std), len(targets)
+
+    def distance(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss between outputs and standardised targets, each ``(batch, values)``."""
+        raise NotImplementedError(f"{type(self).__name__} has no distance")
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        return outputs * self.std + self.mean
+
+    def metrics(self) -> MetricCollection:
+        return MetricCollection({"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": R2Score()})
+
+
+class MSE(Regression):
+    """The mean squared error."""
+
+    def distance(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.mse_loss(outputs, targets)
+
+
+class MAE(Regression):
+    """The mean absolute error, which outliers move less than the squared one."""
+
+    def distance(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.l1_loss(outputs, targets)
+
+
+class Huber(Regression):
+    """Squared up to ``delta`` (in standard deviations of the target), linear beyond it (Huber 1964)."""
+
+    def __init__(self, target: Target, delta: float = 1.0) -> None:
+        super().__init__(target)
+        if delta <= 0:
+            raise InputError(f"delta must be greater than 0, not {delta}")
+        self.delta = delta
+
+    def distance(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.huber_loss(outputs, targets, delta=self.delta)
+
+    def settings(self) -> dict[str, Any]:
+        return {"delta": self.delta}
+
+
+class GaussianNLL(Regression):
+    """The negative log-likelihood of a normal distribution whose mean and variance the model puts out
+    (Nix and Weigend 1994): outputs are ``(batch, 2 * values)``, the means and then the logarithms of the variances."""
+
+    @property
+    def outputs(self) -> int:
+        return 2 * self.values
+
+    def distance(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        mean, log_variance = outputs.chunk(2, dim=-1)
+        return F.gaussian_nll_loss(mean, targets, log_variance.exp(), full=True)
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        return super().predict(outputs.chunk(2, dim=-1)[0])
+
+    def deviation(self, outputs: Tensor) -> Tensor:
+        """The standard deviation of each prediction, in the unit of the data."""
+        return (outputs.chunk(2, dim=-1)[1] / 2).exp() * self.std

@@ -1,0 +1,7 @@
+"""Optimizers over the right groups of parameters, and learning-rate schedules with warm-up."""
+
+from primer.optim.chained import Chained, Muon, SparseAdam
+from primer.optim.groups import build_optimizer, decayed, penalizes
+from primer.optim.schedules import Formula, Schedule
+
+__all__ = ["Chained", "Formula", "Muon", "Schedule", "SparseAdam", "build_optimizer", "decayed", "penalizes"]

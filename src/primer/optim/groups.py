@@ -1,0 +1,74 @@
+"""Which parameters L2 and L1 act on, and how an optimizer is built over them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import LBFGS, Optimizer
+
+from primer.errors import InputError
+
+OptimizerFactory = Callable[..., Optimizer]
+
+FUSED_DEVICES = ("cpu", "cuda", "mps")
+
+
+def decayed(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The trainable parameters that regularization shrinks, and the others: biases, norms and other vectors."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
+
+
+def penalizes(factory: OptimizerFactory) -> bool:
+    """Whether L2 has to be added to the loss, because the optimizer has no ``weight_decay`` of its own for a part of
+    the parameters."""
+    return _class_of(factory) is LBFGS or "weight_decay" not in _parameters(factory)
+
+
+def build_optimizer(factory: OptimizerFactory, model: nn.Module, l2: float = 0.0, fused: bool = True) -> Optimizer:
+    """The optimizer over the trainable parameters of a model.
+
+    Args:
+        factory: an optimizer class, or a partial of one.
+        model: whose parameters are optimized.
+        l2: the coefficient of L2 regularization, as the optimizer's ``weight_decay``; never on biases and norms.
+            Left out where the optimizer has none (see ``penalizes``).
+        fused: False forbids an optimizer's fused implementation, which is used where it is asked for and possible.
+
+    Raises:
+        ValueError: where there is nothing to train, or l2 is negative.
+    """
+    if l2 < 0:
+        raise InputError(f"regularization.l2 must be at least 0, not {l2}")
+    weights, others = decayed(model)
+    if not weights + others:
+        raise InputError(f"{type(model).__name__} has no parameters to train")
+    settings: dict[str, Any] = {}
+    parameters: list[Any] = [*weights, *others]
+    if getattr(factory, "keywords", {}).get("fused") and not (fused and _can_fuse([*weights, *others])):
+        settings["fused"] = False
+    if not penalizes(factory):
+        settings["weight_decay"] = 0.0
+        if l2:
+            groups = [{"params": weights, "weight_decay": l2}, {"params": others, "weight_decay": 0.0}]
+            parameters = [group for group in groups if group["params"]]
+    try:
+        return factory(parameters, **settings)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"optimizer: {error}") from error
+
+
+def _can_fuse(parameters: Iterable[nn.Parameter]) -> bool:
+    return all(p.device.type in FUSED_DEVICES and torch.is_floating_point(p) for p in parameters)
+
+
+def _class_of(factory: OptimizerFactory) -> Any:
+    return getattr(factory, "func", factory)
+
+
+def _parameters(factory: OptimizerFactory) -> set[str]:
+    return set(inspect.signature(_class_of(factory)).parameters)

@@ -1,0 +1,160 @@
+"""Learning-rate schedules: PyTorch's, with their length taken from the run and a warm-up before any of them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import operator
+from collections.abc import Callable
+from typing import Any, Literal
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
+
+from primer.errors import InputError
+
+
+class Schedule:
+    """How the learning rate of an optimizer moves in the course of a run.
+
+    Args:
+        scheduler: a class of ``torch.optim.lr_scheduler`` or a partial of one; None for a constant rate. Where it
+            takes a length (``T_max``, ``total_steps`` or ``total``) and none is given, that of the run is filled in.
+        interval: what a step of the schedule is, a training ``step`` or an ``epoch``.
+        monitor: the metric that a plateau is seen in.
+        warmup: the number of intervals in which the rate rises linearly to its full value, before the schedule
+            starts; a fraction less than 1 is a share of the run. For the one-cycle schedule, which has a rise of its
+            own, it is the length of that.
+
+    Raises:
+        ValueError: for a negative warm-up.
+    """
+
+    def __init__(
+        self,
+        scheduler: Callable[..., LRScheduler] | None = None,
+        interval: Literal["step", "epoch"] = "epoch",
+        monitor: str = "val/loss",
+        warmup: float = 0,
+    ) -> None:
+        if warmup < 0:
+            raise InputError(f"scheduler.warmup must be at least 0, not {warmup}")
+        self.scheduler, self.interval, self.monitor, self.warmup = scheduler, interval, monitor, warmup
+
+    def build(self, optimizer: Optimizer, steps: int, epochs: int) -> list[dict[str, Any]]:
+        """What Lightning wants of the schedulers: dictionaries of scheduler, interval and monitor.
+
+        Args:
+            optimizer: whose learning rate is moved.
+            steps, epochs: the length of the run.
+
+        Raises:
+            ValueError: where the warm-up is as long as the run.
+        """
+        total = steps if self.interval == "step" else epochs
+        warmup = round(self.warmup * total) if self.warmup < 1 else round(self.warmup)
+        if warmup and warmup >= total:
+            raise InputError(f"scheduler.warmup={self.warmup} leaves nothing of a run of {total} {self.interval}s")
+        accepted = set() if self.scheduler is None else set(inspect.signature(_class_of(self.scheduler)).parameters)
+        if "pct_start" in accepted and warmup:
+            return [self._entry(self._main(optimizer, total, accepted, pct_start=warmup / total))]
+        if self.scheduler is not None and _class_of(self.scheduler) is ReduceLROnPlateau:
+            rise = [self._entry(_rise(optimizer, warmup))] if warmup else []
+            return [*rise, self._entry(self._main(optimizer, total, accepted))]
+        if self.scheduler is None:
+            return [self._entry(_rise(optimizer, warmup))] if warmup else []
+        if not warmup:
+            return [self._entry(self._main(optimizer, total, accepted))]
+        rise = _rise(optimizer, warmup)
+        main = self._main(optimizer, total - warmup, accepted)
+        return [self._entry(SequentialLR(optimizer, [rise, main], milestones=[warmup]))]
+
+    def _main(self, optimizer: Optimizer, total: int, accepted: set[str], **more: Any) -> LRScheduler:
+        assert self.scheduler is not None
+        given = getattr(self.scheduler, "keywords", {})
+        lengths = {
+            key: max(1, total)
+            for key in ("T_max", "total_steps", "total")
+            if key in accepted and given.get(key) is None
+        }
+        try:
+            return self.scheduler(optimizer, **lengths, **more)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"scheduler: {error}") from error
+
+    def _entry(self, scheduler: LRScheduler) -> dict[str, Any]:
+        return {"scheduler": scheduler, "interval": self.interval, "monitor": self.monitor}
+
+
+class Formula(LambdaLR):
+    """The learning rate times a formula of ``t``, the number of intervals so far, and ``T``, that of the run.
+
+    Args:
+        optimizer: whose learning rate is moved.
+        formula: numbers, ``t``, ``T``, ``pi``, + - * / **, and the functions min, max, sqrt, exp, log, cos and sin:
+            ``1 / (1 + 0.1 * t)``.
+        total: ``T``.
+
+    Raises:
+        ValueError: for a formula that holds anything else.
+    """
+
+    def __init__(self, optimizer: Optimizer, formula: str, total: int = 1) -> None:
+        tree = parse(formula)
+        super().__init__(optimizer, lambda t: float(evaluate(tree, {"t": t, "T": total, "pi": math.pi})))
+
+
+OPERATORS: dict[type, Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.USub: operator.neg,
+}
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "min": min,
+    "max": max,
+    "sqrt": math.sqrt,
+    "exp": math.exp,
+    "log": math.log,
+    "cos": math.cos,
+    "sin": math.sin,
+}
+
+
+def parse(formula: str) -> ast.expr:
+    """The syntax tree of a formula, once it is seen that it can be evaluated."""
+    try:
+        tree = ast.parse(str(formula), mode="eval").body
+        evaluate(tree, {"t": 1, "T": 1, "pi": math.pi})
+    except (SyntaxError, TypeError, ArithmeticError) as error:
+        raise InputError(f"scheduler.formula {formula!r} cannot be evaluated: {error}") from None
+    return tree
+
+
+def evaluate(node: ast.expr, names: dict[str, float]) -> Any:
+    """The value of a formula, computed without running any code of its."""
+    match node:
+        case ast.Constant(value=int() | float()):
+            return node.value
+        case ast.Name(id=name) if name in names:
+            return names[name]
+        case ast.UnaryOp() if type(node.op) in OPERATORS:
+            return OPERATORS[type(node.op)](evaluate(node.operand, names))
+        case ast.BinOp() if type(node.op) in OPERATORS:
+            return OPERATORS[type(node.op)](evaluate(node.left, names), evaluate(node.right, names))
+        case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS and not node.keywords:
+            return FUNCTIONS[name](*(evaluate(argument, names) for argument in node.args))
+    raise InputError(
+        f"{ast.unparse(node)!r} has no place in a formula: numbers, t, T, pi, + - * / **, {', '.join(FUNCTIONS)}"
+    )
+
+
+def _rise(optimizer: Optimizer, warmup: int) -> LRScheduler:
+    return LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
+
+
+def _class_of(factory: Any) -> Any:
+    return getattr(factory, "func", factory)

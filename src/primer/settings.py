@@ -1,0 +1,37 @@
+"""The types of the settings at the top of a config, which belong to no class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass
+class Train:
+    """The top of ``configs/train.yaml``."""
+
+    task_name: str
+    seed: int | None
+    monitor: str
+    mode: Literal["min", "max"]
+    test: bool
+    resume: str | None
+    optimized_metric: str
+
+
+@dataclass
+class Evaluate:
+    """The top of ``configs/evaluate.yaml``."""
+
+    task_name: str
+    run: str | None
+    ckpt: str | None
+    part: Literal["train", "val", "test"]
+
+
+@dataclass
+class Speed:
+    """What the ``trainer`` group takes besides the arguments of ``lightning.Trainer``."""
+
+    compile: bool = False
+    channels_last: bool = False

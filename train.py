@@ -1,0 +1,15 @@
+"""Trains a model: `python train.py model=lstm optimizer=adam`. `python train.py --help` lists all there is."""
+
+import hydra
+from omegaconf import DictConfig
+
+from primer import cli
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+def main(cfg: DictConfig) -> float | None:
+    return cli.job(cfg, "primer.training.train")
+
+
+if __name__ == "__main__":
+    cli.run(main, "train")
