@@ -37,8 +37,8 @@ class Batch(NamedTuple):
             tagged: whether targets have the same steps as inputs, so that both are cut to the same length.
         """
         here = index if isinstance(index, slice) or self.inputs.device == index.device else index.to(self.inputs.device)
-        inputs = self.inputs[here]
-        targets = None if self.targets is None else self.targets[here]
+        inputs = _rows(self.inputs, here)
+        targets = None if self.targets is None else _rows(self.targets, here)
         if self.lengths is None:
             return Batch(inputs, targets)
         lengths = self.lengths[index]
@@ -58,3 +58,8 @@ class Batch(NamedTuple):
     def nbytes(self) -> int:
         """The memory that the tensors take, in bytes."""
         return sum(tensor.nbytes for tensor in self if tensor is not None)
+
+
+def _rows(tensor: Tensor, index: Tensor | slice) -> Tensor:
+    # index_select copies whole rows: several times as fast as indexing.
+    return tensor[index] if isinstance(index, slice) else tensor.index_select(0, index)

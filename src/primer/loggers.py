@@ -82,17 +82,20 @@ def wandb(
         import wandb as client
     except ImportError:
         raise InputError("logger=wandb needs the package wandb: install primer[wandb]") from None
+    if rank_zero_only.rank:
+        return WandbLogger()  # Lightning lets the first process speak for all.
     offline = mode == "offline" or (mode == "auto" and not _logged_in(client))
     Path(folder).mkdir(parents=True, exist_ok=True)
-    return WandbLogger(
+    run = client.init(
         project=project,
         name=name,
         tags=tags or [],
-        save_dir=folder,
-        offline=offline,
-        log_model=False,
+        dir=folder,
+        mode="offline" if offline else "online",
         config=config or {},
+        settings=client.Settings(silent=offline),
     )
+    return WandbLogger(experiment=run, log_model=False)
 
 
 def tensorboard(folder: str) -> TensorBoardLogger:
@@ -111,4 +114,7 @@ def _logged_in(client: Any) -> bool:
     mode = os.environ.get("WANDB_MODE")
     if mode in ("online", "offline", "disabled"):
         return mode == "online"
-    return bool(client.api.api_key)
+    try:
+        return bool(client.login(prompt=False))
+    except client.errors.Error:
+        return False

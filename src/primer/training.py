@@ -23,6 +23,7 @@ from primer.data.base import DataModule
 from primer.models.base import Model
 from primer.objectives.classification import report
 from primer.optim import Schedule
+from primer.profiler import Quiet
 from primer.regularization import Regularization
 
 # Lightning asks the driver of NVIDIA for the number of GPUs before each optimizer step, which takes a tenth of a
@@ -71,7 +72,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         show_results(metrics)
     for logger in loggers:
         if isinstance(logger, WandbLogger):
-            logger.experiment.finish(quiet=True)
+            logger.experiment.finish()
     return metrics
 
 
@@ -145,6 +146,7 @@ def build_trainer(config: dict[str, Any], callbacks: list[L.Callback], loggers: 
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         enable_model_summary=False,
         use_distributed_sampler=False,
+        profiler=settings["profiler"] or Quiet(),
     )
 
 

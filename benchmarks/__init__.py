@@ -1,0 +1,1 @@
+"""Speed and memory, each beside something to compare with."""

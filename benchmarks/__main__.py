@@ -1,0 +1,7 @@
+"""``make bench``: every benchmark in turn, each in a process of its own."""
+
+import subprocess
+import sys
+
+for name in ("step", "startup", "memory"):
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]], check=True)
