@@ -1,0 +1,69 @@
+"""Reads a CSV file as rows of text, and says where it is malformed."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+
+from primer.errors import InputError
+
+Row = tuple[int, list[str]]
+"""The number of a row's first line in the file, and its cells."""
+
+MISSING = {"", "?", "na", "n/a", "nan", "null"}
+"""What stands for a missing value, in small letters or large."""
+
+
+def read_rows(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
+    """The names of the columns, and each row with the number of its line. Cells are stripped; a missing one is "".
+
+    Blank lines are skipped. A column without a name is called by its place: ``column 1``.
+
+    Raises:
+        InputError: where there is no such file, or it is no table, with its line.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    raw = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, line {line}: byte {raw[error.start]:#04x} is not UTF-8; save it as UTF-8") from None
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    found: list[Row] = []
+    line = 1
+    try:
+        for cells in reader:
+            if cells:
+                found.append((line, [cell.strip() for cell in cells]))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{path}, line {line}: {error}") from None
+    if not found:
+        raise InputError(f"{path}, line 1: the file is empty, where the names of the columns were expected")
+    (first, header), rows = found[0], found[1:]
+    names = [name or f"column {k}" for k, name in enumerate(header, start=1)]
+    if len(names) == 1:
+        raise InputError(f"{path}, line {first}: there is one column alone, {names[0]!r}; is data.delimiter right?")
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise InputError(f"{path}, line {first}: two columns are called {twice[0]!r}; each needs a name of its own")
+    if not rows:
+        raise InputError(f"{path}, line {first + 1}: no row follows the names of the columns")
+    for line, cells in rows:
+        if len(cells) != len(names):
+            raise InputError(f"{path}, line {line}: {len(cells)} cells, where the header names {len(names)} columns")
+    return names, [(line, ["" if cell.lower() in MISSING else cell for cell in cells]) for line, cells in rows]
+
+
+def as_numbers(texts: list[str]) -> np.ndarray | None:
+    """Cells as numbers, NaN for a missing one; None where one is no number or all are missing."""
+    try:
+        return np.array([float(text) if text else math.nan for text in texts]) if any(texts) else None
+    except ValueError:
+        return None
