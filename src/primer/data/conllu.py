@@ -1,0 +1,115 @@
+"""Tagged sentences from CoNLL-U files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from primer.data.base import Part, Records
+from primer.data.tagging import Sentence, Tagging
+from primer.errors import InputError
+
+COLUMNS = 10
+FORM = 1
+TAGS = {"upos": 3, "xpos": 4}
+
+
+class CoNLLU(Tagging):
+    """Files in the format of Universal Dependencies (https://universaldependencies.org/format.html): a line for each
+    word with ten columns between tabs, an empty line after each sentence.
+
+    Contractions (``1-2``) and words that are not there (``1.1``) are passed over: their parts have lines of their own.
+
+    Args:
+        train, dev, test: the files. A relative path is looked up in ``data_dir``, then in the current folder. Without
+            ``dev`` or ``test``, a share of the training file is held out.
+        column: the tags, ``upos`` (universal) or ``xpos`` (the corpus's own).
+        kwargs: as in ``primer.data.tagging.Tagging``.
+
+    Raises:
+        ValueError: for another column; when the data is read, for a file that is missing or malformed.
+    """
+
+    def __init__(
+        self,
+        *,
+        train: str,
+        dev: str | None = None,
+        test: str | None = None,
+        column: Literal["upos", "xpos"] = "upos",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if column not in TAGS:
+            raise InputError(f"column must be one of {', '.join(TAGS)}, not {column!r}")
+        self.column = column
+        self.files: dict[Part, str | None] = {"train": train, "val": dev, "test": test}
+
+    def read(self) -> dict[Part, Records]:
+        parts: dict[Part, Records] = {}
+        for part, file in self.files.items():
+            if file is not None:
+                parts[part] = parse(self._find(file), self.column)
+        return parts
+
+    def _find(self, file: str) -> Path:
+        for folder in (self.data_dir, Path()):
+            if (folder / file).is_file():
+                return folder / file
+        where = f" in {self.data_dir} or in {Path.cwd()}" if not Path(file).is_absolute() else ""
+        raise InputError(f"there is no file {file}{where}: data.train, data.dev and data.test name CoNLL-U files")
+
+
+def parse(path: Path, column: str = "upos") -> list[Any]:
+    """The sentences of a CoNLL-U file.
+
+    Raises:
+        InputError: for a file that cannot be read, with the line where it breaks the format.
+    """
+    sentences: list[Sentence] = []
+    words: list[str] = []
+    tags: list[str] = []
+    lines: list[int] = []
+    position = TAGS[column]
+    for number, line in enumerate([*_lines(path), ""], start=1):
+        if line.startswith("#"):
+            continue
+        if not line.strip():
+            if words:
+                sentences.append(Sentence(tuple(words), tuple(tags), str(path), tuple(lines)))
+                words, tags, lines = [], [], []
+            continue
+        cells = line.split("\t")
+        if len(cells) != COLUMNS:
+            raise InputError(f"{path}, line {number}: {len(cells)} columns between tabs, not the {COLUMNS} of CoNLL-U")
+        if not cells[0].isdecimal():
+            if re.fullmatch(r"\d+[-.]\d+", cells[0]):
+                continue
+            raise InputError(f"{path}, line {number}: the id {cells[0]!r} is no number")
+        if not cells[FORM]:
+            raise InputError(f"{path}, line {number}: there is no word in column {FORM + 1}")
+        tag = cells[position]
+        if tag in ("", "_"):
+            raise InputError(
+                f"{path}, line {number}: {cells[FORM]!r} has no {column} tag, which is column {position + 1}"
+            )
+        words.append(cells[FORM])
+        tags.append(tag)
+        lines.append(number)
+    if not sentences:
+        raise InputError(f"{path}, line 1: there is no sentence in this file")
+    return sentences
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file, whichever way they end."""
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, line {number}: the bytes are not UTF-8") from None
+    return text.replace("\r\n", "\n").split("\n")

@@ -1,0 +1,120 @@
+"""Sentences with a tag for each word: vocabulary, encoding, and the baseline that knows no context."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from primer.batch import Batch
+from primer.data.base import DataModule
+from primer.errors import InputError
+from primer.spec import IGNORE, UNKNOWN, Spec, Tags, Tokens
+
+SPECIAL = ("<pad>", "<unk>")
+UNSEEN = "<unseen>"
+
+
+class Sentence(NamedTuple):
+    """Words and their tags, as many; and, for messages, the file and the line of each word, where there is a file."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    file: str = ""
+    lines: tuple[int, ...] = ()
+
+
+class Tagging(DataModule):
+    """The base of data sets whose samples are tagged sentences. A subclass says how its sentences are read.
+
+    The vocabulary is that of the training part. Any other word is unknown.
+
+    Args:
+        min_count: how often a word must stand in the training part to have an entry of its own. From 2 on, rarer
+            words teach the model what to make of an unknown one.
+        lowercase: whether words that differ in case alone are the same.
+        unseen_tags: what is done about tags outside of the training part: ``refuse`` them, or count each as ``wrong``,
+            since no model can have learnt it.
+        kwargs: as in ``primer.data.base.DataModule``.
+
+    Raises:
+        ValueError: for a count under 1.
+    """
+
+    inputs = Tokens
+    targets = Tags
+
+    def __init__(
+        self,
+        *,
+        min_count: int = 1,
+        lowercase: bool = False,
+        unseen_tags: Literal["refuse", "wrong"] = "refuse",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if min_count < 1:
+            raise InputError(f"min_count must be at least 1, not {min_count}")
+        self.min_count, self.lowercase, self.unseen_tags = min_count, lowercase, unseen_tags
+
+    def learn(self, train: list[Sentence]) -> Spec:
+        counts = Counter(word for sentence in train for word in self._words(sentence))
+        words = sorted((w for w, count in counts.items() if count >= self.min_count), key=lambda w: (-counts[w], w))
+        tags = sorted({tag for sentence in train for tag in sentence.tags})
+        if self.unseen_tags == "wrong":
+            tags.append(UNSEEN)
+        return Spec(Tokens((*SPECIAL, *words)), Tags(tuple(tags)))
+
+    def encode(self, records: list[Sentence]) -> Batch:
+        assert isinstance(self.spec.input, Tokens)
+        assert isinstance(self.spec.target, Tags)
+        entries = {word: k for k, word in enumerate(self.spec.input.vocabulary)}
+        tags = {tag: k for k, tag in enumerate(self.spec.target.names)}
+        self._check_tags(records, tags)
+        inputs = [entries.get(word, UNKNOWN) for sentence in records for word in self._words(sentence)]
+        targets = [tags.get(tag, len(tags) - 1) for sentence in records for tag in sentence.tags]
+        lengths = np.array([len(sentence.words) for sentence in records], dtype=np.int64)
+        return Batch(_padded(inputs, lengths, 0), _padded(targets, lengths, IGNORE), torch.from_numpy(lengths))
+
+    def _words(self, sentence: Sentence) -> tuple[str, ...]:
+        return tuple(word.lower() for word in sentence.words) if self.lowercase else sentence.words
+
+    def _check_tags(self, records: list[Sentence], known: dict[str, int]) -> None:
+        if self.unseen_tags == "wrong":
+            return
+        for sentence in records:
+            for k, (word, tag) in enumerate(zip(sentence.words, sentence.tags, strict=True)):
+                if tag not in known:
+                    place = f"{sentence.file}, line {sentence.lines[k]}: " if sentence.lines else ""
+                    raise InputError(
+                        f"{place}the tag {tag!r} of {word!r} does not occur in the training part; "
+                        "data.unseen_tags=wrong counts such tags as mistakes"
+                    )
+
+
+def most_frequent_tag_accuracy(train: Batch, test: Batch) -> float:
+    """The share of words in ``test`` that have the tag which they most often have in ``train``: how far one comes
+    without context. A word that ``train`` does not hold is given the tag that most words have."""
+    words, tags = _real(train)
+    counts = np.zeros((int(max(train.inputs.max(), test.inputs.max())) + 1, int(tags.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (words, tags), 1)
+    guesses = np.where(counts.any(axis=1), counts.argmax(axis=1), counts.sum(axis=0).argmax())
+    words, tags = _real(test)
+    return float((guesses[words] == tags).mean())
+
+
+def _real(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """The words and tags of a batch in two flat arrays, without padding."""
+    assert batch.targets is not None
+    counted = batch.targets != IGNORE
+    return batch.inputs[counted].numpy(), batch.targets[counted].numpy()
+
+
+def _padded(flat: list[int], lengths: np.ndarray, padding: int) -> torch.Tensor:
+    """The rows that stand one after the other in ``flat``, as a matrix filled up with ``padding``."""
+    real = np.arange(lengths.max(initial=0)) < lengths[:, None]
+    padded = np.full(real.shape, padding, dtype=np.int64)
+    padded[real] = flat
+    return torch.from_numpy(padded)
