@@ -1,0 +1,341 @@
+"""The encoder-decoder."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from jaxtyping import TypeCheckError
+from torch import Tensor
+
+from primer.batch import Batch
+from primer.data.base import Part, Records
+from primer.data.dates import Dates
+from primer.data.pairs import Pairs
+from primer.errors import InputError
+from primer.models.seq2seq import Memory, Seq2Seq
+from primer.spec import IGNORE, PADDING, Classes, Spec, Tokens
+
+ROOT = Path(__file__).resolve().parents[2]
+ATTENTIONS, CELLS = ("none", "additive", "dot"), ("gru", "lstm")
+every_form = pytest.mark.parametrize(("attention", "cell"), list(itertools.product(ATTENTIONS, CELLS)))
+
+
+class Reversed(Pairs):
+    """Words of one to eight letters of five, to be written backwards."""
+
+    def read(self) -> dict[Part, Records]:
+        generator = random.Random(0)
+        words = {"".join(generator.choices("abcde", k=generator.randint(1, 8))): None for _ in range(100)}
+        return {"train": [(word, word[::-1]) for word in words]}
+
+
+@pytest.fixture(scope="module")
+def data() -> Reversed:
+    return Reversed().prepare()
+
+
+@pytest.fixture
+def batch(data: Reversed) -> Batch:
+    return data.parts["train"].select(slice(0, 12))
+
+
+def build(data: Reversed, **settings: Any) -> Any:
+    torch.manual_seed(0)
+    small: dict[str, Any] = {"embedding_size": 8, "hidden_size": 16}
+    return Seq2Seq(data.spec, **(small | settings)).eval()
+
+
+def fit(model: Seq2Seq, batch: Batch, steps: int = 120, lr: float = 0.02) -> float:
+    """The loss after some steps on one batch."""
+    optimizer = torch.optim.Adam(model.parameters(), lr)
+    model.train()
+    loss = torch.zeros(())
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss, _ = model.objective.loss(model.respond(batch), targets_of(batch))
+        loss.backward()
+        optimizer.step()
+    model.eval()
+    return loss.item()
+
+
+@every_form
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_shapes(data: Reversed, batch: Batch, attention: str, cell: str, bidirectional: bool, num_layers: int) -> None:
+    model = build(data, attention=attention, cell=cell, bidirectional=bidirectional, num_layers=num_layers)
+    targets = targets_of(batch)
+    assert model.respond(batch).shape == (*targets.shape, model.outputs)
+    logits, tokens = model(batch.inputs, batch.lengths), model.predict(batch)
+    assert logits.shape == (*tokens.shape, model.outputs)
+    assert len(tokens) == batch.size
+    assert tokens.dtype == torch.int64
+
+
+@every_form
+def test_it_learns_one_batch_by_heart_and_decodes_it(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
+    model = build(data, attention=attention, cell=cell, hidden_size=32)
+    assert fit(model, batch) < 0.05
+    predicted, targets = model.predict(batch), targets_of(batch)
+    steps = min(predicted.shape[1], targets.shape[1])
+    assert torch.equal(predicted[:, :steps], targets[:, :steps].where(targets[:, :steps] != IGNORE, PADDING))
+    values = measured(model, [batch])
+    assert (values["exact_match"], values["edit_distance_rate"], values["token_accuracy"]) == (1, 0, 1)
+
+
+@every_form
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_padding_and_batch_size_change_nothing(data: Reversed, attention: str, cell: str, bidirectional: bool) -> None:
+    model = build(data, attention=attention, cell=cell, bidirectional=bidirectional, num_layers=2)
+    part = data.parts["val"]
+    fit(model, data.parts["train"], steps=15)  # So that some sequences end, and others do not.
+    assert part.size > 5
+    ones = [part.select(slice(row, row + 1)) for row in range(part.size)]
+    wide = Batch(
+        torch.nn.functional.pad(part.inputs, (0, 5)),
+        torch.nn.functional.pad(targets_of(part), (0, 4), value=IGNORE),
+        part.lengths,
+    )
+    expected = measured(model, [part])
+    for batches in (ones, [wide], [part.select(slice(0, 4)), part.select(slice(4, None))]):
+        assert measured(model, batches) == pytest.approx(expected, abs=1e-5)
+    rows = trimmed(model.predict(part))
+    assert trimmed(model.predict(wide)) == rows
+    assert [trimmed(model.predict(one))[0] for one in ones] == rows
+
+
+def test_padding_gets_no_gradient(data: Reversed, batch: Batch) -> None:
+    model = build(data)
+    model.objective.loss(model.respond(batch), targets_of(batch))[0].backward()
+    for embedding in (model.source_embedding, model.target_embedding):
+        assert embedding.weight.grad is not None
+        assert embedding.weight.grad.any()
+        assert not embedding.weight.grad[PADDING].any()
+
+
+@every_form
+def test_the_decoder_does_not_see_the_future(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
+    model = build(data, attention=attention, cell=cell)
+    targets = targets_of(batch).where(targets_of(batch) != IGNORE, 4)
+    before = model.respond(batch._replace(targets=targets))
+    for step in range(targets.shape[1] - 1):
+        changed = targets.clone()
+        changed[:, step] = 4 + (changed[:, step] - 3) % 5
+        after = model.respond(batch._replace(targets=changed))
+        assert torch.equal(before[:, : step + 1], after[:, : step + 1])
+        assert not torch.isclose(before[:, step + 1], after[:, step + 1]).all(dim=-1).any()
+
+
+@every_form
+def test_greedy_decoding_is_the_argmax_of_its_own_teacher(
+    data: Reversed, batch: Batch, attention: str, cell: str
+) -> None:
+    model = build(data, attention=attention, cell=cell, max_length=7)
+    logits = model(batch.inputs, batch.lengths)
+    taught = model.respond(batch._replace(targets=logits.argmax(-1)))
+    assert torch.allclose(logits, taught, atol=1e-5)
+
+
+@every_form
+def test_without_teacher_forcing_it_learns_from_its_own_tokens(
+    data: Reversed, batch: Batch, attention: str, cell: str
+) -> None:
+    model = build(data, attention=attention, cell=cell, teacher_forcing=0.0).train()
+    outputs = model.respond(batch)
+    other = batch._replace(targets=torch.where(targets_of(batch) == IGNORE, IGNORE, 4))
+    assert torch.equal(outputs, model.respond(other))
+    model.objective.loss(outputs, targets_of(batch))[0].backward()
+    gradients = [parameter.grad for parameter in model.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+    assert fit(model, batch, steps=60) < 1.2 < -torch.tensor(1 / 6).log()  # The latter: all six tokens alike.
+
+
+@every_form
+def test_teacher_forcing_step_by_step_is_the_same_as_in_one_go(
+    data: Reversed, batch: Batch, attention: str, cell: str
+) -> None:
+    model = build(data, attention=attention, cell=cell).train()
+    whole = model.respond(batch)
+    model.teacher_forcing = 1 - 1e-9
+    assert torch.allclose(whole, model.respond(batch), atol=1e-6)
+    model.teacher_forcing = 0.5
+    assert not torch.allclose(whole, model.respond(batch), atol=1e-3)
+    model.eval()
+    assert torch.equal(whole, model.respond(batch))
+
+
+@pytest.mark.parametrize("attention", ["additive", "dot"])
+def test_attention_is_a_mean_of_what_is_there(data: Reversed, batch: Batch, attention: str) -> None:
+    model = build(data, attention=attention)
+    assert model.attention is not None
+    assert batch.lengths is not None
+    memory, _ = model.encode(batch.inputs, batch.lengths)
+    queries = torch.randn(batch.size, 3, 16)
+    context, weights = model.attention(queries, memory)
+    real = torch.arange(batch.inputs.shape[1]) < batch.lengths[:, None]
+    assert not real.all()
+    assert torch.allclose(weights.sum(-1), torch.ones(batch.size, 3))
+    assert torch.equal(weights > 0, real[:, None].expand_as(weights))
+    assert torch.allclose(context, torch.einsum("bts,bsm->btm", weights, memory.states), atol=1e-6)
+    noise = 100 * ~real[..., None]
+    assert torch.equal(context, model.attention(queries, Memory(memory.states + noise, memory.keys + noise, ~real))[0])
+
+
+def test_scores_are_those_of_the_papers(data: Reversed, batch: Batch) -> None:
+    queries, states = torch.randn(2, 3, 16), torch.randn(2, 5, 32)
+    dot, additive = build(data, attention="dot").attention, build(data, attention="additive").attention
+    assert dot is not None
+    assert additive is not None
+    general = torch.einsum("bti,im,bsm->bts", queries, dot.key.weight, states) / 4
+    assert torch.allclose(dot.score(queries, dot.key(states)), general, atol=1e-5)
+    query, key, energy = additive.query, additive.key, additive.energy
+    one = energy.weight[0] @ (query.weight @ queries[1, 2] + query.bias + key.weight @ states[1, 4]).tanh()
+    assert torch.allclose(additive.score(queries, key(states))[1, 2, 4], one, atol=1e-5)
+
+
+def test_decoding_stops_when_all_have_ended_and_never_runs_on(data: Reversed, batch: Batch) -> None:
+    model = build(data)
+    head = model.head[-1]
+    torch.nn.init.zeros_(head.weight)
+    head.bias.data = torch.eye(model.outputs)[model.end]
+    assert model(batch.inputs, batch.lengths).shape[1] == 1
+    assert (model.predict(batch) == model.end).all()
+    head.bias.data = torch.eye(model.outputs)[5]
+    assert batch.lengths is not None
+    assert [len(row) for row in trimmed(model.predict(batch))] == (2 * batch.lengths + 10).tolist()
+    model.max_length = 4
+    assert trimmed(model.predict(batch)) == [[5] * 4] * batch.size
+
+
+def test_whole_rows_need_no_lengths(data: Reversed, batch: Batch) -> None:
+    assert batch.lengths is not None
+    model, inputs = build(data), batch.inputs[batch.lengths == batch.lengths.max()]
+    lengths = torch.full((len(inputs),), inputs.shape[1])
+    assert torch.allclose(model(inputs), model(inputs, lengths), atol=1e-6)
+
+
+@every_form
+def test_an_exported_graph_decodes_the_same_to_the_limit(
+    data: Reversed, batch: Batch, attention: str, cell: str
+) -> None:
+    model = build(data, attention=attention, cell=cell, max_length=3)
+    inputs = batch.inputs[:2, :1]
+    exported = torch.export.export(model, (inputs,), strict=False).module()(inputs)
+    logits = model(inputs)
+    assert exported.shape[1] == 3
+    assert torch.allclose(exported[:, : logits.shape[1]], logits, atol=1e-6)
+
+
+@every_form
+def test_it_runs_in_lower_precision(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
+    model = build(data, attention=attention, cell=cell)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _ = model.objective.loss(model.respond(batch), targets_of(batch))
+        model.predict(batch)
+    loss.backward()
+    assert loss.isfinite()
+
+
+@pytest.mark.parametrize("initialization", ["xavier", "he", "normal", "zeros"])
+def test_initializations(data: Reversed, batch: Batch, initialization: str) -> None:
+    model = build(data, initialization=initialization)
+    assert model.respond(batch).isfinite().all()
+    assert model.encoder.weight_hh_l0.any() == (initialization != "zeros")
+    assert not model.encoder.bias_hh_l0.any()
+
+
+def test_dropout_is_for_training_alone(data: Reversed, batch: Batch) -> None:
+    model = build(data, dropout=0.5, num_layers=2)
+    assert torch.equal(model.respond(batch), model.respond(batch))
+    model.train()
+    assert not torch.equal(model.respond(batch), model.respond(batch))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden_size": 0}, "hidden_size must be at least 1, not 0"),
+        ({"embedding_size": -1}, "embedding_size must be at least 1, not -1"),
+        ({"num_layers": 0}, "num_layers must be at least 1, not 0"),
+        ({"max_length": 0}, "max_length must be at least 1, not 0"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and less than 1, not 1.0"),
+        ({"teacher_forcing": 1.5}, "teacher_forcing must be from 0 to 1, not 1.5"),
+        ({"cell": "rnn"}, "cell"),
+        ({"attention": "luong"}, "attention"),
+        ({"initialization": "best"}, "initialization"),
+    ],
+)
+def test_impossible_settings_are_refused(data: Reversed, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises((InputError, TypeCheckError), match=message):  # The latter is how tests refuse an unknown name.
+        build(data, **settings)
+
+
+def test_targets_that_are_no_sequences_are_refused() -> None:
+    with pytest.raises(InputError, match="Seq2Seq does not take targets of type Classes"):
+        Seq2Seq(Spec(Tokens(("<pad>", "<unk>", "a")), Classes(("good", "bad"))))
+
+
+def test_it_reads_dates_that_it_has_not_seen(quiet_trainer: Callable[..., Any]) -> None:
+    """700 dates and a few seconds are enough to get most of all others right. Without reading the source, the best
+    that one can do is the most frequent target, and the most frequent token of each step."""
+    torch.manual_seed(0)
+    data = Dates(samples=1000, batch_size=16).prepare()
+    model = Seq2Seq(data.spec)
+    model.optimizer = functools.partial(torch.optim.Adam, lr=0.005)
+    quiet_trainer(max_epochs=5).fit(model, datamodule=data)
+    quiet_trainer().test(model, datamodule=data, verbose=False)
+    values = {name: value.item() for name, value in model.trainer.callback_metrics.items()}
+    train, test = targets_of(data.parts["train"]), targets_of(data.parts["test"])
+    rows, counts = torch.unique(train, dim=0, return_counts=True)
+    same_row = (test == rows[counts.argmax()]).all(dim=1).float().mean().item()
+    same_token = (test == train.mode(dim=0).values).float().mean().item()
+    assert values["test/exact_match"] > same_row + 0.8
+    assert values["test/token_accuracy"] > same_token + 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attention", ["dot", "additive"])
+def test_its_default_run_reads_dates_almost_without_mistake(attention: str, tmp_path: Path) -> None:
+    """The default run of 20 epochs gets 99 % of 2,000 unseen dates right."""
+    command = [sys.executable, "train.py", "model=seq2seq", f"model.attention={attention}", f"hydra.run.dir={tmp_path}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=900)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["test/exact_match"] >= 0.99
+
+
+def targets_of(batch: Batch) -> Tensor:
+    assert batch.targets is not None
+    return batch.targets
+
+
+def measured(model: Seq2Seq, batches: list[Batch]) -> dict[str, float]:
+    """Loss and metrics over some batches, as an evaluation weighs them."""
+    metrics, total, count = model.objective.metrics(), 0.0, 0
+    with torch.no_grad():
+        for batch in batches:
+            outputs = model.respond(batch)
+            loss, number = model.objective.loss(outputs, targets_of(batch))
+            total, count = total + loss.item() * int(number), count + int(number)
+            metrics.update(model.predict(batch, outputs), targets_of(batch))
+    return {"loss": total / count} | {name: value.item() for name, value in metrics.compute().items()}
+
+
+def trimmed(tokens: Tensor) -> list[list[int]]:
+    """Rows without the padding at their end."""
+    rows: list[list[int]] = tokens.tolist()
+    for row in rows:
+        while row and row[-1] == PADDING:
+            row.pop()
+    return rows
