@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from primer.config import check_targets, locate
+from primer.config import check_targets, locate, targets
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.objectives import Objective
@@ -33,11 +32,16 @@ def read(path: str | Path) -> dict[str, Any]:
     file = find(path)
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        raise InputError(f"{file} is no checkpoint that can be loaded safely: {str(error).splitlines()[0]}") from error
-    if not isinstance(checkpoint, dict) or "primer" not in checkpoint:
+    except Exception as error:  # Whatever is wrong with a file: each kind of damage has an error of its own.
+        raise InputError(f"{file} is no checkpoint, or holds more than tensors and plain values") from error
+    ours = checkpoint.get("primer") if isinstance(checkpoint, dict) else None
+    if not isinstance(ours, dict) or not {"model", "objective", "spec", "config"} <= ours.keys():
         raise InputError(f"{file} is no checkpoint of Primer: it holds no description of its model")
-    check_targets(checkpoint["primer"])
+    check_targets(ours)
+    data = ours["config"].get("data", {})
+    for target in targets(list(data.values())):  # The data's own class is looked at where it is built.
+        if target.split(".")[0] != "primer":
+            raise InputError(f"the target {target!r} in {file} is refused: within the data it must lie in primer")
     return checkpoint
 
 
@@ -60,12 +64,15 @@ def model_from(checkpoint: dict[str, Any]) -> Model:
     ours = checkpoint["primer"]
     spec = Spec.from_dict(ours["spec"])
     settings, goal = dict(ours["model"]), dict(ours["objective"])
-    objective = locate(goal.pop("_target_"), Objective)(  # pyright: ignore[reportAbstractUsage]
-        spec.target, **goal
-    )
-    model = locate(settings.pop("_target_"), Model)(  # pyright: ignore[reportAbstractUsage]
-        spec, objective=objective, **settings
-    )
-    model.load_state_dict(checkpoint["state_dict"])
+    make_objective = locate(goal.pop("_target_"), Objective)
+    make_model = locate(settings.pop("_target_"), Model)
+    try:
+        objective = make_objective(spec.target, **goal)  # pyright: ignore[reportAbstractUsage]
+        model = make_model(spec, objective=objective, **settings)  # pyright: ignore[reportAbstractUsage]
+        model.load_state_dict(checkpoint["state_dict"])
+    except (TypeError, RuntimeError) as error:  # Written by a version whose model was another.
+        raise InputError(
+            f"the checkpoint does not fit {make_model.__name__}: {' '.join(str(error).split())}"
+        ) from error
     model.config = ours["config"]
     return model.eval()

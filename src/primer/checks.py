@@ -6,12 +6,12 @@ All of it comes from the YAML files and the sources, so a mistake is told withou
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -21,8 +21,18 @@ from primer.config import CONFIGS, PACKAGES
 from primer.errors import InputError
 from primer.signatures import Description, describe, mismatch
 
-COMPANIONS = {"scheduler": "primer.optim.Schedule", "trainer": "primer.settings.Speed"}
-"""Nodes that hold settings of a second class beside those of their target."""
+COMPANIONS = {
+    "scheduler": "primer.optim.Schedule",
+    "trainer": "primer.settings.Speed",
+    "accelerator": "lightning.Trainer",
+}
+"""Nodes that hold settings of a second class beside those of their target, or of a class that they do not name."""
+
+FILLED_IN = {"scheduler.T_max", "scheduler.total_steps"}
+"""What the length of the run stands in for where it is null, whatever its class says."""
+
+FAILURES = (HydraException, OmegaConfBaseException, ValueError)
+"""What composing a config may raise."""
 
 LARGEST_SWEEP = 100
 """Jobs of a sweep that are looked at before the first one starts; each takes a tenth of a second."""
@@ -40,6 +50,9 @@ def check_command(name: str, overrides: list[str], multirun: bool = False) -> No
         InputError: for the first mistake.
     """
     parsed = [parse(text) for text in overrides]
+    for override in parsed:
+        if override.is_sweep_override() and not multirun:
+            raise InputError(f"{override.input_line}: several values make a sweep, which needs -m")
     for job in itertools.islice(jobs(parsed) if multirun else [overrides], LARGEST_SWEEP):
         check_config(composed(name, job), name)
 
@@ -47,9 +60,12 @@ def check_command(name: str, overrides: list[str], multirun: bool = False) -> No
 def parse(text: str) -> Override:
     """One override. Raises ``InputError`` where it cannot be read."""
     try:
-        return OverridesParser.create().parse_override(text)
+        override = OverridesParser.create().parse_override(text)
     except HydraException:
-        raise InputError(f"{text!r} cannot be read: an override looks like model=lstm or optimizer.lr=0.01") from None
+        override = None
+    if override is None or not override.key_or_group:
+        raise InputError(f"{text!r} cannot be read: an override looks like model=lstm or optimizer.lr=0.01")
+    return override
 
 
 def jobs(overrides: list[Override]) -> Iterator[list[str]]:
@@ -60,8 +76,13 @@ def jobs(overrides: list[Override]) -> Iterator[list[str]]:
         if override.is_sweep_override() and not override.is_discrete_sweep():
             continue
         if override.is_sweep_override():
-            key = line[: line.index("=")]
-            values.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            key, value = line[: line.index("=")], override.value()
+            if isinstance(value, Glob):
+                files = (CONFIGS / override.key_or_group).glob("*.yaml")
+                choices: Iterable[str] = value.filter(sorted(file.stem for file in files))
+            else:
+                choices = override.sweep_string_iterator()
+            values.append([f"{key}={choice}" for choice in choices])
         elif not override.is_hydra_override():
             values.append([line])
     for combination in itertools.product(*values):
@@ -73,7 +94,7 @@ def composed(name: str, overrides: list[str]) -> DictConfig:
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             return compose(name, overrides, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except FAILURES as error:
         raise InputError(explain(name, overrides, error)) from error
 
 
@@ -86,18 +107,24 @@ def explain(name: str, overrides: list[str], error: Exception) -> str:
         if key in known and override.type is not OverrideType.DEL:
             value = override.value()
             for choice in value if isinstance(value, list) else [value]:
-                if choice is not None and str(choice) not in known[key]:
-                    return f"{key}={choice}: there is no such {key.split('/')[-1]}; {nearest(str(choice), known[key])}"
+                if str(choice) not in known[key]:
+                    shown = "null" if choice is None else choice
+                    return f"{key}={shown}: there is no such {key.split('/')[-1]}; {nearest(str(shown), known[key])}"
             good.append(override.input_line or "")
-        elif "/" in key:
+        elif "/" in key and not override.is_hydra_override():
             return f"{key}: there is no such group; {nearest(key, known)}"
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         try:
-            config = compose(name, good)
-        except (HydraException, OmegaConfBaseException):
-            config = compose(name)
+            config = compose(name, good, return_hydra_config=True)
+        except FAILURES:
+            config = compose(name, return_hydra_config=True)
     for override in parsed:
-        if override.key_or_group in known or override.type is OverrideType.ADD:
+        if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) or "/" in override.key_or_group:
+            continue
+        if override.key_or_group in known:
+            taken = [str(group) for group in config.hydra.runtime.choices if "hydra" not in str(group)]
+            if override.key_or_group not in taken:
+                return f"{override.key_or_group}: {name} takes no such group; {nearest(override.key_or_group, taken)}"
             continue
         if trouble := missing(config, override.key_or_group):
             return trouble
@@ -134,8 +161,11 @@ def check_config(config: DictConfig, name: str) -> None:
         if key in top.parameters:
             if wanted := mismatch(plain, top.parameters[str(key)]):
                 raise InputError(f"{key} must be {wanted}, not {plain!r}")
-        else:
+        elif key in groups():
             check_node(plain, str(key))
+        else:
+            valid = [*top.parameters, *(group for group in groups() if "/" not in group)]
+            raise InputError(f"{key}: there is no {key} at the top; {nearest(str(key), valid)}")
     if name == "train":
         for needed in ("model", "data", "optimizer", "objective", "trainer", "accelerator"):
             if not config.get(needed):
@@ -151,26 +181,28 @@ def check_node(node: Any, path: str) -> None:
     description = describe(target) if isinstance(target, str) else None
     if target is not None and (not isinstance(target, str) or target.split(".")[0] not in PACKAGES):
         raise InputError(f"{path}._target_: {target!r} is refused: it must lie in one of {', '.join(PACKAGES)}")
+    if description is None and str(target).startswith("primer."):
+        raise InputError(f"{path}._target_: there is no {target}")
     companion = describe(COMPANIONS[path]) if path in COMPANIONS else None
     for key, value in node.items():
         place = f"{path}.{key}"
         if str(key).startswith("_"):
             continue
         if description or companion:
-            check_value(place, key, value, [one for one in (companion, description) if one], target is None)
+            check_value(place, key, value, [one for one in (companion, description) if one])
         check_node(value, place)
 
 
-def check_value(place: str, key: str, value: Any, descriptions: list[Description], plain: bool) -> None:
+def check_value(place: str, key: str, value: Any, descriptions: list[Description]) -> None:
     """Holds one setting against the signatures that may know it."""
     for description in descriptions:
         if key in description.parameters:
-            if isinstance(value, Mapping) and "_target_" in value:
+            if (isinstance(value, Mapping) and "_target_" in value) or (value is None and place in FILLED_IN):
                 return
             if wanted := mismatch(value, description.parameters[key]):
                 raise InputError(f"{place} must be {wanted}, not {value!r}")
             return
-    if plain or any(description.open for description in descriptions):
+    if any(description.open for description in descriptions):
         return
     valid = [name for description in descriptions for name in description.parameters]
     raise InputError(f"{place}: {descriptions[-1].name.split('.')[-1]} has no {key}; {nearest(key, valid)}")
@@ -194,8 +226,12 @@ def check_fit(config: DictConfig, choices: dict[str, Any]) -> None:
             if types_of(target, s) and not set(types_of(target, s)) & set(types_of(data, s))
         )
         good = [choice for choice in groups()["data"] if fits(target, target_of("data", choice))]
+        hint = f"data that fit: {', '.join(good) or 'none'}"
+        if group != "model":
+            good = [choice for choice in groups()[group] if fits(target_of(group, choice), data)]
+            hint += f"; for {named}: {group}={', '.join(good)}"
         raise InputError(
             f"{group}={choices.get(group) or target} does not fit data={named}: it takes {side} of type "
             f"{' or '.join(types_of(target, side))}, and {named} has {' or '.join(types_of(data, side))}; "
-            f"data that fit: {', '.join(good)}"
+            f"{hint}"
         )

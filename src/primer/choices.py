@@ -59,6 +59,8 @@ def summary(group: str, choice: str) -> str:
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A hint for a misspelt name: the nearest valid one, and all of them."""
     valid = list(valid)
+    if not valid:
+        return "it takes none"
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{hint}valid: {', '.join(valid)}"

@@ -72,6 +72,11 @@ def job(cfg: DictConfig, function: str) -> float | None:
     except InputError as error:
         discard(folder, Path(cfg.paths.log_dir))
         fail(str(error))
+    except Exception as error:
+        if type(error).__name__ != "MisconfigurationException":  # Lightning's name for settings that clash.
+            raise
+        discard(folder, Path(cfg.paths.log_dir))
+        fail(str(error))
     from primer.console import say
 
     wanted = cfg.get("optimized_metric")

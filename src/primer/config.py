@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from primer.errors import InputError
 
@@ -24,12 +24,20 @@ def instantiate(node: Any, kind: type[T] | None = None, **more: Any) -> T:
         more: further arguments.
 
     Raises:
-        InputError: for a target outside of ``PACKAGES``, or one of another kind.
+        InputError: for a target outside of ``PACKAGES``, or one of another kind; nothing was called then.
     """
     import hydra
     from hydra.errors import InstantiationException
 
     check_targets(node)
+    found = find(node["_target_"])
+    if kind is not None:
+        made = found if isinstance(found, type) else get_type_hints(found).get("return")
+        if not (isinstance(made, type) and issubclass(made, kind)):
+            raise InputError(f"{node['_target_']} does not make a {kind.__name__}")
+    for target in (inner for value in node.values() for inner in targets(value)):
+        if not isinstance(find(target), type):
+            raise InputError(f"the target {target!r} is refused: within another one only a class may stand")
     try:
         made = hydra.utils.instantiate(node, _partial_=True, _convert_="all")
         if not node.get("_partial_"):
@@ -38,8 +46,6 @@ def instantiate(node: Any, kind: type[T] | None = None, **more: Any) -> T:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None
         raise
-    if kind is not None and not isinstance(made, kind):
-        raise InputError(f"{node['_target_']} does not make a {kind.__name__}")
     return made
 
 
@@ -49,15 +55,28 @@ def locate(target: str, kind: type[T]) -> type[T]:
     Raises:
         InputError: for a target outside of ``PACKAGES``, or one that is no subclass of ``kind``.
     """
+    found = find(target)
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise InputError(f"{target} is no {kind.__name__}")
+    return found
+
+
+def find(target: str) -> Any:
+    """What lies at a dotted path.
+
+    Raises:
+        InputError: where that is nothing, or something that a package only imports from outside of ``PACKAGES``.
+    """
     import hydra
 
     check_target(target)
     try:
         found = hydra.utils.get_object(target)
     except Exception as error:
-        raise InputError(f"{target} cannot be found: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, kind)):
-        raise InputError(f"{target} is no {kind.__name__}")
+        raise InputError(f"{target} cannot be found: {' '.join(str(error).split())}") from error
+    home = getattr(found, "__module__", None) or target
+    if home.split(".")[0] not in PACKAGES:
+        raise InputError(f"the target {target!r} is refused: it is of {home}, not of {', '.join(PACKAGES)}")
     return found
 
 

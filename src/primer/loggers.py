@@ -11,6 +11,7 @@ from typing import Any, Literal
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from primer.console import is_main_process
 from primer.errors import InputError
 from primer.run_folder import write
 
@@ -82,7 +83,7 @@ def wandb(
         import wandb as client
     except ImportError:
         raise InputError("logger=wandb needs the package wandb: install primer[wandb]") from None
-    if rank_zero_only.rank:
+    if not is_main_process():
         return WandbLogger()  # Lightning lets the first process speak for all.
     offline = mode == "offline" or (mode == "auto" and not _logged_in(client))
     Path(folder).mkdir(parents=True, exist_ok=True)

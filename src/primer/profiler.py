@@ -10,7 +10,7 @@ NOTHING = nullcontext()
 
 
 class Quiet(PassThroughProfiler):
-    """Measures nothing. Lightning opens some forty profiling contexts a step; these are one object that does nothing."""
+    """Measures nothing. Lightning opens some forty contexts a step; here they are one object that does nothing."""
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
         return NOTHING

@@ -141,6 +141,11 @@ def _compare(value: Any, node: ast.expr, module: Module) -> tuple[bool, str]:
             if outer in LISTS:
                 if not isinstance(value, list | tuple):
                     return False, "a list"
+                fixed = outer in ("tuple", "Tuple") and not isinstance(
+                    inner[-1], ast.Constant
+                )  # The constant is `...`.
+                if fixed and len(value) != len(inner):
+                    return False, f"a list of {len(inner)}"
                 checks = [_compare(one, inner[0], module) for one in value]
                 wrong = [words for fits, words in checks if not fits]
                 return not wrong, f"a list, each {wrong[0]}" if wrong else "a list"
@@ -175,7 +180,10 @@ def _describe_class(module: Module, statement: ast.ClassDef, target: str) -> Des
                 constructor = item
             case ast.Assign(targets=[ast.Name(id=name)]):
                 result.attributes[name] = Annotation(item.value, module)
-            case ast.AnnAssign(target=ast.Name(id=name)) if not ast.unparse(item.annotation).startswith("ClassVar"):
+            case ast.AnnAssign(target=ast.Name(id=name)) if ast.unparse(item.annotation).startswith("ClassVar"):
+                if item.value is not None:
+                    result.attributes[name] = Annotation(item.value, module)
+            case ast.AnnAssign(target=ast.Name(id=name)):
                 dataclass_fields[name] = Annotation(item.annotation, module)
     if constructor is not None:
         _read_signature(constructor, module, result, skip=1)

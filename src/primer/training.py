@@ -79,7 +79,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
 def seed_everything(seed: int | None) -> int:
     """Seeds Python, NumPy and torch; 0 is a seed, and None draws one. Returns it."""
     if seed is None:
-        seed = int(os.environ.get("PL_GLOBAL_SEED", random.SystemRandom().randrange(2**31)))
+        drawn = random.SystemRandom().randrange(2**31)
+        seed = drawn if is_main_process() else int(os.environ["PL_GLOBAL_SEED"])  # All processes of a run share one.
     return L.seed_everything(seed, workers=True, verbose=False)
 
 

@@ -68,14 +68,17 @@ class DataModule(L.LightningDataModule, ABC):
         super().__init__()
         if not (0 <= val_fraction < 1 and 0 <= test_fraction < 1 and val_fraction + test_fraction < 1):
             raise InputError(
-                f"val_fraction={val_fraction}, test_fraction={test_fraction}: each must be at least 0, both under 1 together"
+                f"val_fraction={val_fraction}, test_fraction={test_fraction}: "
+                "each must be at least 0, both under 1 together"
             )
         if folds is not None and folds < 2:
             raise InputError(f"folds must be at least 2, not {folds}")
         if folds is not None and not 0 <= fold < folds:
             raise InputError(f"fold must be from 0 to {folds - 1} with folds={folds}, not {fold}")
-        if batch_size != "full" and batch_size < 1:
+        if batch_size != "full" and (isinstance(batch_size, str) or batch_size < 1):
             raise InputError(f"batch_size must be at least 1, or full, not {batch_size}")
+        if eval_batch_size < 1:
+            raise InputError(f"eval_batch_size must be at least 1, not {eval_batch_size}")
         if train_size is not None and train_size < 1:
             raise InputError(f"train_size must be at least 1, not {train_size}")
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
@@ -204,6 +207,10 @@ class DataModule(L.LightningDataModule, ABC):
             if self.train_size > _size(pool):
                 raise InputError(f"train_size={self.train_size}, but the training part has {_size(pool)} samples")
             pool, _ = self._hold_out(pool, _size(pool) - self.train_size)
+        if not _size(test) and not self.test_fraction:
+            raise InputError(
+                f"test_fraction={self.test_fraction} leaves nothing for the test, and no part is published"
+            )
         if _size(pool) < 2 or not _size(test):
             raise InputError(
                 f"{size} samples are too few: {_size(pool)} would be left for training and {_size(test)} for the test"

@@ -14,8 +14,8 @@ from primer.errors import InputError
 class TensorLoader:
     """Iterates over a data set that is held as tensors, with no Python per sample and no workers.
 
-    The order of an epoch depends on the seed and the number of the epoch alone, so the loader's whole state is two
-    integers and a resumed run sees the batches that the unbroken one would have seen.
+    The order of an epoch depends on the seed and the number of the epoch alone, so the loader's whole state is
+    three integers and a resumed run sees the batches that the unbroken one would have seen.
 
     With several processes, each takes its own rows of every batch: together they make up the batch of a single
     process, with no sample twice and none left out.
@@ -25,11 +25,15 @@ class TensorLoader:
         batch_size: samples in a batch, all processes together.
         shuffle: a new order each epoch. A last batch of fewer than two samples a process is then joined to the one
             before it, since batch normalization cannot learn from a single sample.
-        transform: applied to every batch, with a generator that is seeded by seed, epoch, batch and rank.
+        transform: applied to every batch, which it may change in place, with a generator that is seeded by seed,
+            epoch, batch and rank.
         device: where the batches are wanted.
         tagged: whether targets have the same steps as inputs.
         rank, world_size: this process and the number of them.
         seed: of the order; the initial seed of torch by default.
+
+    Raises:
+        ValueError: where a batch holds no sample, or less than one for each process that trains.
     """
 
     def __init__(
@@ -47,6 +51,8 @@ class TensorLoader:
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
+        if shuffle and batch_size < world_size:
+            raise InputError(f"batch_size={batch_size} is less than a sample for each of {world_size} processes")
         self.device = torch.device(device)
         self.data = data.to(self.device) if fits(data, self.device) else data
         self.batch_size, self.shuffle, self.transform, self.tagged = batch_size, shuffle, transform, tagged
@@ -64,7 +70,9 @@ class TensorLoader:
         self._started, self._resuming = True, False
         starts = self._starts()
         order = self._order() if self.shuffle else None
-        generator = torch.Generator(self.data.inputs.device) if self.transform else None
+        if order is None and self.transform:
+            order = torch.arange(self.data.size)  # A copy: a slice would let the transform at the stored samples.
+        generator = torch.Generator(self.device) if self.transform else None
         for number in range(self.position, len(starts) - 1):
             rows = slice(starts[number] + self.rank, starts[number + 1], self.world_size)
             batch = self.data.select(rows if order is None else order[rows], self.tagged).to(self.device)
@@ -86,12 +94,12 @@ class TensorLoader:
         return SimpleNamespace(sampler=self)
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch and the number of batches of it that were given out."""
-        return {"epoch": self.epoch, "position": self.position}
+        """The epoch, the number of batches of it that were given out, and the seed."""
+        return {"epoch": self.epoch, "position": self.position, "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Goes on where ``state`` was taken; after a whole epoch, with the next one."""
-        self.epoch, self.position = state["epoch"], state["position"]
+        self.epoch, self.position, self.seed = state["epoch"], state["position"], state["seed"]
         self._resuming = 0 < self.position < len(self)
         self._started = self.position >= len(self)
 

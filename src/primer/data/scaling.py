@@ -20,7 +20,7 @@ def moments(values: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
         row = row.double()
         deviation = row.std(correction=0).item()
         means.append(row.mean().item() / scale)
-        deviations.append(deviation / scale if deviation > 1e-8 * max(1.0, row.abs().max().item()) else 1.0)
+        deviations.append(deviation / scale if deviation > 1e-8 * row.abs().max().item() else 1.0)
     return tuple(means), tuple(deviations)
 
 

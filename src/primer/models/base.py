@@ -7,6 +7,7 @@ environment in place of a data set.
 
 from __future__ import annotations
 
+import inspect
 import math
 import random
 from abc import ABC, abstractmethod
@@ -55,7 +56,7 @@ class Model(L.LightningModule, ABC):
         for side, value, accepted in (("inputs", spec.input, self.inputs), ("targets", spec.target, self.targets)):
             if not isinstance(value, accepted):
                 raise InputError(f"{type(self).__name__} does not take {side} of type {type(value).__name__}")
-        self.save_hyperparameters(ignore=["spec", "objective"], logger=False)
+        self.save_hyperparameters(plain(arguments(self, leave_out=("spec", "objective"))), logger=False)
         self.spec = spec
         self.objective = objective if objective is not None else auto(spec.target)
         self.optimizer: OptimizerFactory = torch.optim.Adam
@@ -68,7 +69,8 @@ class Model(L.LightningModule, ABC):
         self._latest: tuple[Tensor, Tensor | int] | None = None
         self._penalty = False
         self._window: list[Any] = []
-        self._random_state: dict[str, Any] | None = None
+        self._resumed: dict[str, Any] | None = None
+        self._monitored: dict[str, Tensor | None] = {}
 
     @property
     def outputs(self) -> int:
@@ -101,8 +103,11 @@ class Model(L.LightningModule, ABC):
         if self._latest is not None:
             self._add("train", *self._latest)
         if self.trainer.is_last_batch:  # Before validation starts, so that what is reported of an epoch is whole.
-            self.log("train/loss", self._mean("train"), on_step=False, on_epoch=True)
-            self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"], on_step=False, on_epoch=True)
+            if self._latest is not None:
+                self.log("train/loss", self._mean("train"), on_step=False, on_epoch=True)
+            groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
+            if groups:
+                self.log("lr", groups[0]["lr"], on_step=False, on_epoch=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate("val", batch)
@@ -129,6 +134,13 @@ class Model(L.LightningModule, ABC):
         trainer = self.trainer
         clips_scaled = trainer.precision == "16-mixed" and bool(trainer.gradient_clip_val)
         optimizer = build_optimizer(self.optimizer, self, self.l2, fused=not clips_scaled)
+        if isinstance(optimizer, torch.optim.LBFGS) and trainer.accumulate_grad_batches > 1:
+            raise InputError(
+                "LBFGS takes the loss of a batch several times a step and cannot add up those of others: "
+                f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches} must be 1; try data.batch_size=full"
+            )
+        if math.isinf(trainer.num_training_batches):
+            trainer.fit_loop.setup_data()
         steps = trainer.estimated_stepping_batches
         if math.isinf(steps):
             raise InputError("a run needs an end: set trainer.max_epochs or trainer.max_steps")
@@ -140,12 +152,17 @@ class Model(L.LightningModule, ABC):
         self._penalty = bool(self.l1 or (self.l2 and penalizes(self.optimizer)))
 
     def on_train_start(self) -> None:
-        if self._random_state is not None:
-            restore_random_state(self._random_state)
-            self._random_state = None
+        if self._resumed is not None:
+            self._resume(self._resumed)
+            self._resumed = None
 
-    def on_train_epoch_start(self) -> None:
-        self._sums["train"] = [torch.zeros((), device=self.device), 0]
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        if not batch_idx:  # No hook of the epoch: Lightning leaves it out where it resumes after the last batch of one.
+            self._sums["train"] = [torch.zeros((), device=self.device), 0]
+            self._catch_up(self.trainer.fit_loop.epoch_progress.current.ready - 1)
+
+    def on_train_end(self) -> None:
+        self._catch_up(self.trainer.fit_loop.epoch_progress.current.ready)
 
     def on_validation_epoch_start(self) -> None:
         self._start("val")
@@ -161,7 +178,7 @@ class Model(L.LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["primer"] = {
-            "model": {"_target_": f"{type(self).__module__}.{type(self).__qualname__}", **plain(self.hparams)},
+            "model": {"_target_": f"{type(self).__module__}.{type(self).__qualname__}", **self.hparams},
             "objective": {
                 "_target_": f"{type(self.objective).__module__}.{type(self.objective).__qualname__}",
                 **plain(self.objective.settings()),
@@ -170,13 +187,13 @@ class Model(L.LightningModule, ABC):
             "config": self.config,
             "random_state": random_state(),
             "train_sums": [torch.as_tensor(value) for value in self._sums["train"]],
+            "monitored": {c.monitor: self.trainer.callback_metrics.get(str(c.monitor)) for c in self._plateaus()},
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        ours = checkpoint.get("primer", {})
-        self._random_state = ours.get("random_state")
-        if "train_sums" in ours:
-            self._sums["train"] = [value.to(self.device) for value in ours["train_sums"]]
+        if self.trainer.state.fn == "fit" and "primer" in checkpoint:
+            loaders = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
+            self._resumed = checkpoint["primer"] | {"loaders": loaders}
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning sets this some forty times a step, and the search of nn.Module for the kind of the value costs
@@ -185,6 +202,28 @@ class Model(L.LightningModule, ABC):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    # What Lightning does not resume.
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        restore_random_state(state["random_state"])
+        self._sums["train"] = [value.to(self.device) for value in state["train_sums"]]
+        # Lightning's own try comes to nothing once the number of steps was asked for, as configure_optimizers does.
+        for loader, position in zip([self.trainer.train_dataloader], state["loaders"], strict=False):
+            if loader is not None and hasattr(loader, "load_state_dict"):
+                loader.load_state_dict(position)
+        self._monitored = state["monitored"]
+
+    def _plateaus(self) -> list[Any]:
+        configs = self.trainer.lr_scheduler_configs if self.automatic_optimization else []
+        return [config for config in configs if config.reduce_on_plateau and config.interval == "epoch"]
+
+    def _catch_up(self, epochs: int) -> None:
+        """Tells plateau schedules of an epoch that Lightning has not told them of, since the run was resumed in it."""
+        for config in self._plateaus():
+            metric = self.trainer.callback_metrics.get(config.monitor, self._monitored.get(config.monitor))
+            if config.scheduler.last_epoch < epochs and metric is not None:
+                self.lr_scheduler_step(config.scheduler, metric)
 
     # Sums that give the same mean for any batch size, any padding and any number of processes.
 
@@ -247,8 +286,23 @@ class Model(L.LightningModule, ABC):
             self._window = []
 
 
+def arguments(model: Model, leave_out: tuple[str, ...]) -> dict[str, Any]:
+    """What the outermost constructor of a model was called with, while it runs. Lightning's own search stops at the
+    first decorated constructor, and adds the arguments of the bases' constructors, which the outermost may not take."""
+    found: dict[str, Any] = {}
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is model:
+            names, _, keywords, values = inspect.getargvalues(frame)
+            found = {name: values[name] for name in names[1:]} | values.get(keywords or "", {})
+        frame = frame.f_back
+    return {name: value for name, value in found.items() if name not in leave_out}
+
+
 def plain(value: Any) -> Any:
     """Dictionaries, lists, strings, numbers and None alone, so that a checkpoint needs no code to load."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -34,13 +34,10 @@ def initialize(module: nn.Module, name: str) -> None:
     if name not in rules:
         raise InputError(f"initialization must be one of default, {', '.join(rules)}, not {name!r}")
     for layer in module.modules():
+        if "Norm" in type(layer).__name__:
+            continue
         for key, parameter in layer.named_parameters(recurse=False):
             if key.startswith("bias"):
-                if not _is_norm(layer):
-                    nn.init.zeros_(parameter)
+                nn.init.zeros_(parameter)
             elif parameter.ndim > 1:
                 rules[name](parameter)
-
-
-def _is_norm(layer: nn.Module) -> bool:
-    return "Norm" in type(layer).__name__

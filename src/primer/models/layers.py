@@ -22,7 +22,7 @@ class Step(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape in, the same shape out."""
         passed = x.clamp(-1, 1)
-        return passed + ((x > 0).to(x.dtype) - passed).detach()
+        return (x > 0).to(x.dtype) + (passed - passed.detach())
 
 
 ACTIVATIONS: dict[str, Any] = {

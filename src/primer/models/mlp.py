@@ -69,5 +69,5 @@ class MLP(Model):
         self.head = nn.Linear(features, self.outputs)
         initialize(self, initialization)
 
-    def forward(self, inputs: Float[Tensor, batch * features]) -> Float[Tensor, "batch outputs"]:  # type: ignore[override]
+    def forward(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch outputs"]:  # type: ignore[override]
         return self.head(self.hidden(inputs.flatten(1)))

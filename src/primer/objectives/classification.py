@@ -38,11 +38,9 @@ class CrossEntropy(Objective):
 
     def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
         super().__init__(target)
-        if not 0 <= label_smoothing < 1:
-            raise InputError(f"label_smoothing must be at least 0 and less than 1, not {label_smoothing}")
         assert isinstance(target, Classes | Tags)
         self.names = target.names
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_smoothing(label_smoothing)
 
     @property
     def outputs(self) -> int:
@@ -81,9 +79,7 @@ class BinaryCrossEntropy(Objective):
             raise InputError(
                 f"binary cross-entropy is for 2 classes, not {len(target.names)}: use objective=cross_entropy"
             )
-        if not 0 <= label_smoothing < 1:
-            raise InputError(f"label_smoothing must be at least 0 and less than 1, not {label_smoothing}")
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_smoothing(label_smoothing)
 
     @property
     def outputs(self) -> int:
@@ -101,6 +97,13 @@ class BinaryCrossEntropy(Objective):
 
     def settings(self) -> dict[str, Any]:
         return {"label_smoothing": self.label_smoothing}
+
+
+def check_smoothing(share: float) -> float:
+    """The share of label smoothing. Raises ``ValueError`` unless it is at least 0 and less than 1."""
+    if not 0 <= share < 1:
+        raise InputError(f"label_smoothing must be at least 0 and less than 1, not {share}")
+    return share
 
 
 def class_metrics(classes: int) -> MetricCollection:

@@ -44,7 +44,14 @@ class Regression(Objective):
         return outputs * self.std + self.mean
 
     def metrics(self) -> MetricCollection:
-        return MetricCollection({"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": R2Score()})
+        return MetricCollection({"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": R2()})
+
+
+class R2(R2Score):
+    """The coefficient of determination; not a number, in place of an error, where there are fewer than two samples."""
+
+    def compute(self) -> Tensor:
+        return super().compute() if self.total > 1 else torch.full((), torch.nan, device=self.device)
 
 
 class MSE(Regression):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from primer.objectives.base import Objective
-from primer.objectives.classification import CrossEntropy
+from primer.objectives.classification import CrossEntropy, check_smoothing
 from primer.objectives.metrics import EditDistanceRate, ExactMatch, TokenAccuracy
 from primer.spec import IGNORE, Sequence, Tags, Target
 
@@ -37,7 +37,7 @@ class SequenceCrossEntropy(Objective):
         super().__init__(target)
         assert isinstance(target, Sequence)
         self.words, self.end = len(target.vocabulary), target.end
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_smoothing(label_smoothing)
 
     @property
     def outputs(self) -> int:

@@ -19,8 +19,13 @@ FUSED_DEVICES = ("cpu", "cuda", "mps")
 
 def decayed(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """The trainable parameters that regularization shrinks, and the others: biases, norms and other vectors."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
+    norms = {id(p) for layer in model.modules() if "Norm" in type(layer).__name__ for p in layer.parameters(False)}
+    shrunk: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            (shrunk if parameter.ndim > 1 and id(parameter) not in norms else others).append(parameter)
+    return shrunk, others
 
 
 def penalizes(factory: OptimizerFactory) -> bool:
@@ -40,10 +45,12 @@ def build_optimizer(factory: OptimizerFactory, model: nn.Module, l2: float = 0.0
         fused: False forbids an optimizer's fused implementation, which is used where it is asked for and possible.
 
     Raises:
-        ValueError: where there is nothing to train, or l2 is negative.
+        ValueError: where there is nothing to train, l2 is negative, or the partial sets a weight decay.
     """
     if l2 < 0:
         raise InputError(f"regularization.l2 must be at least 0, not {l2}")
+    if "weight_decay" in getattr(factory, "keywords", {}):
+        raise InputError("optimizer.weight_decay would act on biases and norms too: set regularization.l2 in its place")
     weights, others = decayed(model)
     if not weights + others:
         raise InputError(f"{type(model).__name__} has no parameters to train")

@@ -28,7 +28,7 @@ class Schedule:
             own, it is the length of that.
 
     Raises:
-        ValueError: for a negative warm-up.
+        ValueError: for a negative warm-up, or a plateau that is looked for each step.
     """
 
     def __init__(
@@ -40,6 +40,8 @@ class Schedule:
     ) -> None:
         if warmup < 0:
             raise InputError(f"scheduler.warmup must be at least 0, not {warmup}")
+        if interval == "step" and _class_of(scheduler) is ReduceLROnPlateau:
+            raise InputError("scheduler.interval must be epoch for a plateau: a metric is measured once an epoch")
         self.scheduler, self.interval, self.monitor, self.warmup = scheduler, interval, monitor, warmup
 
     def build(self, optimizer: Optimizer, steps: int, epochs: int) -> list[dict[str, Any]]:
@@ -61,7 +63,9 @@ class Schedule:
             return [self._entry(self._main(optimizer, total, accepted, pct_start=warmup / total))]
         if self.scheduler is not None and _class_of(self.scheduler) is ReduceLROnPlateau:
             rise = [self._entry(_rise(optimizer, warmup))] if warmup else []
-            return [*rise, self._entry(self._main(optimizer, total, accepted))]
+            main = self._main(optimizer, total, accepted)
+            main.cooldown_counter = warmup  # type: ignore[attr-defined]  # Until then, no epoch counts as one without progress.
+            return [*rise, self._entry(main)]
         if self.scheduler is None:
             return [self._entry(_rise(optimizer, warmup))] if warmup else []
         if not warmup:
@@ -101,7 +105,7 @@ class Formula(LambdaLR):
     """
 
     def __init__(self, optimizer: Optimizer, formula: str, total: int = 1) -> None:
-        tree = parse(formula)
+        tree = parse(formula, total)
         super().__init__(optimizer, lambda t: float(evaluate(tree, {"t": t, "T": total, "pi": math.pi})))
 
 
@@ -124,12 +128,15 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def parse(formula: str) -> ast.expr:
-    """The syntax tree of a formula, once it is seen that it can be evaluated."""
+def parse(formula: str, total: int = 1) -> ast.expr:
+    """The syntax tree of a formula, once it is seen that it has a value at the start and at the end of a run."""
     try:
         tree = ast.parse(str(formula), mode="eval").body
-        evaluate(tree, {"t": 1, "T": 1, "pi": math.pi})
-    except (SyntaxError, TypeError, ArithmeticError) as error:
+        for t in (0, total):
+            float(evaluate(tree, {"t": t, "T": total, "pi": math.pi}))
+    except InputError:
+        raise
+    except (SyntaxError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(f"scheduler.formula {formula!r} cannot be evaluated: {error}") from None
     return tree
 

@@ -1,0 +1,72 @@
+"""What all tests share. Shapes in signatures are checked while the tests run, and at no other time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jaxtyping
+import pytest
+
+# Before they are imported: shapes such as Float[Tensor, "batch features"] are held against what comes.
+jaxtyping.install_import_hook("primer.models", "beartype.beartype")
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("PRIMER_ROOT", str(Path(__file__).resolve().parents[1]))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+
+
+@pytest.fixture
+def quiet_trainer(tmp_path: Path) -> Callable[..., Any]:
+    """A factory of Lightning trainers on the CPU that write and show nothing unless they are asked to."""
+
+    def make(**settings: Any) -> Any:
+        import lightning as L
+
+        quiet: dict[str, Any] = {
+            "accelerator": "cpu",
+            "devices": 1,
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
+            "use_distributed_sampler": False,
+            "default_root_dir": tmp_path,
+        }
+        return L.Trainer(**(quiet | settings))
+
+    return make
+
+
+@pytest.fixture
+def data_dir_or_skip() -> Callable[[str], Path]:
+    """A function that gives a path within ``PRIMER_DATA_DIR``, or skips the test where there is no such file."""
+
+    def find(name: str) -> Path:
+        folder = os.environ.get("PRIMER_DATA_DIR")
+        if not folder:
+            pytest.skip("PRIMER_DATA_DIR is not set: no data from outside the clone")
+        path = Path(folder) / name
+        if not path.exists():
+            pytest.skip(f"{path} is not there")
+        return path
+
+    return find

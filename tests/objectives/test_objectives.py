@@ -1,0 +1,281 @@
+"""Losses and metrics, against values worked out by hand and against scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import sklearn.metrics
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from primer.errors import InputError
+from primer.objectives import (
+    MAE,
+    MSE,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    GaussianNLL,
+    Huber,
+    Objective,
+    SequenceCrossEntropy,
+    TagCrossEntropy,
+    auto,
+    cross_entropy,
+)
+from primer.objectives.classification import report
+from primer.objectives.regression import R2
+from primer.spec import IGNORE, Classes, Nothing, Sequence, Tags, Target, Values
+
+TWO, THREE = Classes(("no", "yes")), Classes(("a", "b", "c"))
+UNIT, SCALED = Values(("x", "y")), Values(("x", "y"), (10.0, -1.0), (2.0, 0.5))
+
+
+def value(objective: Objective, outputs: Tensor, targets: Tensor) -> float:
+    loss, count = objective.loss(outputs, targets)
+    assert int(count) == (
+        len(targets) if targets.ndim == 1 or targets.is_floating_point() else (targets != IGNORE).sum()
+    )
+    return loss.item()
+
+
+def measured(objective: Objective, predictions: Tensor, targets: Tensor, parts: int = 1) -> dict[str, Tensor]:
+    metrics = objective.metrics()
+    for some, wanted in zip(predictions.chunk(parts), targets.chunk(parts), strict=True):
+        metrics.update(some, wanted)
+    return metrics.compute()
+
+
+# Which objective for which target.
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        (THREE, CrossEntropy),
+        (Tags(("a", "b")), TagCrossEntropy),
+        (Sequence(("<pad>", "<unk>", "<s>", "</s>")), SequenceCrossEntropy),
+        (UNIT, MSE),
+    ],
+)
+def test_the_usual_objective(target: Target, kind: type[Objective]) -> None:
+    assert type(auto(target)) is kind
+    assert type(auto(target, label_smoothing=0.1)) is kind
+    if kind is not MSE:
+        assert type(cross_entropy(target, label_smoothing=0.1)) is kind
+        assert cross_entropy(target, 0.1).settings() == {"label_smoothing": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("make", "target", "message"),
+    [
+        (MSE, THREE, "MSE does not suit targets of type Classes"),
+        (CrossEntropy, UNIT, "CrossEntropy does not suit targets of type Values"),
+        (TagCrossEntropy, THREE, "TagCrossEntropy does not suit targets of type Classes"),
+        (BinaryCrossEntropy, THREE, "binary cross-entropy is for 2 classes, not 3: use objective=cross_entropy"),
+        (cross_entropy, UNIT, "cross-entropy does not suit targets of type Values"),
+        (auto, Nothing(), "cross-entropy does not suit targets of type Nothing"),
+    ],
+)
+def test_what_does_not_suit_the_target_is_refused(make: type[Objective], target: Target, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make(target)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [
+        (CrossEntropy, TWO),
+        (BinaryCrossEntropy, TWO),
+        (TagCrossEntropy, Tags(("a",))),
+        (SequenceCrossEntropy, Sequence(("<pad>", "<unk>", "<s>", "</s>"))),
+    ],
+)
+@pytest.mark.parametrize("share", [-0.1, 1.0, 1.5])
+def test_label_smoothing_outside_of_0_to_1_is_refused(kind: type[Objective], target: Target, share: float) -> None:
+    with pytest.raises(InputError, match="label_smoothing must be at least 0 and less than 1"):
+        kind(target, label_smoothing=share)  # type: ignore[call-arg]
+
+
+def test_delta_must_be_positive() -> None:
+    with pytest.raises(InputError, match="delta must be greater than 0, not 0"):
+        Huber(UNIT, delta=0)
+
+
+@pytest.mark.parametrize(
+    ("objective", "outputs"),
+    [
+        (CrossEntropy(THREE), 3),
+        (CrossEntropy(TWO), 2),
+        (BinaryCrossEntropy(TWO), 1),
+        (TagCrossEntropy(Tags(("a", "b"))), 2),
+        (SequenceCrossEntropy(Sequence(("<pad>", "<unk>", "<s>", "</s>", "a"))), 5),
+        (MSE(UNIT), 2),
+        (MAE(UNIT), 2),
+        (Huber(UNIT), 2),
+        (GaussianNLL(UNIT), 4),
+    ],
+)
+def test_the_size_of_the_last_layer(objective: Objective, outputs: int) -> None:
+    assert objective.outputs == outputs
+    again = type(objective)(objective.target, **objective.settings())
+    assert again.outputs == outputs
+    assert not objective.state_dict()
+
+
+# Classes.
+
+
+def test_cross_entropy_by_hand() -> None:
+    logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    targets = torch.tensor([0, 2])
+    first, second = math.log(1 + 2 * math.exp(-2)), math.log(3)
+    assert value(CrossEntropy(THREE), logits, targets) == pytest.approx((first + second) / 2)
+    # A tenth of the target is spread over all three: -sum of q log p.
+    smooth = 0.9 * first + 0.1 / 3 * (first + 2 * (first + 2))
+    smoothed = CrossEntropy(THREE, label_smoothing=0.1)
+    assert value(smoothed, logits, targets) == pytest.approx((smooth + second) / 2)
+    assert torch.equal(smoothed.predict(logits), torch.tensor([0, 0]))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_bce_equals_the_cross_entropy_of_two_classes(share: float) -> None:
+    torch.manual_seed(0)
+    logits, targets = torch.randn(20, 1), torch.randint(0, 2, (20,))
+    both = torch.cat([torch.zeros(20, 1), logits], 1)
+    binary, multi = BinaryCrossEntropy(TWO, share), CrossEntropy(TWO, share)
+    assert value(binary, logits, targets) == pytest.approx(value(multi, both, targets), rel=1e-6)
+    assert torch.equal(binary.predict(logits), multi.predict(both))
+
+
+def test_the_bce_of_a_batch_of_one() -> None:
+    loss, count = BinaryCrossEntropy(TWO).loss(torch.tensor([[0.0]]), torch.tensor([1]))
+    assert (loss.item(), count) == (pytest.approx(math.log(2)), 1)
+
+
+@given(
+    classes=st.integers(2, 5), seed=st.integers(0, 1000), size=st.integers(5, 60), parts=st.integers(1, 3)
+)  # fmt: skip
+def test_the_metrics_of_classes_are_those_of_scikit_learn(classes: int, seed: int, size: int, parts: int) -> None:
+    chance = torch.Generator().manual_seed(seed)
+    targets, predictions = (torch.randint(0, classes, (size,), generator=chance) for _ in range(2))
+    found = measured(CrossEntropy(Classes(tuple("abcde"[:classes]))), predictions, targets, parts)
+    assert found["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(targets, predictions))
+    average = "binary" if classes == 2 else "macro"
+    wanted = sklearn.metrics.precision_recall_fscore_support(targets, predictions, average=average, zero_division=0)  # type: ignore[arg-type]
+    for name, figure in zip(("precision", "recall", "f1"), wanted, strict=False):
+        assert found[name] == pytest.approx(figure, abs=1e-6), name
+    table = sklearn.metrics.confusion_matrix(targets, predictions, labels=range(classes))
+    assert np.array_equal(found["confusion"], table)
+
+
+def test_what_is_padding_does_not_count_in_tags() -> None:
+    objective = TagCrossEntropy(Tags(("a", "b", "c")))
+    torch.manual_seed(0)
+    logits = torch.randn(4, 6, 3)
+    targets = torch.randint(0, 3, (4, 6))
+    targets[0, 2:] = targets[3, 5:] = IGNORE
+    real = targets != IGNORE
+    log_p = logits.log_softmax(-1)[real]
+    wanted = -log_p[torch.arange(len(log_p)), targets[real]].mean()
+    assert value(objective, logits, targets) == pytest.approx(wanted.item())
+    found = measured(objective, objective.predict(logits), targets, parts=2)
+    assert found["accuracy"] == pytest.approx((logits.argmax(-1)[real] == targets[real]).float().mean().item())
+    assert found["confusion"].sum() == real.sum()
+    two = TagCrossEntropy(Tags(("a", "b")))
+    targets = targets.clamp(max=1)
+    found = measured(two, two.predict(logits[..., :2]), targets)
+    assert found["confusion"].sum() == real.sum()
+    assert found["accuracy"] == pytest.approx((logits[..., :2].argmax(-1)[real] == targets[real]).float().mean().item())
+
+
+def test_the_loss_of_nothing_but_padding_is_zero() -> None:
+    objective = TagCrossEntropy(Tags(("a", "b")))
+    loss, count = objective.loss(torch.zeros(1, 2, 2), torch.full((1, 2), IGNORE))
+    assert (loss.item(), int(count)) == (0.0, 0)
+
+
+def test_the_report() -> None:
+    confusion = torch.tensor([[8, 2, 0], [1, 4, 0], [0, 0, 0]])
+    lines = report(confusion, ("cat", "elephant", "dog")).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[0].split() == ["class", "precision", "recall", "f1", "count"]
+    assert lines[1].split() == ["cat", "0.8889", "0.8000", "0.8421", "10"]
+    assert lines[2].split() == ["elephant", "0.6667", "0.8000", "0.7273", "5"]
+    assert lines[3].split() == ["dog", "0.0000", "0.0000", "0.0000", "0"]
+
+
+# Values.
+
+
+@pytest.mark.parametrize(
+    ("objective", "wanted"),
+    [
+        (MSE(SCALED), (1 + 4 + 0 + 9) / 4),
+        (MAE(SCALED), (1 + 2 + 0 + 3) / 4),
+        (Huber(SCALED, delta=1.0), (0.5 + 1.5 + 0 + 2.5) / 4),
+        (Huber(SCALED, delta=2.0), (0.5 + 2.0 + 0 + 4.0) / 4),
+    ],
+)
+def test_distances_are_of_standardised_values(objective: Objective, wanted: float) -> None:
+    outputs = torch.tensor([[1.0, -2.0], [0.0, 3.0]])
+    targets = torch.tensor([[10.0, -1.0], [10.0, -1.0]])  # The means: 0 once standardised.
+    assert value(objective, outputs, targets) == pytest.approx(wanted)
+    assert torch.allclose(objective.predict(outputs), torch.tensor([[12.0, -2.0], [10.0, 0.5]]))
+    assert value(objective, (targets - torch.tensor([10.0, -1.0])) / torch.tensor([2.0, 0.5]), targets) == 0.0
+
+
+def test_without_moments_values_are_learned_as_they_are() -> None:
+    outputs, targets = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 2.0]])
+    assert value(MSE(UNIT), outputs, targets) == 2.0
+    assert torch.equal(MSE(UNIT).predict(outputs), outputs)
+
+
+def test_the_gaussian_likelihood_is_that_of_the_density() -> None:
+    objective = GaussianNLL(SCALED)
+    torch.manual_seed(0)
+    outputs, targets = torch.randn(6, 4), torch.randn(6, 2)
+    mean, deviation = outputs[:, :2], (outputs[:, 2:] / 2).exp()
+    standardised = (targets - torch.tensor([10.0, -1.0])) / torch.tensor([2.0, 0.5])
+    wanted = -torch.distributions.Normal(mean, deviation).log_prob(standardised).mean()
+    assert value(objective, outputs, targets) == pytest.approx(wanted.item(), rel=1e-5)
+    assert torch.allclose(objective.predict(outputs), mean * torch.tensor([2.0, 0.5]) + torch.tensor([10.0, -1.0]))
+    assert torch.allclose(objective.deviation(outputs), deviation * torch.tensor([2.0, 0.5]))
+
+
+def test_the_gaussian_likelihood_is_best_at_the_true_deviation() -> None:
+    torch.manual_seed(0)
+    targets = 3.0 * torch.randn(20_000, 1)
+    objective = GaussianNLL(Values(("x",)))
+    losses = {s: value(objective, torch.tensor([[0.0, 2 * math.log(s)]]).expand(20_000, 2), targets) for s in (2, 3, 4)}
+    assert losses[3] < min(losses[2], losses[4])
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_the_metrics_of_values_are_those_of_scikit_learn(columns: int, parts: int) -> None:
+    torch.manual_seed(0)
+    targets = torch.randn(20, columns) * 5
+    predictions = targets + torch.randn(20, columns)
+    found = measured(MSE(Values(tuple("xyz"[:columns]))), predictions, targets, parts)
+    assert found["mse"] == pytest.approx(sklearn.metrics.mean_squared_error(targets, predictions), rel=1e-5)
+    assert found["mae"] == pytest.approx(sklearn.metrics.mean_absolute_error(targets, predictions), rel=1e-5)
+    assert found["r2"] == pytest.approx(sklearn.metrics.r2_score(targets, predictions), rel=1e-4)
+
+
+def test_r2_of_one_sample_is_not_a_number() -> None:
+    metric = R2()
+    metric.update(torch.ones(1, 1), torch.ones(1, 1))
+    assert metric.compute().isnan()
+    metric.update(torch.zeros(1, 1), torch.zeros(1, 1))
+    assert metric.compute() == 1.0
+
+
+def test_targets_need_no_gradient_and_buffers_follow_the_device() -> None:
+    objective = MSE(SCALED)
+    assert {name for name, _ in objective.named_buffers()} == {"mean", "std"}
+    assert not list(objective.parameters())
+    assert objective.to(torch.float64).mean.dtype == torch.float64

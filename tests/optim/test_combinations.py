@@ -1,0 +1,48 @@
+"""Every optimizer trains with every schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from primer.checks import composed
+from primer.choices import groups
+from primer.config import CONFIGS, instantiate
+from primer.data.digits import Digits
+from primer.models.mlp import MLP
+from primer.training import build_schedule
+
+
+@pytest.fixture(scope="module")
+def data() -> Digits:
+    return Digits(train_size=64, batch_size=32, eval_batch_size=512).prepare()
+
+
+@pytest.mark.parametrize("optimizer", groups()["optimizer"])
+def test_an_optimizer_trains_with_every_schedule(
+    optimizer: str, data: Digits, quiet_trainer: Callable[..., L.Trainer]
+) -> None:
+    """Two epochs of one step, so that schedules of steps and of epochs both move."""
+    config = composed("train", [f"optimizer={optimizer}", "regularization.l1=1e-5", "regularization.l2=1e-4"])
+    OmegaConf.set_struct(config, False)
+    for schedule in groups()["scheduler"]:
+        config.scheduler = OmegaConf.load(CONFIGS / "scheduler" / f"{schedule}.yaml")
+        some: dict[str, Any] = {
+            key: OmegaConf.to_container(config[key], resolve=True) for key in ("model", "optimizer", "scheduler")
+        }
+        torch.manual_seed(0)
+        model = instantiate(some["model"], MLP, spec=data.spec)
+        model.optimizer, model.schedule = instantiate(some["optimizer"]), build_schedule(some["scheduler"])
+        model.l1, model.l2 = config.regularization.l1, config.regularization.l2
+        before = model.head.weight.detach().clone()
+        trainer = quiet_trainer(max_epochs=2, limit_train_batches=1)
+        trainer.fit(model, data)
+        assert trainer.global_step == 2, schedule
+        assert not torch.equal(model.head.weight, before), schedule
+        assert trainer.callback_metrics["train/loss"].isfinite(), schedule
+        assert trainer.callback_metrics["val/loss"].isfinite(), schedule

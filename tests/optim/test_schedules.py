@@ -1,0 +1,234 @@
+"""The traces of the learning rate against their closed forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+from torch.optim import SGD, Rprop
+from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR, ReduceLROnPlateau
+
+from primer.choices import groups
+from primer.config import CONFIGS
+from primer.errors import InputError
+from primer.optim import Formula, Schedule
+from primer.training import build_schedule
+
+LR = 0.2
+
+
+def optimizer() -> SGD:
+    return SGD([nn.Parameter(torch.zeros(2))], lr=LR)
+
+
+def bare() -> Rprop:
+    """An optimizer without momentum, for the rate to move against."""
+    return Rprop([nn.Parameter(torch.zeros(2))], lr=LR)
+
+
+def configured(name: str, **settings: Any) -> Schedule:
+    """The schedule of ``configs/scheduler/<name>.yaml``, with some settings of it replaced."""
+    config = OmegaConf.merge(
+        {"scheduler": OmegaConf.load(CONFIGS / "scheduler" / f"{name}.yaml")},
+        {"monitor": "val/loss", "mode": "min", "optimizer": {"lr": LR}, "scheduler": settings},
+    )
+    return build_schedule(OmegaConf.to_container(config, resolve=True)["scheduler"])  # type: ignore[index, call-overload]
+
+
+def trace(schedule: Schedule, length: int, metrics: list[float] | None = None) -> list[float]:
+    """The rate in each interval of a run, as Lightning would have it."""
+    some = optimizer()
+    entries = schedule.build(some, steps=length, epochs=length)
+    rates = []
+    for t in range(length):
+        rates.append(some.param_groups[0]["lr"])
+        some.step()
+        for entry in entries:
+            assert entry["interval"] == schedule.interval
+            if isinstance(entry["scheduler"], ReduceLROnPlateau):
+                entry["scheduler"].step((metrics or [1.0] * length)[t])
+            else:
+                entry["scheduler"].step()
+    return rates
+
+
+def falling(factor: Callable[[int], float], length: int) -> list[float]:
+    return [LR * factor(t) for t in range(length)]
+
+
+T = 24
+CLOSED_FORMS: dict[str, tuple[dict[str, Any], Callable[[int, int], float]]] = {
+    "none": ({}, lambda t, total: 1.0),
+    "lambda": ({}, lambda t, total: 1 / (1 + 0.1 * t)),
+    "step": ({}, lambda t, total: 0.1 ** (t // 10)),
+    "multistep": ({}, lambda t, total: 0.1 ** ((t >= 10) + (t >= 15))),
+    "exponential": ({}, lambda t, total: 0.9**t),
+    "cosine": ({"eta_min": 0.0}, lambda t, total: (1 + math.cos(math.pi * t / total)) / 2),
+    "plateau": ({}, lambda t, total: 0.1 ** max(0, (t - 1) // 4)),  # Patience 3: every fourth epoch without progress.
+}
+
+
+def test_every_schedule_is_tried() -> None:
+    assert {*CLOSED_FORMS, "one_cycle"} == set(groups()["scheduler"])
+
+
+@pytest.mark.parametrize("name", CLOSED_FORMS)
+def test_a_trace_is_its_closed_form(name: str) -> None:
+    settings, factor = CLOSED_FORMS[name]
+    assert trace(configured(name, **settings), T) == pytest.approx(falling(lambda t: factor(t, T), T), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in CLOSED_FORMS if name != "plateau"])
+@pytest.mark.parametrize(("warmup", "length"), [(4, 4), (0.25, 6), (1, 1)])
+def test_a_warm_up_rises_linearly_before_the_schedule(name: str, warmup: float, length: int) -> None:
+    settings, factor = CLOSED_FORMS[name]
+    rise = [LR * (t + 1) / (length + 1) for t in range(length)]
+    wanted = rise + falling(lambda t: factor(t, T - length), T - length)
+    assert trace(configured(name, warmup=warmup, **settings), T) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_plateau_falls_where_nothing_improves_after_the_warm_up() -> None:
+    metrics = [2.0] * 5 + [1.0, 0.9, 0.8] + [1.0] * 16  # What does not improve while the rate rises is forgiven.
+    rates = trace(configured("plateau", warmup=3, patience=3), T, metrics)
+    assert rates[:4] == pytest.approx([LR / 4, LR / 2, LR * 3 / 4, LR])
+    assert rates[4:12] == pytest.approx([LR] * 8)
+    assert rates[12:16] == pytest.approx([LR / 10] * 4)
+    assert rates[16:20] == pytest.approx([LR / 100] * 4)
+
+
+@pytest.mark.parametrize(("warmup", "rise"), [(0, 0.3), (6, 0.25), (0.5, 0.5)])
+def test_one_cycle_rises_and_falls_along_cosines(warmup: float, rise: float) -> None:
+    """From a 25th of the rate up to it, and down to a ten-thousandth of where it began (Smith and Topin 2018)."""
+    top = rise * T - 1
+
+    def between(low: float, high: float, share: float) -> float:
+        return high + (low - high) * (1 + math.cos(math.pi * share)) / 2
+
+    start, end = LR / 25, LR / 25 / 1e4
+    wanted = [
+        between(start, LR, t / top) if t <= top else between(LR, end, (t - top) / (T - 1 - top)) for t in range(T)
+    ]  # fmt: skip
+    assert trace(configured("one_cycle", warmup=warmup), T) == pytest.approx(wanted, rel=1e-5)
+    assert max(wanted) <= LR
+
+
+@pytest.mark.parametrize("name", groups()["scheduler"])
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_short_runs(name: str, length: int) -> None:
+    rates = trace(configured(name), length)
+    assert all(0 < rate <= LR * (1 + 1e-9) for rate in rates)
+
+
+@pytest.mark.parametrize("name", groups()["scheduler"])
+@pytest.mark.parametrize("interval", ["step", "epoch"])
+def test_the_interval_says_what_is_counted(name: str, interval: str) -> None:
+    """With 12 steps in each of 5 epochs, a schedule of epochs is as long as 5."""
+    if (name, interval) == ("plateau", "step"):
+        return  # It is refused, see below.
+    some = optimizer()
+    entries = configured(name, interval=interval, warmup=0.4).build(some, steps=60, epochs=5)
+    assert all(entry["interval"] == interval and entry["monitor"] == "val/loss" for entry in entries)
+    count = 24 if interval == "step" else 2
+    rates = []
+    for _ in range(count + 1):
+        rates.append(some.param_groups[0]["lr"])
+        some.step()
+        for entry in entries:
+            entry["scheduler"].step(*([1.0] if isinstance(entry["scheduler"], ReduceLROnPlateau) else []))
+    assert rates[0] < 0.5 * LR
+    assert max(range(count + 1), key=rates.__getitem__) == (count if name != "one_cycle" else count - 1)
+    assert max(rates) == pytest.approx(LR)
+
+
+def test_a_given_length_stands() -> None:
+    assert trace(configured("cosine", T_max=6), T)[6] == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (lambda: Schedule(warmup=-1), "scheduler.warmup must be at least 0, not -1"),
+        (lambda: Schedule(warmup=24).build(optimizer(), T, T), "scheduler.warmup=24 leaves nothing of a run of 24 e"),
+        (lambda: Schedule(warmup=99, interval="step").build(optimizer(), T, T), "nothing of a run of 24 steps"),
+        (lambda: Schedule(ExponentialLR).build(optimizer(), T, T), "scheduler: .*gamma"),
+        (lambda: Schedule(partial(OneCycleLR, max_lr=1, pct_start=2.0)).build(optimizer(), T, T), "pct_start"),
+        (lambda: Schedule(partial(OneCycleLR, max_lr=0.1)).build(bare(), T, T), "scheduler: .*momentum"),
+        (lambda: Schedule(ReduceLROnPlateau, interval="step"), "scheduler.interval must be epoch for a plateau"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_schedule_is_refused(schedule: Callable[[], Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        schedule()
+
+
+def test_schedules_of_several_groups_move_them_all() -> None:
+    two = SGD(
+        [{"params": [nn.Parameter(torch.zeros(2))], "lr": 0.1}, {"params": [nn.Parameter(torch.zeros(2))], "lr": 0.2}]
+    )
+    entry = Schedule(partial(ExponentialLR, gamma=0.5), warmup=1).build(two, 10, 10)[0]
+    two.step()
+    entry["scheduler"].step()
+    two.step()
+    entry["scheduler"].step()
+    assert [group["lr"] for group in two.param_groups] == pytest.approx([0.05, 0.1])
+
+
+# Formulas.
+
+
+@pytest.mark.parametrize(
+    ("formula", "factor"),
+    [
+        ("1", lambda t: 1.0),
+        ("t / T", lambda t: t / T),
+        ("1 - t / T", lambda t: 1 - t / T),
+        ("0.5 ** (t / 4)", lambda t: 0.5 ** (t / 4)),
+        ("-t + 30", lambda t: 30 - t),
+        ("min(1, t / 4) * max(0.1, cos(pi * t / T))", lambda t: min(1, t / 4) * max(0.1, math.cos(math.pi * t / T))),
+        ("sqrt(t + 1) * exp(-t) + log(t + 1)", lambda t: math.sqrt(t + 1) * math.exp(-t) + math.log(t + 1)),
+        ("1 + sin(t)", lambda t: 1 + math.sin(t)),
+    ],
+)  # fmt: skip
+def test_a_formula_is_evaluated(formula: str, factor: Callable[[int], float]) -> None:
+    assert trace(Schedule(partial(Formula, formula=formula)), T) == pytest.approx(falling(factor, T), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "__import__('os').system('true')",
+        "().__class__",
+        "t.real",
+        "[t][0]",
+        "open('x')",
+        "lambda: 1",
+        "x + 1",
+        "(t := 3)",
+        "'1'",
+        "t if t else 1",
+        "min(t, key=1)",
+        "min",
+        "t < 3",
+        "1j",
+        "",
+        "1 +",
+        "1 / t",  # At t = 0.
+        "1 / (T - t)",  # At t = T.
+        "log(t)",
+        "sqrt(5 - t)",
+        "(t - 1) ** 0.5",  # A complex number.
+        "10 ** 400 * t",
+        "sqrt()",
+        "exp(1000 * t)",
+    ],
+)
+def test_a_formula_that_is_none_is_refused(formula: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Schedule(partial(Formula, formula=formula)).build(optimizer(), T, T)
+    assert "formula" in str(caught.value)

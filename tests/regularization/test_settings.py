@@ -1,0 +1,55 @@
+"""The values of the regularization group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from primer.checks import composed
+from primer.choices import groups
+from primer.config import instantiate
+from primer.errors import InputError
+from primer.regularization import CropFlip, EarlyStopping, NoAugmentation, Regularization
+
+
+@pytest.mark.parametrize("preset", groups()["regularization"])
+def test_presets(preset: str) -> None:
+    node = OmegaConf.to_container(composed("train", [f"regularization={preset}"]).regularization, resolve=True)
+    made = instantiate(node, Regularization)
+    assert isinstance(made.early_stopping, EarlyStopping)
+    assert isinstance(made.augmentation, NoAugmentation)
+    wanted = {"none": (0.0, 0.0, 0.0, None), "light": (0.1, 1e-4, 0.0, 10), "strong": (0.5, 1e-3, 0.1, 5)}
+    assert (made.dropout, made.l2, made.label_smoothing, made.early_stopping.patience) == wanted[preset]
+
+
+def test_each_part_can_be_set_by_itself() -> None:
+    overrides = ["regularization=light", "regularization.dropout=0.3", "regularization/augmentation=crop_flip"]
+    config = composed("train", [*overrides, "regularization.augmentation.padding=2"])
+    made = instantiate(OmegaConf.to_container(config.regularization, resolve=True), Regularization)
+    assert (made.dropout, made.l2, made.early_stopping.patience) == (0.3, 1e-4, 10)
+    assert isinstance(made.augmentation, CropFlip)
+    assert made.augmentation.padding == 2
+    assert config.model.dropout == 0.3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dropout": 1.0}, "regularization.dropout must be at least 0 and less than 1, not 1.0"),
+        ({"dropout": -0.1}, "regularization.dropout must be at least 0"),
+        ({"label_smoothing": 1.0}, "regularization.label_smoothing must be at least 0 and less than 1, not 1.0"),
+        ({"l1": -1.0}, "regularization.l1 must be at least 0, not -1.0"),
+        ({"l2": -1.0}, "regularization.l2 must be at least 0, not -1.0"),
+    ],
+)
+def test_values_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Regularization(**settings)
+
+
+def test_a_negative_patience_is_refused() -> None:
+    assert EarlyStopping(0).patience == 0
+    with pytest.raises(InputError, match="patience must be at least 0, or null, not -1"):
+        EarlyStopping(-1)

@@ -1,0 +1,103 @@
+"""Specs: round trips, and the arithmetic of convolutions."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from primer.spec import (
+    TYPES,
+    Classes,
+    Image,
+    Input,
+    NextToken,
+    Nothing,
+    Sequence,
+    Series,
+    Spec,
+    Tags,
+    Target,
+    Tokens,
+    Values,
+    Vector,
+    convolved_size,
+)
+
+INPUTS = [
+    Image(3, 4, 5),
+    Image(1, 8, 8, (0.25,), (0.5,)),
+    Vector(3),
+    Vector(2, ("a", "b"), (0.0, 1.0), (1.0, 2.0)),
+    Series(7),
+    Tokens(("<pad>", "<unk>", "word")),
+]
+TARGETS = [
+    Classes(("no", "yes")),
+    Values(("price",)),
+    Values(("x", "y"), (0.5, 1.5), (1.0, 2.0)),
+    Tags(("NOUN", "VERB")),
+    Sequence(("<pad>", "<unk>", "<s>", "</s>", "a")),
+    Sequence(("a", "b"), start=0, end=1),
+    NextToken(),
+    Nothing(),
+]
+
+
+def test_every_type_is_tried_below() -> None:
+    assert {type(one) for one in INPUTS + TARGETS} == set(TYPES.values())
+
+
+@pytest.mark.parametrize("source", INPUTS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_spec_survives_a_round_trip_through_json(source: Input, target: Target) -> None:
+    spec = Spec(source, target)
+    plain = json.loads(json.dumps(spec.to_dict()))
+    assert plain == spec.to_dict()
+    again = Spec.from_dict(plain)
+    assert again == spec
+    assert hash(again) == hash(spec)
+
+
+def test_to_dict_leaves_nothing_of_the_classes() -> None:
+    assert Spec(Image(1, 8, 8, (0.5,), (2.0,)), Classes(("a", "b"))).to_dict() == {
+        "input": {"type": "Image", "channels": 1, "height": 8, "width": 8, "mean": [0.5], "std": [2.0]},
+        "target": {"type": "Classes", "names": ["a", "b"]},
+    }
+
+
+@pytest.mark.parametrize("name", ["Video", "Spec", "__import__", "os.system"])
+@pytest.mark.parametrize("side", ["input", "target"])
+def test_an_unknown_type_is_refused(name: str, side: str) -> None:
+    plain = Spec(Vector(2), Nothing()).to_dict()
+    plain[side] = {"type": name}
+    with pytest.raises(ValueError, match=f"unknown {side} type '{name}'"):
+        Spec.from_dict(plain)
+
+
+def test_from_dict_leaves_its_argument_alone() -> None:
+    plain = Spec(Vector(2), Nothing()).to_dict()
+    Spec.from_dict(plain)
+    assert plain["input"]["type"] == "Vector"
+
+
+def test_sizes() -> None:
+    assert Image(3, 4, 5).size == 60
+    assert Vector(7).size == 7
+
+
+def test_convolved_size_of_the_course_notes() -> None:
+    assert convolved_size(39, kernel_size=5, stride=2) == 18
+    assert convolved_size(32, kernel_size=5) == 28
+    assert convolved_size(8, kernel_size=3, padding=1) == 8
+    assert convolved_size(2, kernel_size=5) < 1
+
+
+@given(
+    size=st.integers(1, 40), kernel_size=st.integers(1, 7), stride=st.integers(1, 4), padding=st.integers(0, 3)
+)  # fmt: skip
+def test_convolved_size_counts_the_places_of_the_kernel(size: int, kernel_size: int, stride: int, padding: int) -> None:
+    places = [start for start in range(size + 2 * padding) if start + kernel_size <= size + 2 * padding]
+    assert max(0, convolved_size(size, kernel_size, stride, padding)) == len(places[::stride])
