@@ -94,7 +94,8 @@ def hand_written(data: Batch, spec: Spec, batch_size: int) -> Any:
 def measure(batch_size: int) -> list[tuple[float, float]]:
     """Seconds of a step by hand and through Primer, pair by pair; the first pair, a warm-up, is left out."""
     overrides = [
-        "model.hidden_sizes=[64,128,64]", f"data.batch_size={batch_size}", f"trainer.max_epochs={PAIRS + 1}",
+        "model.hidden_sizes=[64,128,64]", "model.normalization=none",
+        f"data.batch_size={batch_size}", f"trainer.max_epochs={PAIRS + 1}",
         "accelerator=cpu",
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:

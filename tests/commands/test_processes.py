@@ -1,0 +1,50 @@
+"""What needs processes of its own: several devices, Weights & Biases, a killed run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+import torch
+import yaml
+
+
+def test_two_processes_equal_one(apart, here, tmp_path) -> None:
+    common = ("trainer.max_epochs=3", "data.batch_size=50", f"paths.log_dir={tmp_path}/logs")
+    two = apart("train.py", "accelerator=ddp_cpu", "accelerator.devices=2", *common)
+    assert two.status == 0, two.err
+    one = here("train.py", "accelerator=cpu", *common, logs=False)
+    a, b = (json.loads((done.folder / "metrics.json").read_text()) for done in (one, two))
+    for name in ("test/accuracy", "test/loss", "test/f1", "val/loss", "train/loss", "steps"):
+        assert a[name] == pytest.approx(b[name], abs=1e-5), name
+    weights = [
+        torch.load(done.folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for done in (one, two)
+    ]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[1][name], atol=1e-5, rtol=0)
+    report = (two.folder / "report.txt").read_text()  # The count of each class: every sample of the test part once.
+    assert sum(int(line.split()[-1]) for line in report.splitlines()[1:]) == 359
+    assert two.out.count("run: ") == 1
+
+
+def test_weights_and_biases_offline(apart, tmp_path) -> None:
+    pytest.importorskip("wandb")
+    done = apart(
+        "train.py", "logger=wandb", "trainer.max_epochs=2", f"paths.log_dir={tmp_path}/logs",
+        WANDB_API_KEY="", HOME=str(tmp_path),
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    folder = done.folder
+    (run,) = folder.glob("wandb/offline-run-*")
+    shown = subprocess.run(
+        ["wandb", "leet", "inspect", "--summary", "--json", str(run)], capture_output=True, text=True
+    )
+    content = json.loads(shown.stdout)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert content["summary"]["test/accuracy"] == pytest.approx(metrics["test/accuracy"])
+    assert content["summary"]["test/loss"] == pytest.approx(metrics["test/loss"])
+    resolved = yaml.safe_load((folder / "config.yaml").read_text())
+    assert content["config"]["optimizer"] == resolved["optimizer"]
+    assert content["config"]["model"] == resolved["model"]
+    assert content["config"]["monitor"] == "val/loss"

@@ -1,0 +1,109 @@
+"""README tells the truth: its commands run, its code works, its table is complete."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import primer
+from primer.checks import check_command
+from primer.choices import groups
+from primer.models.base import Model
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+RUN = "logs/train/runs/2026-01-31_12-00-00-000000"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands(start: str) -> list[str]:
+    lines = [line.split(" #")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    return list(dict.fromkeys(line for line in lines if line.startswith(start)))
+
+
+@pytest.mark.parametrize("line", [line for line in commands("python train.py") if RUN not in line])
+def test_a_training_command_runs(line: str, here, request) -> None:
+    arguments = shlex.split(line)[2:]
+    if "accelerator=ddp_cpu" in arguments:  # Run in test_processes.py: it starts processes of its own.
+        check_command("train", arguments)
+        return
+    done = here(
+        "train.py", *arguments, *([] if "--help" in arguments else ["debug=fast"]), logs="--help" not in arguments
+    )
+    assert done.status == 0, done.err
+    if "--help" not in arguments:
+        assert done.folder.is_dir()
+
+
+def test_a_run_is_evaluated_resumed_and_loaded(here) -> None:
+    folder = str(here("train.py", "trainer.max_epochs=2").folder)
+    (evaluate,) = commands("python evaluate.py")
+    assert here("evaluate.py", *shlex.split(evaluate.replace(RUN, folder))[2:]).status == 0
+    (resume,) = [line for line in commands("python train.py") if RUN in line]
+    assert here("train.py", *shlex.split(resume.replace(RUN, folder))[2:]).status == 0
+    (code,) = [block for block in blocks("python") if "primer.load" in block]
+    names: dict[str, object] = {"primer": primer}
+    exec(code.replace(RUN, folder), names)
+    assert isinstance(names["model"], Model)
+
+
+def test_make_knows_its_targets() -> None:
+    for line in commands("make"):
+        subprocess.run(["make", "-n", *line.split()[1:]], cwd=ROOT, check=True, capture_output=True)
+    shown = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for target in ("setup", "train", "test", "test-all", "check", "bench", "lock", "clean", "help"):
+        assert f"make {target} " in shown
+
+
+def test_a_model_and_a_data_set_of_ones_own(apart, tmp_path) -> None:
+    for name in ("src", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(ROOT / "train.py", tmp_path)
+    files = re.findall(r"`((?:src|configs)/\S+)`:\n\n```\w+\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert len(files) == 4
+    for name, text in files:
+        (tmp_path / name).write_text(text)
+    python_path = {"PYTHONPATH": str(tmp_path / "src")}
+    listed = apart("-m", "primer", "list", cwd=tmp_path, **python_path)
+    assert re.search(r"^rings .*x", listed.out, re.MULTILINE)
+    assert "highway" in listed.out.splitlines()[0]
+    done = apart("train.py", "model=highway", "data=rings", cwd=tmp_path, **python_path)
+    assert done.status == 0, done.err
+    accuracy = re.search(r"test/accuracy +(\S+)", done.out)
+    assert accuracy
+    assert float(accuracy[1]) > 0.95
+
+
+@pytest.mark.parametrize(
+    "group", ["model", "optimizer", "scheduler", "objective", "regularization", "accelerator", "logger", "debug"]
+)
+def test_the_table_is_complete(group: str) -> None:
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
+    assert set(groups()[group]) <= set(re.findall(r"[a-z_0-9]+", row))
+
+
+def test_the_data_of_the_table_are_complete() -> None:
+    row = next(line for line in README.splitlines() if line.startswith("| `data` |"))
+    assert set(groups()["data"]) <= set(re.findall(r"[a-z_0-9]+", row))
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)]+)\)", README))
+def test_a_link_leads_somewhere(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.slow
+def test_the_way_without_make(tmp_path) -> None:
+    (block,) = [block for block in blocks("bash") if "venv" in block]
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
+    done = subprocess.run(["bash", "-ec", block], cwd=tmp_path / "clone", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1].startswith("run: ")

@@ -1,0 +1,223 @@
+"""The commands for a run, from the first line to the run folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+SHORT = "trainer.max_epochs=2"
+
+
+def figures(folder: Path) -> dict[str, float]:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_run_leaves_all_of_it_in_its_folder(here) -> None:
+    done = here("train.py", SHORT, "optimizer.lr=0.002")
+    assert done.status == 0, done.err
+    folder = done.folder
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    wanted = {
+        "config.yaml",
+        "overrides.yaml",
+        "environment.json",
+        "metrics.csv",
+        "metrics.json",
+        "report.txt",
+        "train.log",
+    }
+    assert wanted | {"checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= names
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["optimizer"]["lr"] == 0.002
+    assert "${" not in (folder / "config.yaml").read_text()
+    assert "optimizer.lr=0.002" in yaml.safe_load((folder / "overrides.yaml").read_text())
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__.split("+")[0]
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert all(float(row["train/loss"]) > 0 and float(row["val/loss"]) > 0 for row in rows)
+    metrics = figures(folder)
+    assert metrics["epochs"] == 2
+    assert metrics["steps"] == 2 * 20
+    assert {"test/accuracy", "test/loss", "val/loss", "train/loss", "fit_seconds"} <= metrics.keys()
+    assert float(rows[-1]["val/loss"]) == pytest.approx(metrics["val/loss"], rel=1e-6)
+    assert "17,610 parameters" in done.out
+    for name in ("best", "last"):
+        torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def test_evaluation_gives_to_the_last_digit_what_training_printed(here) -> None:
+    folder = here("train.py", SHORT, "regularization=strong").folder
+    trained = {name: value for name, value in figures(folder).items() if name.startswith("test/")}
+    for choice in (f"run={folder}", f"ckpt={folder}/checkpoints/best.ckpt"):
+        done = here("evaluate.py", choice)
+        assert done.status == 0, done.err
+        assert figures(done.folder) == trained
+
+
+def test_evaluation_of_another_part(here) -> None:
+    done = here("train.py", SHORT)
+    validated = here("evaluate.py", f"ckpt={done.folder}/checkpoints/last.ckpt", "part=val")
+    assert figures(validated.folder)["test/loss"] == pytest.approx(figures(done.folder)["val/loss"], rel=1e-6)
+
+
+def test_the_same_command_gives_the_same_weights_and_seed_0_is_a_seed(here) -> None:
+    def weights(seed: str) -> torch.Tensor:
+        folder = here("train.py", SHORT, f"seed={seed}", "regularization.dropout=0.3").folder
+        state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        return torch.cat([tensor.flatten() for tensor in state.values()])
+
+    first, again, other = weights("0"), weights("0"), weights("1")
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_drawn_seed_is_recorded(here) -> None:
+    seeds = []
+    for _ in range(2):
+        folder = here("train.py", "debug=fast", "seed=null").folder
+        seeds.append(yaml.safe_load((folder / "config.yaml").read_text())["seed"])
+    assert seeds[0] != seeds[1]
+    assert all(isinstance(seed, int) for seed in seeds)
+
+
+def test_a_resumed_run_equals_an_unbroken_one(here) -> None:
+    common = ("regularization.dropout=0.3", "scheduler=exponential")
+    whole = here("train.py", "trainer.max_epochs=4", *common).folder
+    half = here("train.py", "trainer.max_epochs=2", *common).folder
+    rest = here("train.py", "trainer.max_epochs=4", *common, f"resume={half}/checkpoints/last.ckpt").folder
+    states = [torch.load(folder / "checkpoints/last.ckpt", weights_only=True) for folder in (whole, rest)]
+    for name, tensor in states[0]["state_dict"].items():
+        assert torch.equal(tensor, states[1]["state_dict"][name]), name
+    a, b = figures(whole), figures(rest)
+    assert {k: v for k, v in a.items() if "seconds" not in k} == {k: v for k, v in b.items() if "seconds" not in k}
+
+
+def test_a_sweep_runs_each_combination(here, tmp_path) -> None:
+    done = here("train.py", "-m", "model=mlp,linear", "seed=0,1", "debug=fast")
+    assert done.status == 0, done.err
+    folders = [line.removeprefix("run: ") for line in done.out.splitlines() if line.startswith("run: ")]
+    assert len(folders) == 4
+    configs = [yaml.safe_load((Path(folder) / "config.yaml").read_text()) for folder in folders]
+    models = [config["model"]["_target_"].split(".")[-1] for config in configs]
+    assert models == ["MLP", "MLP", "Linear", "Linear"]
+    assert [config["seed"] for config in configs] == [0, 1, 0, 1]
+
+
+def test_early_stopping_stops(here) -> None:
+    metrics = figures(
+        here("train.py", "trainer.max_epochs=50", "regularization.early_stopping.patience=1", "optimizer.lr=0.0").folder
+    )
+    assert metrics["epochs"] == 2
+
+
+def test_a_run_that_diverges_is_stopped_with_a_line(here) -> None:
+    done = here("train.py", "data=diabetes", "optimizer=sgd", "optimizer.lr=1e12")
+    assert "stopped: train/loss is" in done.out
+    assert json.loads((done.folder / "metrics.json").read_text())["epochs"] < 20
+
+
+def test_without_validation_the_training_loss_decides(here) -> None:
+    done = here("train.py", SHORT, "data.val_fraction=0")
+    assert done.status == 0, done.err
+    assert (done.folder / "checkpoints/best.ckpt").exists()
+    assert not any(name.startswith("val/") for name in figures(done.folder))
+
+
+@pytest.mark.parametrize("debug", ["fast", "limit", "profile"])
+def test_debug(here, debug) -> None:
+    done = here("train.py", f"debug={debug}")
+    assert done.status == 0, done.err
+    assert "/debug/runs/" in str(done.folder)
+
+
+def test_debug_overfit_reaches_a_training_loss_near_zero(here) -> None:
+    assert figures(here("train.py", "debug=overfit").folder)["train/loss"] < 0.05
+
+
+@pytest.mark.parametrize("logger", ["none", "csv", "tensorboard"])
+def test_loggers(here, logger) -> None:
+    folder = here("train.py", "debug=fast", f"logger={logger}").folder
+    assert (folder / "metrics.csv").exists() is (logger != "none")
+    assert bool(list(folder.rglob("events.out.tfevents*"))) is (logger == "tensorboard")
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "trainer.compile=true",
+        "trainer.precision=bf16-mixed",
+        "trainer.gradient_clip_val=1",
+        "trainer.deterministic=true",
+    ],
+)
+def test_flags_of_the_trainer(here, flag) -> None:
+    done = here("train.py", "debug=fast", "trainer.detect_anomaly=false", flag)
+    assert done.status == 0, done.err
+
+
+def test_settings_of_ones_own(here, request) -> None:
+    local = Path(request.config.rootpath) / "configs/local/default.yaml"
+    if local.exists():
+        pytest.skip("configs/local/default.yaml is somebody's own")
+    local.write_text("# @package _global_\noptimizer:\n  lr: 0.0123\n")
+    try:
+        done = here("train.py", "debug=fast")
+    finally:
+        local.unlink()
+    assert yaml.safe_load((done.folder / "config.yaml").read_text())["optimizer"]["lr"] == 0.0123
+
+
+@pytest.mark.parametrize(
+    ("overrides", "hint"),
+    [
+        (("accelerator=gpu",), "accelerator=cpu"),
+        (("accelerator=tpu",), "accelerator=cpu"),
+        (("data=csv", "data.path=nowhere.csv", "data.target=y"), "nowhere.csv"),
+        (("data=csv",), "data.path"),
+        (("data.folds=5", "data.fold=7"), "from 0 to 4"),
+        (("data.val_fraction=0.9",), "val_fraction=0.9"),
+        (("regularization.dropout=1.5",), "regularization.dropout"),
+        (("optimizer.lr=-1",), "learning rate"),
+        (("scheduler.warmup=1000",), "scheduler.warmup=1000"),
+        (("scheduler=lambda", "scheduler.formula='__import__(1)'"), "formula"),
+        (("resume=nowhere",), "nowhere"),
+        (("model.hidden_sizes=[0]",), "hidden_sizes must be at least 1"),
+    ],
+    ids=str,
+)
+def test_a_mistake_that_only_shows_later_gets_one_line_too(here, tmp_path, overrides, hint) -> None:
+    if overrides == ("accelerator=gpu",) and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    done = here("train.py", *overrides)
+    assert done.status == 2
+    assert len(done.err.strip().splitlines()) == 1, done.err
+    assert hint in done.err
+    assert not list((tmp_path / "logs").rglob("*.*"))
+
+
+def test_a_checkpoint_that_names_other_code_is_refused(here, tmp_path) -> None:
+    folder = here("train.py", "debug=fast").folder
+    content = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
+    for part, target in (
+        ("model", "os.system"),
+        ("model", "torch.hub.load"),
+        ("objective", "primer.training.os.system"),
+    ):
+        forged = {**content, "primer": {**content["primer"], part: {"_target_": target}}}
+        torch.save(forged, tmp_path / "forged.ckpt")
+        done = here("evaluate.py", f"ckpt={tmp_path}/forged.ckpt")
+        assert done.status == 2
+        assert target in done.err
+    forged = {
+        **content,
+        "primer": {**content["primer"], "config": {**content["primer"]["config"], "data": {"_target_": "os.system"}}},
+    }
+    torch.save(forged, tmp_path / "forged.ckpt")
+    assert "os.system" in here("evaluate.py", f"ckpt={tmp_path}/forged.ckpt").err
