@@ -96,7 +96,7 @@ def build_model(config: dict[str, Any], datamodule: DataModule, regularization: 
     objective = instantiate(config["objective"], target=datamodule.spec.target)
     model = instantiate(config["model"], Model, spec=datamodule.spec, objective=objective)
     model.optimizer = instantiate(config["optimizer"])
-    model.schedule = build_schedule(config["scheduler"])
+    model.schedule = build_schedule(watched(config, datamodule, config["scheduler"]))
     model.l1, model.l2 = regularization.l1, regularization.l2
     model.config = config
     return model
@@ -119,19 +119,23 @@ def build_loggers(config: dict[str, Any]) -> list[Logger]:
 
 
 def build_callbacks(config: dict[str, Any], datamodule: DataModule, regularization: Regularization) -> list[L.Callback]:
-    """The callbacks of a config, and early stopping. Without a validation part they watch the training loss."""
-    monitor = config["monitor"]
-    if not datamodule.parts["val"].size and monitor.startswith("val/"):
-        monitor = "train/loss"
-    callbacks = []
-    for node in config["callbacks"].values():
-        if node.get("monitor") == config["monitor"]:
-            node = {**node, "monitor": monitor}
-        callbacks.append(instantiate(node, L.Callback))
+    """The callbacks of a config, and early stopping."""
+    nodes = [watched(config, datamodule, node) for node in config["callbacks"].values()]
+    callbacks = [instantiate(node, L.Callback) for node in nodes]
     stop = regularization.early_stopping
     if stop.patience is not None:
-        callbacks.append(EarlyStopping(monitor, patience=stop.patience, min_delta=stop.min_delta, mode=config["mode"]))
+        goal = watched(config, datamodule, {"monitor": config["monitor"], "mode": config["mode"]})
+        callbacks.append(EarlyStopping(**goal, patience=stop.patience, min_delta=stop.min_delta))
     return callbacks
+
+
+def watched(config: dict[str, Any], datamodule: DataModule, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings whose ``monitor`` is the training loss, and whose ``mode`` is that of a loss, where they ask for a
+    metric of the validation and nothing is validated."""
+    validates = datamodule.parts["val"].size and config["trainer"]["limit_val_batches"] != 0
+    if validates or not str(settings.get("monitor")).startswith("val/"):
+        return settings
+    return settings | {"monitor": "train/loss"} | ({"mode": "min"} if "mode" in settings else {})
 
 
 def build_trainer(config: dict[str, Any], callbacks: list[L.Callback], loggers: list[Logger]) -> L.Trainer:

@@ -199,7 +199,11 @@ def test_without_other_files_shares_of_the_training_file_are_held_out(write: Cal
         CoNLLU(train=str(write(DOGS))).prepare()
 
 
-BROWN = {"train": "pos/brown-train.conllu", "dev": "pos/brown-dev.conllu", "test": "pos/brown-test.conllu"}
+BROWN: dict[str, Any] = {
+    "train": "pos/brown-train.conllu",
+    "dev": "pos/brown-dev.conllu",
+    "test": "pos/brown-test.conllu",
+}
 
 
 @pytest.fixture(scope="module")

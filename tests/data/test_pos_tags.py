@@ -16,7 +16,7 @@ import torch
 
 from primer.batch import Batch
 from primer.data.pos_tags import GRAMMAR, LEXICON, PosTags
-from primer.data.tagging import most_frequent_tag_accuracy
+from primer.data.tagging import Sentence, most_frequent_tag_accuracy
 from primer.errors import InputError
 from primer.models.lstm import LSTM
 from primer.spec import IGNORE, PADDING, Spec, Tags, Tokens
@@ -26,6 +26,12 @@ UNIVERSAL = {
     "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ",
     "SYM", "VERB", "X",
 }  # fmt: skip
+
+
+def read(**settings: Any) -> list[Sentence]:
+    found = PosTags(**settings).read()["train"]
+    assert isinstance(found, list)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +57,10 @@ def test_the_tags_are_universal(data: PosTags) -> None:
 
 
 def test_no_sentence_occurs_twice_and_the_seed_decides() -> None:
-    sentences = PosTags(sentences=800).read()["train"]
+    sentences = read(sentences=800)
     assert len({sentence.words for sentence in sentences}) == 800
-    assert PosTags(sentences=800).read()["train"] == sentences
-    assert PosTags(sentences=800, data_seed=1).read()["train"] != sentences
+    assert read(sentences=800) == sentences
+    assert read(sentences=800, data_seed=1) != sentences
 
 
 def test_parts_share_no_sentence(data: PosTags) -> None:
@@ -77,7 +83,7 @@ def test_padding_stands_after_the_last_word_and_has_no_tag(data: PosTags) -> Non
 def test_the_word_alone_does_not_tell_its_tag(seed: int) -> None:
     data = PosTags(data_seed=seed).prepare()
     accuracy = most_frequent_tag_accuracy(data.parts["train"], data.parts["test"])
-    sentences = data.read()["train"]
+    sentences = read(data_seed=seed)
     tags = defaultdict(set)
     for sentence in sentences:
         for word, tag in zip(sentence.words, sentence.tags, strict=True):
@@ -104,10 +110,10 @@ def test_an_lstm_reads_the_context(data: PosTags, quiet_trainer: Any) -> None:
     torch.manual_seed(0)
     model = LSTM(data.spec)
     model.optimizer = lambda parameters: torch.optim.Adam(parameters, lr=0.005)
-    trainer = quiet_trainer(max_epochs=3)
+    trainer = quiet_trainer(max_epochs=2)
     trainer.fit(model, data)
     (result,) = trainer.test(model, data, verbose=False)
-    print(f"LSTM after 3 epochs: {result['test/accuracy']:.4f}; most frequent tag per word: {baseline:.4f}")
+    print(f"LSTM after 2 epochs: {result['test/accuracy']:.4f}; most frequent tag per word: {baseline:.4f}")
     assert result["test/accuracy"] > baseline + 0.15
 
 
@@ -120,7 +126,7 @@ def test_counts_under_one_are_refused(settings: dict[str, int]) -> None:
 def test_folds_take_each_sentence_once() -> None:
     folds = [PosTags(sentences=50, folds=5, fold=fold).prepare() for fold in range(5)]
     assert [data.parts["test"].size for data in folds] == [10] * 5
-    kept = PosTags(sentences=50).read()["train"]
+    kept = read(sentences=50)
     lengths = torch.cat([data.parts["test"].inputs.count_nonzero(1) for data in folds])
     assert sorted(lengths.tolist()) == sorted(len(sentence.words) for sentence in kept)
 

@@ -473,6 +473,18 @@ def test_a_resumed_run_equals_the_unbroken_one(
     assert figures(resumed) == figures(whole)
 
 
+def test_a_plateau_is_looked_for_where_there_is_a_validation(quiet_trainer: Trainer) -> None:
+    data = digits()
+    model = perceptron(data)
+    model.schedule = SCHEDULES[
+        "plateau"
+    ]  # Nothing is good enough for it: each validation but the first brings it down.
+    model.optimizer = partial(Adam, lr=0.01)
+    trainer = quiet_trainer(max_epochs=7, check_val_every_n_epoch=2)
+    trainer.fit(model, data)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-2 * 0.1**3)
+
+
 def test_the_test_is_of_the_best_checkpoint(quiet_trainer: Trainer, tmp_path: Path) -> None:
     class Ruin(L.Callback):
         """Undoes the second epoch."""

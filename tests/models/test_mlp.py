@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from torch import nn
 from torch.optim import Adam
 
@@ -107,3 +108,8 @@ def test_it_beats_the_nearest_mean_on_digits(quiet_trainer: Callable[..., L.Trai
     print(f"nearest mean {baseline:.4f}, MLP {accuracy:.4f}")
     assert 0.85 < baseline < 0.93
     assert accuracy > baseline + 0.04
+
+
+def test_shapes_and_types_are_checked_in_tests() -> None:
+    with pytest.raises(TypeCheckError):
+        MLP(ROWS)(torch.zeros(3, 5, dtype=torch.long))

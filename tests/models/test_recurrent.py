@@ -258,7 +258,7 @@ def test_forward_is_a_function_of_parameters_and_inputs(kind: type[Recurrent]) -
 @every_kind
 def test_a_checkpoint_gives_the_model_back(kind: type[Recurrent], quiet_trainer: Any, tmp_path: Path) -> None:
     data = PosTags(sentences=40).prepare()
-    extra = {"activation": "relu"} if kind is RNN else {}
+    extra: dict[str, Any] = {"activation": "relu"} if kind is RNN else {}
     model = kind(data.spec, num_layers=2, bidirectional=False, normalization="layer", **SMALL, **extra)
     trainer = quiet_trainer(max_steps=1)
     trainer.fit(model, data)

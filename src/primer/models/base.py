@@ -17,7 +17,9 @@ from typing import Any, ClassVar, Literal
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.core.hooks import DataHooks
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MetricCollection
 
 from primer.batch import Batch
@@ -67,7 +69,7 @@ class Model(L.LightningModule, ABC):
         self._metrics: dict[Stage, MetricCollection] = {}
         self._sums: dict[str, list[Any]] = {"train": [0.0, 0], "val": [0.0, 0], "test": [0.0, 0]}
         self._latest: tuple[Tensor, Tensor | int] | None = None
-        self._penalty = False
+        self._penalty = self._transfers_plainly = False
         self._window: list[Any] = []
         self._resumed: dict[str, Any] | None = None
         self._monitored: dict[str, Tensor | None] = {}
@@ -98,6 +100,9 @@ class Model(L.LightningModule, ABC):
         if self._penalty:
             loss = loss + self.penalty()
         return self._weigh(loss, count)
+
+    # Lightning inspects this signature at every step: kept, it need not be made anew.
+    training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self._latest is not None:
@@ -146,10 +151,19 @@ class Model(L.LightningModule, ABC):
             raise InputError("a run needs an end: set trainer.max_epochs or trainer.max_steps")
         batches = max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
         epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else math.ceil(steps / batches)
-        return [optimizer], self.schedule.build(optimizer, int(steps), epochs)
+        schedulers = self.schedule.build(optimizer, int(steps), epochs)
+        for entry in schedulers:
+            if isinstance(entry["scheduler"], ReduceLROnPlateau) and entry["monitor"].startswith("val/"):
+                entry["frequency"] = trainer.check_val_every_n_epoch or 1  # Told of each validation, and of it alone.
+        return [optimizer], schedulers
 
     def on_fit_start(self) -> None:
         self._penalty = bool(self.l1 or (self.l2 and penalizes(self.optimizer)))
+        owners = [type(owner) for owner in (self, self.trainer.datamodule) if owner is not None]
+        hooks = ("on_before_batch_transfer", "on_after_batch_transfer")
+        self._transfers_plainly = all(
+            getattr(one, hook) is getattr(DataHooks, hook) for one in owners for hook in hooks
+        )
 
     def on_train_start(self) -> None:
         if self._resumed is not None:
@@ -196,12 +210,18 @@ class Model(L.LightningModule, ABC):
             self._resumed = checkpoint["primer"] | {"loaders": loaders}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning sets this some forty times a step, and the search of nn.Module for the kind of the value costs
-        # more than a small layer.
-        if name == "_current_fx_name":
+        # Lightning sets the first of these some forty times a step, and the search of nn.Module for the kind of the
+        # value costs more than a small layer.
+        if name in ("_current_fx_name", "_latest"):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def _call_batch_hook(self, hook_name: str, *args: Any) -> Any:
+        # Lightning looks up who overrides each of three hooks at every batch, which takes as long as a small layer.
+        if self._transfers_plainly and isinstance(args[0], Batch):
+            return args[0].to(args[1]) if hook_name == "transfer_batch_to_device" else args[0]
+        return super()._call_batch_hook(hook_name, *args)
 
     # What Lightning does not resume.
 
@@ -222,7 +242,7 @@ class Model(L.LightningModule, ABC):
         """Tells plateau schedules of an epoch that Lightning has not told them of, since the run was resumed in it."""
         for config in self._plateaus():
             metric = self.trainer.callback_metrics.get(config.monitor, self._monitored.get(config.monitor))
-            if config.scheduler.last_epoch < epochs and metric is not None:
+            if config.scheduler.last_epoch < epochs // config.frequency and metric is not None:
                 self.lr_scheduler_step(config.scheduler, metric)
 
     # Sums that give the same mean for any batch size, any padding and any number of processes.
