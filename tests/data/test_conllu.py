@@ -241,4 +241,4 @@ def test_an_lstm_beats_the_baseline_on_brown(brown: CoNLLU, quiet_trainer: Any) 
     trainer.fit(model, brown)
     (result,) = trainer.test(model, brown, verbose=False)
     print(f"Brown, LSTM after 2 epochs: {result['test/accuracy']:.4f}")
-    assert result["test/accuracy"] > 0.94
+    assert result["test/accuracy"] > 0.926 + 0.01

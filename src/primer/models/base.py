@@ -159,7 +159,7 @@ class Model(L.LightningModule, ABC):
 
     def on_fit_start(self) -> None:
         self._penalty = bool(self.l1 or (self.l2 and penalizes(self.optimizer)))
-        owners = [type(owner) for owner in (self, self.trainer.datamodule) if owner is not None]
+        owners = [type(owner) for owner in (self, getattr(self.trainer, "datamodule", None)) if owner]
         hooks = ("on_before_batch_transfer", "on_after_batch_transfer")
         self._transfers_plainly = all(
             getattr(one, hook) is getattr(DataHooks, hook) for one in owners for hook in hooks
