@@ -261,7 +261,9 @@ def test_evaluation_is_deterministic_and_changes_nothing(quiet_trainer: Trainer)
 def step_by_step(
     quiet_trainer: Trainer, data: DataModule, model: Model, batches: int, penalties: tuple[float, float] = (0, 0)
 ) -> Model:
-    model.optimizer = partial(SGD, lr=0.5)
+    sparse = any(getattr(parameter, "sparse", False) for parameter in model.parameters())
+    # With a large eps, Adam too is smooth, so that a rounding of the gradient is no more than one of the step.
+    model.optimizer = partial(SparseAdam, lr=0.5, eps=1.0) if sparse else partial(SGD, lr=0.5)
     model.l1, model.l2 = penalties
     quiet_trainer(max_epochs=2, accumulate_grad_batches=batches).fit(model, data)
     return model

@@ -22,7 +22,7 @@ from primer.models.gru import GRU
 from primer.models.lstm import LSTM
 from primer.models.recurrent import Recurrent
 from primer.models.rnn import RNN
-from primer.optim import SparseAdam, build_optimizer
+from primer.optim import SparseAdam, build_optimizer, decayed
 from primer.spec import IGNORE, Classes, Image, Input, Series, Spec, Tags, Target, Tokens, Values, Vector
 
 WORDS = Tokens(("<pad>", "<unk>", *"abcdefgh"))
@@ -325,3 +325,13 @@ def fit(model: Recurrent, batches: Any, steps: int) -> float:
         optimizer.step()
         losses.append(loss.item())
     return losses[0]
+
+
+def test_a_sparse_embedding_with_another_optimizer_is_refused() -> None:
+    with pytest.raises(InputError, match="optimizer=sparse_adam"):
+        build_optimizer(torch.optim.AdamW, build(LSTM, sparse=True))
+
+
+def test_penalties_leave_a_sparse_embedding_out() -> None:
+    model = build(LSTM, sparse=True)
+    assert all(parameter is not model.embedding.weight for parameter in decayed(model)[0])

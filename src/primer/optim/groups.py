@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import LBFGS, Optimizer
 
 from primer.errors import InputError
+from primer.optim.chained import SparseAdam
 
 OptimizerFactory = Callable[..., Optimizer]
 
@@ -18,13 +19,16 @@ FUSED_DEVICES = ("cpu", "cuda", "mps")
 
 
 def decayed(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The trainable parameters that regularization shrinks, and the others: biases, norms and other vectors."""
+    """The trainable parameters that regularization shrinks, and the others: biases, norms and other vectors, and
+    embeddings with sparse gradients, which a penalty on all rows would make dense."""
     norms = {id(p) for layer in model.modules() if "Norm" in type(layer).__name__ for p in layer.parameters(False)}
     shrunk: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for parameter in model.parameters():
         if parameter.requires_grad:
-            (shrunk if parameter.ndim > 1 and id(parameter) not in norms else others).append(parameter)
+            (
+                shrunk if parameter.ndim > 1 and id(parameter) not in norms and not _is_sparse(parameter) else others
+            ).append(parameter)
     return shrunk, others
 
 
@@ -54,6 +58,10 @@ def build_optimizer(factory: OptimizerFactory, model: nn.Module, l2: float = 0.0
     weights, others = decayed(model)
     if not weights + others:
         raise InputError(f"{type(model).__name__} has no parameters to train")
+    if any(_is_sparse(parameter) for parameter in others) and _class_of(factory) is not SparseAdam:
+        raise InputError(
+            f"{_class_of(factory).__name__} takes no sparse gradients: model.sparse=true needs optimizer=sparse_adam"
+        )
     settings: dict[str, Any] = {}
     parameters: list[Any] = [*weights, *others]
     if getattr(factory, "keywords", {}).get("fused") and not (fused and _can_fuse([*weights, *others])):
@@ -67,6 +75,10 @@ def build_optimizer(factory: OptimizerFactory, model: nn.Module, l2: float = 0.0
         return factory(parameters, **settings)
     except (ValueError, TypeError) as error:
         raise InputError(f"optimizer: {error}") from error
+
+
+def _is_sparse(parameter: nn.Parameter) -> bool:
+    return getattr(parameter, "sparse", False)
 
 
 def _can_fuse(parameters: Iterable[nn.Parameter]) -> bool:
