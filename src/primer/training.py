@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
@@ -99,6 +100,10 @@ def build_model(config: dict[str, Any], datamodule: DataModule, regularization: 
     model.schedule = build_schedule(watched(config, datamodule, config["scheduler"]))
     model.l1, model.l2 = regularization.l1, regularization.l2
     model.config = config
+    if config["trainer"]["channels_last"]:
+        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if config["trainer"]["compile"]:
+        model.compile()
     return model
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -38,7 +40,9 @@ def test_weights_and_biases_offline(apart, tmp_path) -> None:
     folder = done.folder
     (run,) = folder.glob("wandb/offline-run-*")
     shown = subprocess.run(
-        ["wandb", "leet", "inspect", "--summary", "--json", str(run)], capture_output=True, text=True
+        [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--summary", "--json", str(run)],
+        capture_output=True,
+        text=True,
     )
     content = json.loads(shown.stdout)
     metrics = json.loads((folder / "metrics.json").read_text())

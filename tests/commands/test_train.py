@@ -5,12 +5,25 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
+
+from primer.checks import composed
+from primer.regularization import Regularization
+from primer.training import build_data, build_model
 
 SHORT = "trainer.max_epochs=2"
+
+
+def config_of(*overrides: str) -> dict[str, Any]:
+    cfg = composed("train", list(overrides))
+    cfg.paths.output_dir = "unused"
+    OmegaConf.update(cfg, "hydra", None)
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
 
 
 def figures(folder: Path) -> dict[str, float]:
@@ -151,7 +164,6 @@ def test_loggers(here, logger) -> None:
 @pytest.mark.parametrize(
     "flag",
     [
-        "trainer.compile=true",
         "trainer.precision=bf16-mixed",
         "trainer.gradient_clip_val=1",
         "trainer.deterministic=true",
@@ -221,3 +233,20 @@ def test_a_checkpoint_that_names_other_code_is_refused(here, tmp_path) -> None:
     }
     torch.save(forged, tmp_path / "forged.ckpt")
     assert "os.system" in here("evaluate.py", f"ckpt={tmp_path}/forged.ckpt").err
+
+
+def test_compile_and_channels_last_reach_the_model() -> None:
+    config = config_of("model=lenet", "trainer.compile=true", "trainer.channels_last=true")
+    data = build_data(config)
+    plain, fast = (
+        build_model(changed, data, Regularization())
+        for changed in (config | {"trainer": config["trainer"] | {"compile": False, "channels_last": False}}, config)
+    )
+    assert fast._compiled_call_impl is not None
+    assert plain._compiled_call_impl is None
+    kernels = [parameter for parameter in fast.parameters() if parameter.ndim == 4 and parameter.shape[1] > 1]
+    assert kernels
+    assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+    fast.load_state_dict(plain.state_dict())
+    batch = next(iter(data.test_dataloader()))
+    torch.testing.assert_close(fast.eval().respond(batch), plain.eval().respond(batch), atol=1e-5, rtol=1e-5)

@@ -22,8 +22,9 @@ from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
 from primer.data.digits import Digits
 from primer.errors import InputError
-from primer.models.base import Model, plain, random_state, restore_random_state
+from primer.models.base import Model
 from primer.models.mlp import MLP
+from primer.models.state import plain, random_state, restore_random_state
 from primer.optim import Muon, Schedule, SparseAdam, build_optimizer, decayed
 from primer.spec import IGNORE, Classes, Nothing, Series, Spec, Tags, Tokens, Values, Vector
 
