@@ -102,7 +102,7 @@ def test_a_state_holds_tensors_and_plain_values(name: str, tmp_path: Any) -> Non
     optimizer = build_optimizer(factory(name), model)
     steps(model, optimizer, 2)
     torch.save(optimizer.state_dict(), tmp_path / "state.pt")
-    torch.load(tmp_path / "state.pt", weights_only=True)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["param_groups"]
 
 
 # Groups.
