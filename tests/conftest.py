@@ -57,6 +57,25 @@ def quiet_trainer(tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def command(tmp_path: Path) -> Callable[..., Any]:
+    """A function that gives the config of a command, ``train`` or ``evaluate``, with some overrides, whose output goes
+    into a folder of that name."""
+
+    def make(name: str, folder: str, *overrides: str) -> Any:
+        from omegaconf import OmegaConf
+
+        from primer.checks import composed
+
+        cfg = composed(name, list(overrides))
+        OmegaConf.set_struct(cfg, False)
+        del cfg["hydra"]
+        cfg.paths.output_dir = str(tmp_path / folder)
+        return cfg
+
+    return make
+
+
+@pytest.fixture
 def data_dir_or_skip() -> Callable[[str], Path]:
     """A function that gives a path within ``PRIMER_DATA_DIR``, or skips the test where there is no such file."""
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
 
 from primer.batch import Batch
 from primer.checks import composed
-from primer.choices import groups, summary
+from primer.choices import groups, summary, target_of
 from primer.config import instantiate
 from primer.data.base import DataModule
 from primer.data.images import TorchvisionImages
@@ -23,6 +24,7 @@ from primer.training import build_data, build_loggers, build_model, build_schedu
 
 TABLE = "x,colour,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{'yes' if i % 2 else 'no'}\n" for i in range(60))
 SENTENCE = "1\tDogs\tdog\tNOUN\tNN\t_\t_\t_\t_\t_\n2\tbark\tbark\tVERB\tVB\t_\t_\t_\t_\t_\n\n"
+LARGE = ("primer.models.alexnet.AlexNet", "primer.models.vgg.VGG")
 SMALL = {
     "pos_tags": ("data.sentences=60",),
     "dates": ("data.samples=80",),
@@ -40,6 +42,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
     sources = ", ".join(f"data.{part}={folder}/some.conllu" for part in ("train", "dev", "test")).split(", ")
     SMALL["csv"] = (f"data.path={folder}/table.csv", "data.target=y")
     SMALL["conllu"] = tuple(sources)
+    for k in range(60):
+        (folder / "pictures" / "abc"[k % 3]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 32), (4 * k, 255 - 4 * k, 99)).save(folder / "pictures" / "abc"[k % 3] / f"{k}.png")
+    SMALL["image_folder"] = (f"data.path={folder}/pictures", "data.size=32")
 
     def read(self: TorchvisionImages) -> dict[str, Batch]:
         def some(count: int) -> Batch:
@@ -68,12 +74,14 @@ def config_of(*overrides: str) -> dict[str, Any]:
 
 @cache
 def data_of(name: str) -> DataModule:
-    return build_data(config_of(f"data={name}", *SMALL.get(name, ()))).prepare()
+    sizes = ("data.batch_size=8", "data.eval_batch_size=8")
+    return build_data(config_of(f"data={name}", *sizes, *SMALL.get(name, ()))).prepare()
 
 
 @pytest.mark.parametrize(("model", "data"), pairs(), ids=["-".join(pair) for pair in pairs()])
 def test_two_steps(model: str, data: str, quiet_trainer) -> None:
-    config = config_of(f"model={model}", f"data={data}", "regularization=light", *SMALL.get(data, ()))
+    large = ["model.hidden_size=64"] if target_of("model", model) in LARGE else []  # Millions of weights less to make.
+    config = config_of(f"model={model}", f"data={data}", "regularization=light", *large, *SMALL.get(data, ()))
     datamodule = data_of(data)
     network = build_model(config, datamodule, instantiate(config["regularization"], Regularization))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

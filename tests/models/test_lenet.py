@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from primer.data.digits import Digits
 from primer.errors import InputError
-from primer.models.lenet import CONNECTIONS, FIELD, LeNet, PartialConv2d, enlarged
+from primer.models.image_size import enlarged
+from primer.models.lenet import CONNECTIONS, FIELD, LeNet, PartialConv2d
 from primer.spec import Classes, Image, Spec, Values
 
 VARIANTS = ["classic", "modern"]
@@ -96,7 +97,7 @@ def test_subsampling_is_a_scaled_average_and_a_bias() -> None:
 def test_images_from_28_pixels_on_are_padded_with_their_edge(size: tuple[int, int]) -> None:
     images = torch.randn(2, 3, *size)
     images[..., 0, :] = images[..., -1, :] = images[..., 0] = images[..., -1] = -0.4
-    padded = enlarged(images)
+    padded = enlarged(images, FIELD)
     top, left = (FIELD - size[0]) // 2, (FIELD - size[1]) // 2
     assert padded.shape == (2, 3, FIELD, FIELD)
     assert torch.equal(padded[..., top : top + size[0], left : left + size[1]], images)
@@ -106,11 +107,11 @@ def test_images_from_28_pixels_on_are_padded_with_their_edge(size: tuple[int, in
 
 def test_smaller_images_are_enlarged_and_larger_ones_left_alone() -> None:
     small = torch.randn(2, 1, 8, 8)
-    assert enlarged(small).shape == (2, 1, 32, 32)
-    assert enlarged(small).amax() <= small.amax()
-    assert enlarged(torch.randn(1, 1, 8, 40)).shape == (1, 1, 32, 40)
+    assert enlarged(small, FIELD).shape == (2, 1, 32, 32)
+    assert enlarged(small, FIELD).amax() <= small.amax()
+    assert enlarged(torch.randn(1, 1, 8, 40), FIELD).shape == (1, 1, 32, 40)
     large = torch.randn(1, 3, 33, 50)
-    assert enlarged(large) is large
+    assert enlarged(large, FIELD) is large
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

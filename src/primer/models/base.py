@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import lightning as L
 import torch
 from lightning.pytorch.core.hooks import DataHooks
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MetricCollection
 
@@ -24,7 +24,7 @@ from primer.errors import InputError
 from primer.models.state import arguments, plain, random_state, restore_random_state
 from primer.objectives import Objective, auto
 from primer.optim import Schedule, build_optimizer, decayed, penalizes
-from primer.optim.groups import OptimizerFactory
+from primer.optim.groups import OptimizerFactory, rate_factors
 from primer.spec import Spec
 
 Stage = Literal["val", "test"]
@@ -43,6 +43,8 @@ class Model(L.LightningModule, ABC):
         optimizer: an optimizer class or a partial of one, Adam by default.
         schedule: of the learning rate; constant by default.
         l1, l2: the coefficients of the penalties on weights; biases and norms have none.
+        lowest_rate: what the learning rate is multiplied by in the layers next to the input; from there it grows
+            geometrically with depth, up to the full rate in the last layer (Howard and Ruder 2018, section 3.2).
 
     Raises:
         ValueError: where the model cannot take the input or the target.
@@ -50,6 +52,8 @@ class Model(L.LightningModule, ABC):
 
     inputs: ClassVar[Any]
     targets: ClassVar[Any]
+    torchvision_names: ClassVar[dict[str, str]] = {}
+    """Beginnings of the names of torchvision's parameters, with what they are here; the rest of a name is the same."""
 
     def __init__(self, spec: Spec, objective: Objective | None = None) -> None:
         super().__init__()
@@ -62,6 +66,8 @@ class Model(L.LightningModule, ABC):
         self.optimizer: OptimizerFactory = torch.optim.Adam
         self.schedule = Schedule()
         self.l1 = self.l2 = 0.0
+        self.lowest_rate = 1.0
+        self._frozen = 0
         self.config: dict[str, Any] = {}
         self.history: dict[str, Any] = {}
         self._metrics: dict[Stage, MetricCollection] = {}
@@ -89,6 +95,35 @@ class Model(L.LightningModule, ABC):
         """Predictions in the form of the targets, from the outputs where there are some already."""
         return self.objective.predict(self.respond(batch) if outputs is None else outputs)
 
+    # What starting from trained weights needs.
+
+    def depth_groups(self) -> list[list[nn.Module]]:
+        """The layers from the input to the output, in groups that learn at the same rate and are frozen together. By
+        default each child with parameters, in the order in which the constructor made them."""
+        children = (child for child in self.children() if child is not self.objective)
+        return [[child] for child in children if next(child.parameters(), None) is not None]
+
+    def freeze_groups(self, count: int) -> None:
+        """Keeps the first ``count`` depth groups as they are: no gradients, and evaluation mode even while the rest
+        trains, so that running statistics stay and nothing is dropped there."""
+        self._frozen = count
+        for place, group in enumerate(self.depth_groups()):
+            for layer in group:
+                layer.requires_grad_(place >= count)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Model:
+        super().train(mode)
+        for group in self.depth_groups()[: self._frozen] if mode and self._frozen else ():
+            for layer in group:
+                layer.eval()
+        return self
+
+    @classmethod
+    def torchvision_name(cls, **settings: Any) -> str | None:
+        """What torchvision calls the model with these settings; None where it has no weights for it."""
+        return None
+
     # The steps.
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -110,13 +145,13 @@ class Model(L.LightningModule, ABC):
                 self.log("train/loss", self._mean("train"), on_step=False, on_epoch=True)
             groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
             if groups:
-                self.log("lr", groups[0]["lr"], on_step=False, on_epoch=True)
+                self.log("lr", max(group["lr"] for group in groups), on_step=False, on_epoch=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate("val", batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate("test", batch)
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        return self._evaluate("test", batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return self.predict(batch)
@@ -136,7 +171,8 @@ class Model(L.LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         trainer = self.trainer
         clips_scaled = trainer.precision == "16-mixed" and bool(trainer.gradient_clip_val)
-        optimizer = build_optimizer(self.optimizer, self, self.l2, fused=not clips_scaled)
+        factors = rate_factors(self.depth_groups(), self.lowest_rate) if self.lowest_rate != 1 else None
+        optimizer = build_optimizer(self.optimizer, self, self.l2, fused=not clips_scaled, factors=factors)
         if isinstance(optimizer, torch.optim.LBFGS) and trainer.accumulate_grad_batches > 1:
             raise InputError(
                 "LBFGS takes the loss of a batch several times a step and cannot add up those of others: "
@@ -245,13 +281,14 @@ class Model(L.LightningModule, ABC):
 
     # Sums that give the same mean for any batch size, any padding and any number of processes.
 
-    def _evaluate(self, stage: Stage, batch: Batch) -> None:
+    def _evaluate(self, stage: Stage, batch: Batch) -> Tensor | None:
         assert batch.targets is not None
         if not batch.size:
-            return
+            return None
         outputs = self.respond(batch)
         self._add(stage, *self.objective.loss(outputs, batch.targets))
         self._metrics[stage].update(self.predict(batch, outputs), batch.targets)
+        return outputs
 
     def _start(self, stage: Stage) -> None:
         if stage not in self._metrics:

@@ -77,3 +77,13 @@ def check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise InputError(f"{name} must be at least 1, not {size}")
+
+
+def groups_after(layers: nn.Sequential, kind: type[nn.Module]) -> list[list[nn.Module]]:
+    """The layers of a sequence, in groups each of which ends with a layer of that kind."""
+    groups: list[list[nn.Module]] = [[]]
+    for layer in layers:
+        groups[-1].append(layer)
+        if isinstance(layer, kind):
+            groups.append([])
+    return [group for group in groups if group]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count, groupby
+from itertools import groupby
 from typing import Literal
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from primer.errors import InputError
 from primer.models.base import Model
+from primer.models.image_size import check_sides, enlarged
 from primer.models.initialization import Initialization, initialize
 from primer.models.layers import Activation, Normalization, activation_layer, check_rate, normalization_layer
 from primer.objectives import Objective
@@ -20,8 +21,8 @@ from primer.spec import Classes, Image, Spec, Values, convolved_size
 KERNEL, POOL = 5, 2
 """The convolutions see 5x5 pixels, the subsampling layers 2x2."""
 
-FIELD, PADDED = 32, 28
-"""The pixels that the network sees in each direction, and from how many on an image is padded and not enlarged."""
+FIELD = 32
+"""The pixels that the network sees in each direction."""
 
 CONNECTIONS = (
     (0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5),
@@ -80,8 +81,9 @@ class LeNet(Model):
         assert isinstance(spec.input, Image)
         classic, image = variant == "classic", spec.input
         self.resize = resize
-        height, width = (max(side, FIELD) if resize else side for side in (image.height, image.width))
-        features = 16 * last_map(height) * last_map(width)
+        sides = [max(side, FIELD) if resize else side for side in (image.height, image.width)]
+        check_sides("LeNet", sides, map_sizes)
+        features = 16 * map_sizes(sides[0])["S4"] * map_sizes(sides[1])["S4"]
 
         def layer(weights: nn.Module, size: int, flat: bool = False) -> nn.Sequential:
             parts = [weights, normalization_layer(normalization, size, image=not flat), squash()]
@@ -105,7 +107,7 @@ class LeNet(Model):
         initialize(self, initialization)
 
     def forward(self, inputs: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch outputs"]:  # type: ignore[override]
-        images = enlarged(inputs) if self.resize else inputs
+        images = enlarged(inputs, FIELD) if self.resize else inputs
         maps = self.s4(self.c3(self.s2(self.c1(images))))
         return self.head(self.f6(self.c5(maps.flatten(1))))
 
@@ -162,35 +164,9 @@ class PartialConv2d(nn.Module):
         return F.conv2d(x, weight, bias)
 
 
-def enlarged(images: Tensor) -> Tensor:
-    """``(batch, channels, height, width)`` images whose sides are at least 32, as ``LeNet`` says."""
-    height, width = images.shape[-2:]
-    wanted = max(height, FIELD), max(width, FIELD)
-    if wanted == (height, width):
-        return images
-    if min(height, width) < PADDED:
-        return F.interpolate(images, wanted, mode="bilinear", align_corners=False)
-    more = wanted[0] - height, wanted[1] - width
-    sides = (more[1] // 2, more[1] - more[1] // 2, more[0] // 2, more[0] - more[0] // 2)
-    return F.pad(images, sides, mode="replicate")
-
-
 def map_sizes(side: int) -> dict[str, int]:
     """The side of the maps of each layer, from that of the image."""
     c1 = convolved_size(side, KERNEL)
     s2 = convolved_size(c1, POOL, stride=POOL)
     c3 = convolved_size(s2, KERNEL)
     return {"C1": c1, "S2": s2, "C3": c3, "S4": convolved_size(c3, POOL, stride=POOL)}
-
-
-def last_map(side: int) -> int:
-    """The side of the maps of S4. Raises ``ValueError`` where nothing is left of them."""
-    sizes = map_sizes(side)
-    if sizes["S4"] < 1:
-        least = next(n for n in count(1) if map_sizes(n)["S4"] >= 1)
-        left = ", ".join(f"{name} {max(size, 0)}" for name, size in sizes.items())
-        raise InputError(
-            f"an image with a side of {side} pixels is too small for LeNet: its maps would have sides of {left}; "
-            f"{least} pixels are enough, and model.resize=true enlarges what is smaller"
-        )
-    return sizes["S4"]

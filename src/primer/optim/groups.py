@@ -38,7 +38,31 @@ def penalizes(factory: OptimizerFactory) -> bool:
     return _class_of(factory) is LBFGS or "weight_decay" not in _parameters(factory)
 
 
-def build_optimizer(factory: OptimizerFactory, model: nn.Module, l2: float = 0.0, fused: bool = True) -> Optimizer:
+def rate_factors(depth_groups: list[list[nn.Module]], lowest: float) -> dict[int, float]:
+    """What the learning rate of each parameter, by its ``id``, is multiplied by: ``lowest`` in the first group, 1 in
+    the last one, and a geometric series between.
+
+    Raises:
+        ValueError: where ``lowest`` is not in (0, 1].
+    """
+    if not 0 < lowest <= 1:
+        raise InputError(f"transfer.lowest_rate must be more than 0 and at most 1, not {lowest}")
+    last = max(1, len(depth_groups) - 1)
+    return {
+        id(parameter): lowest ** (1 - place / last)
+        for place, group in enumerate(depth_groups)
+        for layer in group
+        for parameter in layer.parameters()
+    }
+
+
+def build_optimizer(
+    factory: OptimizerFactory,
+    model: nn.Module,
+    l2: float = 0.0,
+    fused: bool = True,
+    factors: dict[int, float] | None = None,
+) -> Optimizer:
     """The optimizer over the trainable parameters of a model.
 
     Args:
@@ -47,6 +71,7 @@ def build_optimizer(factory: OptimizerFactory, model: nn.Module, l2: float = 0.0
         l2: the coefficient of L2 regularization, as the optimizer's ``weight_decay``; never on biases and norms.
             Left out where the optimizer has none (see ``penalizes``).
         fused: False forbids an optimizer's fused implementation, which is used where it is asked for and possible.
+        factors: of the learning rate, by the ``id`` of a parameter, as ``rate_factors`` gives them; 1 where not named.
 
     Raises:
         ValueError: where there is nothing to train, l2 is negative, or the partial sets a weight decay.
@@ -71,10 +96,27 @@ def build_optimizer(factory: OptimizerFactory, model: nn.Module, l2: float = 0.0
         if l2:
             groups = [{"params": weights, "weight_decay": l2}, {"params": others, "weight_decay": 0.0}]
             parameters = [group for group in groups if group["params"]]
+    if factors:
+        parameters = _by_factor(parameters, factors)
     try:
-        return factory(parameters, **settings)
+        optimizer = factory(parameters, **settings)
     except (ValueError, TypeError) as error:
         raise InputError(f"optimizer: {error}") from error
+    for group in optimizer.param_groups:
+        group["lr"] = group["lr"] * group.get("factor", 1.0)
+    return optimizer
+
+
+def _by_factor(parameters: list[Any], factors: dict[int, float]) -> list[dict[str, Any]]:
+    """Parameters or groups, in groups of one factor each, under ``factor``."""
+    groups = parameters if isinstance(parameters[0], dict) else [{"params": parameters}]
+    parts: list[dict[str, Any]] = []
+    for group in groups:
+        by_factor: dict[float, list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            by_factor.setdefault(factors.get(id(parameter), 1.0), []).append(parameter)
+        parts += [{**group, "params": some, "factor": factor} for factor, some in by_factor.items()]
+    return parts
 
 
 def _is_sparse(parameter: nn.Parameter) -> bool:

@@ -82,6 +82,8 @@ class Schedule:
             for key in ("T_max", "total_steps", "total")
             if key in accepted and given.get(key) is None
         }
+        if "max_lr" in accepted and isinstance(highest := given.get("max_lr"), int | float):
+            more["max_lr"] = [highest * group.get("factor", 1.0) for group in optimizer.param_groups]
         try:
             return self.scheduler(optimizer, **lengths, **more)
         except (ValueError, TypeError) as error:
