@@ -40,7 +40,7 @@ format: $(READY) ## mend what linter and formatter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## speed beside a hand-written loop, start-up and memory
+bench: $(READY) ## speed beside a hand-written loop and torchvision, start-up and memory
 	$(BIN)/python -m benchmarks
 
 lock: ## compile requirements.lock anew

@@ -21,9 +21,10 @@ def main() -> None:
     imports = int(done.stdout) / (2**20 if sys.platform == "darwin" else 2**10)
 
     from benchmarks.step import Images
+    from primer.batch import Batch
 
     data = Images(test_fraction=0.01, val_fraction=0.01).prepare()
-    held = sum(part.nbytes for part in data.parts.values()) / 2**20
+    held = sum(part.nbytes for part in data.parts.values() if isinstance(part, Batch)) / 2**20
     for _ in data.train_dataloader():
         pass
     print("memory: largest resident memory of a process, in MiB")

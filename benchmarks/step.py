@@ -105,7 +105,9 @@ def measure(batch_size: int) -> list[tuple[float, float]]:
         config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         regularization = instantiate(config["regularization"], Regularization)
         data = Images(batch_size=batch_size, test_fraction=0.01, val_fraction=0.01).prepare()
-        clock = Clock(hand_written(data.parts["train"], data.spec, batch_size))
+        train = data.parts["train"]
+        assert isinstance(train, Batch)
+        clock = Clock(hand_written(train, data.spec, batch_size))
         callbacks = [*build_callbacks(config, data, regularization), clock]
         trainer = build_trainer(config, callbacks, build_loggers(config))
         trainer.fit(build_model(config, data, regularization), datamodule=data)

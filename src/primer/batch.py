@@ -14,8 +14,9 @@ class Batch(NamedTuple):
     Attributes:
         inputs: ``(batch, channels, height, width)`` images, ``(batch, features)`` vectors, ``(batch, time, features)``
             series or ``(batch, time)`` tokens.
-        targets: ``(batch,)`` classes, ``(batch, values)`` values, ``(batch, time)`` tags or sequences; padding is
-            ``primer.spec.IGNORE``. None where there is nothing to learn from.
+        targets: ``(batch,)`` classes, or ``(batch, classes)`` shares of them where images are mixed; ``(batch,
+            values)`` values, ``(batch, time)`` tags or sequences; padding is ``primer.spec.IGNORE``. None where
+            there is nothing to learn from.
         lengths: ``(batch,)`` the number of real steps of each padded input, always on the CPU; None for data that
             is not padded.
     """

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from primer.choices import fits, groups, nearest, target_of, types_of
+from primer.choices import fits, groups, nearest, target_of, targets_of, types_of, unchosen
 from primer.config import CONFIGS, PACKAGES
 from primer.errors import InputError
 from primer.signatures import Description, describe, mismatch
@@ -33,6 +33,9 @@ FILLED_IN = {"scheduler.T_max", "scheduler.total_steps"}
 
 FAILURES = (HydraException, OmegaConfBaseException, ValueError)
 """What composing a config may raise."""
+
+AUGMENTATION = "regularization/augmentation"
+"""The group whose choices are steps, of which there may be several."""
 
 LARGEST_SWEEP = 100
 """Jobs of a sweep that are looked at before the first one starts; each takes a tenth of a second."""
@@ -123,7 +126,7 @@ def explain(name: str, overrides: list[str], error: Exception) -> str:
             continue
         if override.key_or_group in known:
             taken = [str(group) for group in config.hydra.runtime.choices if "hydra" not in str(group)]
-            if override.key_or_group not in taken:
+            if override.key_or_group not in taken and not isinstance(override.value(), list):  # Hydra leaves lists out.
                 return f"{override.key_or_group}: {name} takes no such group; {nearest(override.key_or_group, taken)}"
             continue
         if trouble := missing(config, override.key_or_group):
@@ -138,6 +141,9 @@ def missing(config: DictConfig, path: str) -> str | None:
         if not isinstance(node, DictConfig) or part not in node:
             valid = [str(key) for key in node] if isinstance(node, DictConfig) else []
             valid = sorted({*valid, *(group for group in groups() if "/" not in group)}) if not place else valid
+            group = place.replace(".", "/")
+            if part in groups().get(group, []) and "_target_" not in valid:
+                return unchosen(path, group, part)
             where = f"in {place}" if place else "at the top"
             return f"{path}: there is no {part} {where}; {nearest(part, [v for v in valid if not v.startswith('_')])}"
         node, place = node._get_node(part), f"{place}.{part}" if place else part  # type: ignore[assignment]
@@ -170,6 +176,10 @@ def check_config(config: DictConfig, name: str) -> None:
         for needed in ("model", "data", "optimizer", "objective", "trainer", "accelerator"):
             if not config.get(needed):
                 raise InputError(f"{needed} is needed; {nearest('', groups()[needed])}")
+        if config.weights is None and choices.get("transfer") not in (None, "finetune"):
+            raise InputError(
+                f"transfer={choices['transfer']} needs weights=imagenet, a run folder or a file to start from"
+            )
         check_fit(config, choices)
 
 
@@ -188,6 +198,8 @@ def check_node(node: Any, path: str) -> None:
         place = f"{path}.{key}"
         if str(key).startswith("_"):
             continue
+        if value == "???":
+            raise InputError(f"{place} is needed: set it with {place}=…")
         if description or companion:
             check_value(place, key, value, [one for one in (companion, description) if one])
         check_node(value, place)
@@ -208,16 +220,30 @@ def check_value(place: str, key: str, value: Any, descriptions: list[Description
     raise InputError(f"{place}: {descriptions[-1].name.split('.')[-1]} has no {key}; {nearest(key, valid)}")
 
 
+def steps(config: DictConfig) -> dict[str, Any]:
+    """The target of each step of the augmentation, by its name.
+
+    Raises:
+        InputError: where something was typed for a step that was not chosen; an experiment may have such settings.
+    """
+    nodes = OmegaConf.select(config, "regularization.augmentation") or {}
+    chosen = {str(name): node.get("_target_") for name, node in nodes.items() if isinstance(node, DictConfig)}
+    for line in OmegaConf.select(config, "hydra.overrides.task") or []:
+        path = parse(line).key_or_group.split(".")
+        if path[:2] == AUGMENTATION.split("/") and len(path) > 3 and chosen.get(path[2]) is None:
+            raise InputError(unchosen(".".join(path), AUGMENTATION, path[2]))
+    return {name: target for name, target in chosen.items() if target is not None}
+
+
 def check_fit(config: DictConfig, choices: dict[str, Any]) -> None:
     """Refuses a model, an objective or an augmentation that does not suit the data."""
     data = config.data.get("_target_")
     named = choices.get("data") or data
-    parts = {
-        "model": config.model.get("_target_"),
-        "objective": config.objective.get("_target_"),
-        "regularization/augmentation": (OmegaConf.select(config, "regularization.augmentation") or {}).get("_target_"),
-    }
-    for group, target in parts.items():
+    some = steps(config)
+    parts = [("model", "it", config.model.get("_target_")), ("objective", "it", config.objective.get("_target_"))]
+    parts += [(AUGMENTATION, name, target) for name, target in some.items()]
+    choices = {AUGMENTATION: f"[{','.join(some)}]", **choices}  # Hydra names no choice where a list was chosen.
+    for group, what, target in parts:
         if fits(target, data):
             continue
         side = next(
@@ -228,10 +254,10 @@ def check_fit(config: DictConfig, choices: dict[str, Any]) -> None:
         good = [choice for choice in groups()["data"] if fits(target, target_of("data", choice))]
         hint = f"data that fit: {', '.join(good) or 'none'}"
         if group != "model":
-            good = [choice for choice in groups()[group] if fits(target_of(group, choice), data)]
+            good = [choice for choice in groups()[group] if all(fits(one, data) for one in targets_of(group, choice))]
             hint += f"; for {named}: {group}={', '.join(good)}"
         raise InputError(
-            f"{group}={choices.get(group) or target} does not fit data={named}: it takes {side} of type "
+            f"{group}={choices.get(group) or target} does not fit data={named}: {what} takes {side} of type "
             f"{' or '.join(types_of(target, side))}, and {named} has {' or '.join(types_of(data, side))}; "
             f"{hint}"
         )

@@ -6,8 +6,9 @@ import difflib
 import re
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
-from primer.config import CONFIGS
+from primer.config import CONFIGS, targets
 from primer.signatures import describe, names_in
 
 
@@ -28,6 +29,18 @@ def target_of(group: str, choice: str) -> str | None:
     file = CONFIGS / group / f"{choice}.yaml"
     found = re.search(r"^_target_:\s*(\S+)", file.read_text(encoding="utf-8"), re.MULTILINE) if file.is_file() else None
     return found.group(1) if found else None
+
+
+def targets_of(group: str, choice: str) -> list[str]:
+    """Every ``_target_`` that a choice's file names at any depth, and those of the choices that it starts from."""
+    from omegaconf import OmegaConf
+
+    file = CONFIGS / group / f"{choice}.yaml"
+    if not file.is_file():
+        return []
+    content: Any = OmegaConf.to_container(OmegaConf.load(file))
+    names = [name for name in content.pop("defaults", []) if isinstance(name, str) and name != "_self_"]
+    return [*targets(content), *(target for name in names for target in targets_of(group, name))]
 
 
 def types_of(target: str | None, side: str) -> list[str]:
@@ -64,3 +77,8 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{hint}valid: {', '.join(valid)}"
+
+
+def unchosen(path: str, group: str, choice: str) -> str:
+    """What is wrong with a setting of something that was not chosen, in a group that takes several."""
+    return f"{path}: {choice} is not chosen; {group}={choice} chooses it, and {group}=[{choice},...] it and others"

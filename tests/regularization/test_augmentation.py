@@ -1,124 +1,118 @@
-"""Augmentation: each image has parameters of its own, and evaluation has none."""
+"""What all augmentation has in common: each image has parameters of its own, and evaluation has none."""
 
 from __future__ import annotations
 
+import runpy
+import statistics
 from typing import Any
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from augmenting import augment, images, seeded, spec_of
+from omegaconf import OmegaConf
+from torch import Tensor
 
 from primer.batch import Batch
+from primer.checks import check_command, composed
+from primer.config import ROOT, instantiate
 from primer.data.digits import Digits
 from primer.errors import InputError
-from primer.regularization import Augmentation, CropFlip, Flip, NoAugmentation
-from primer.regularization.augmentation import shift
+from primer.models.mlp import MLP
+from primer.regularization import Augmentation, ColorJitter, Cutmix, Cutout, Flip, Mixup, Regularization, Rotate, Shift
+from primer.regularization.augmentation.base import as_floats
+from primer.spec import Image
+from primer.training import build_data
 
-SIZE = 600
-
-
-def seeded(seed: int = 0) -> Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def images(size: int = SIZE, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The same image again and again, with no two pixels and no two channels alike; none is black."""
-    one = torch.arange(1, 3 * 5 * 6 + 1).view(3, 5, 6)
-    return (one.to(dtype) if dtype == torch.uint8 else one.to(dtype) / 100).expand(size, 3, 5, 6).clone()
-
-
-def augment(augmentation: Augmentation, inputs: Tensor, seed: int = 0) -> Tensor:
-    targets = torch.arange(len(inputs))
-    batch = augmentation(Batch(inputs, targets), seeded(seed))
-    assert batch.targets is not None
-    assert torch.equal(batch.targets, targets)
-    assert batch.lengths is None
-    return batch.inputs
+ALONE = [Flip(), Shift(2), Rotate(), ColorJitter(), Cutout(1.0)]
+MIXING = [Mixup(1.0), Cutmix(1.0, probability=1.0)]
+EXACT = (Flip, Shift, Cutout, Cutmix)
+IDLE = [
+    Flip(0), Shift(0), Rotate(0, (1, 1)), ColorJitter(0, 0, 0, 0), Cutout(0),
+    Mixup(probability=0), Cutmix(probability=0),
+]  # fmt: skip
 
 
-def displacement(image: Tensor, original: Tensor, most: int) -> tuple[bool, int, int]:
-    """Whether an image is mirrored, and by how many rows and columns it was moved. Fails where it is neither."""
-    height, width = original.shape[1:]
-    for mirrored in (False, True):
-        source = original.flip(-1) if mirrored else original
-        padded = torch.nn.functional.pad(source, (most,) * 4)
-        for row in range(2 * most + 1):
-            for column in range(2 * most + 1):
-                if torch.equal(padded[:, row : row + height, column : column + width], image):
-                    return mirrored, row - most, column - most
-    raise AssertionError("the image was not merely mirrored and moved")
+def named(step: Augmentation) -> str:
+    return type(step).__name__
 
 
-@pytest.mark.parametrize("augmentation", [Flip(), CropFlip(padding=2)])
+def different(size: int, dtype: torch.dtype, channels: int) -> Tensor:
+    inputs = torch.randint(0, 256, (size, channels, 7, 6), dtype=torch.uint8, generator=seeded())
+    return inputs if dtype == torch.uint8 else inputs.to(dtype) / 255
+
+
+@pytest.mark.parametrize("step", [*ALONE, *MIXING], ids=named)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
-def test_shape_and_type_stay_and_the_stored_images_too(augmentation: Augmentation, dtype: torch.dtype) -> None:
-    inputs = images(20, dtype)
-    made = augment(augmentation, inputs)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [1, 20])
+def test_the_shape_stays_and_the_stored_images_too(
+    step: Augmentation, dtype: torch.dtype, channels: int, size: int
+) -> None:
+    inputs = different(size, dtype, channels)
+    before = inputs.clone()
+    made = step(Batch(inputs, torch.arange(size)), seeded(), spec_of(inputs)).inputs
     assert made.shape == inputs.shape
-    assert made.dtype == dtype
-    assert torch.equal(inputs, images(20, dtype))
-    assert not torch.equal(made, inputs)
+    assert made.dtype == (dtype if isinstance(step, EXACT) or dtype != torch.uint8 else torch.float32)
+    assert torch.equal(inputs, before)
+    assert as_floats(made).min() >= 0
+    assert as_floats(made).max() <= 1 + 1e-6
+    assert size == 1 or not torch.equal(as_floats(made), as_floats(inputs))
 
 
-@pytest.mark.parametrize("probability", [0.0, 0.2, 0.5, 1.0])
-def test_the_share_of_mirrored_images(probability: float) -> None:
-    inputs = images()
-    made = augment(Flip(probability), inputs)
-    mirrored = (made == inputs.flip(-1)).flatten(1).all(1)
-    plain = (made == inputs).flatten(1).all(1)
-    assert (mirrored ^ plain).all()
-    assert mirrored.float().mean().item() == pytest.approx(probability, abs=0.06)
+@pytest.mark.parametrize("step", [*ALONE, *MIXING], ids=named)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bytes_become_what_floats_become(step: Augmentation, channels: int) -> None:
+    inputs = different(20, torch.uint8, channels)
+    spec = spec_of(inputs, mean=(0.3, 0.5, 0.7)[:channels])
+    made = [step(Batch(some, torch.arange(20)), seeded(), spec).inputs for some in (inputs, as_floats(inputs))]
+    assert torch.allclose(as_floats(made[0]), made[1], atol=0.5 / 255 + 1e-6)
 
 
-def test_each_image_is_moved_on_its_own_and_evenly() -> None:
-    inputs = images()
-    moves = [displacement(image, inputs[0], 1) for image in augment(CropFlip(padding=1), inputs)]
-    counts = {move: moves.count(move) for move in set(moves)}
-    assert len(counts) == 2 * 3 * 3
-    expected = SIZE / len(counts)
-    chi_square = sum((count - expected) ** 2 / expected for count in counts.values())
-    assert chi_square < 40.8  # 17 degrees of freedom: more has a chance of one in a thousand.
+@pytest.mark.parametrize("step", ALONE, ids=named)
+def test_each_image_has_parameters_of_its_own(step: Augmentation) -> None:
+    made = augment(step, images(100))
+    assert len(made.flatten(1).unique(dim=0)) >= {"Flip": 2, "Shift": 20}.get(named(step), 60)
 
 
-def test_what_is_moved_out_is_lost_and_what_comes_in_is_black() -> None:
-    inputs = images(50, torch.uint8)
-    moved = shift(inputs, 3, seeded())
-    for image in moved:
-        _, row, column = displacement(image, inputs[0], 3)
-        seen = (5 - abs(row)) * (6 - abs(column))
-        assert int((image[0] > 0).sum()) == seen
-
-
-def test_channels_move_together() -> None:
-    inputs = torch.rand(30, 1, 6, 6).expand(30, 3, 6, 6)
-    moved = shift(inputs, 2, seeded())
-    assert torch.equal(moved[:, 0], moved[:, 1])
-    assert torch.equal(moved[:, 0], moved[:, 2])
-
-
-@pytest.mark.parametrize("augmentation", [Flip(), CropFlip(padding=2)])
-def test_all_chance_comes_from_the_generator(augmentation: Augmentation) -> None:
-    inputs = images(40)
+@pytest.mark.parametrize("step", [*ALONE, *MIXING], ids=named)
+def test_all_chance_comes_from_the_generator(step: Augmentation) -> None:
+    batch = Batch(different(40, torch.float32, 3), torch.arange(40))
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    first = augment(augmentation, inputs, seed=7)
+    first, again, other = (step(batch, seeded(seed), spec_of(batch.inputs)) for seed in (7, 7, 8))
     assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(first, augment(augmentation, inputs, seed=7))
-    assert not torch.equal(first, augment(augmentation, inputs, seed=8))
+    for one, two, three in zip(first[:2], again[:2], other[:2], strict=True):
+        assert one is not None
+        assert torch.equal(one, two)  # type: ignore[arg-type]
+        assert three is batch.targets or not torch.equal(one, three)  # type: ignore[arg-type]
 
 
-def test_no_padding_and_no_chance_is_no_change() -> None:
-    inputs = images(10)
-    assert torch.equal(augment(CropFlip(padding=0, probability=0.0), inputs), inputs)
-    assert augment(NoAugmentation(), inputs) is inputs
+@pytest.mark.parametrize("step", IDLE, ids=named)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_no_strength_is_no_change(step: Augmentation, channels: int) -> None:
+    inputs = different(10, torch.float32, channels)
+    made = step(Batch(inputs, torch.arange(10)), seeded(), spec_of(inputs))
+    assert torch.allclose(made.inputs, inputs, atol=1e-6)
+    assert made.targets is not None
+    assert torch.equal(made.targets, torch.eye(10) if made.targets.ndim == 2 else torch.arange(10))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Flip(1.1), "probability of a flip must be from 0 to 1, not 1.1"),
-        (lambda: CropFlip(probability=-0.1), "probability of a flip must be from 0 to 1, not -0.1"),
-        (lambda: CropFlip(padding=-1), "padding of a crop must be at least 0, not -1"),
+        (lambda: Shift(-1), "padding of a shift must be at least 0, not -1"),
+        (lambda: Rotate(-1), "degrees of a rotation must be from 0 to 180, not -1"),
+        (lambda: Rotate(scale=(0, 1)), r"scale of a rotation must be two numbers in order, above 0, not \[0, 1\]"),
+        (lambda: Rotate(scale=(1.1, 0.9)), "scale of a rotation must be two numbers in order"),
+        (lambda: ColorJitter(brightness=1.5), "brightness of a colour jitter must be from 0 to 1, not 1.5"),
+        (lambda: ColorJitter(hue=0.6), "hue of a colour jitter must be from 0 to 0.5, not 0.6"),
+        (lambda: Cutout(2), "probability of a cutout must be from 0 to 1, not 2"),
+        (lambda: Cutout(area=(0.1, 1.5)), r"area of a cutout must be .* above 0 and at most 1, not \[0.1, 1.5\]"),
+        (lambda: Cutout(aspect=(2, 1)), "aspect of a cutout must be two numbers in order, above 0"),
+        (lambda: Mixup(0), "alpha of mixup must be greater than 0, not 0"),
+        (lambda: Mixup(probability=-1), "probability of mixup must be from 0 to 1, not -1"),
+        (lambda: Cutmix(-1), "alpha of cutmix must be greater than 0, not -1"),
     ],
 )
 def test_what_makes_no_augmentation_is_refused(make: Any, message: str) -> None:
@@ -126,28 +120,141 @@ def test_what_makes_no_augmentation_is_refused(make: Any, message: str) -> None:
         make()
 
 
-def test_it_is_on_in_training_and_off_in_evaluation() -> None:
+# In a data set.
+
+
+def first(data: Digits, train: bool, epoch: int = 0) -> Batch:
+    loader = data.loader("train", train=train)
+    loader.set_epoch(epoch)
+    return next(iter(loader))
+
+
+@pytest.mark.parametrize("steps", [Shift(2), [Shift(2), Mixup()]], ids=["one", "several"])
+def test_it_is_on_in_training_and_off_in_evaluation(steps: Any) -> None:
     plain = Digits(batch_size=200).prepare()
-    data = Digits(batch_size=200, augmentation=CropFlip(padding=2)).prepare()
-
-    def first(some: Digits, train: bool, epoch: int = 0) -> Tensor:
-        loader = some.loader("train", train=train)
-        loader.set_epoch(epoch)
-        return next(iter(loader)).inputs
-
+    data = Digits(batch_size=200, augmentation=steps).prepare()
     torch.manual_seed(0)
-    assert torch.equal(first(plain, train=False), first(data, train=False))
-    for mine, theirs in zip(data.val_dataloader(), plain.val_dataloader(), strict=True):
-        assert torch.equal(mine.inputs, theirs.inputs)
-    for mine, theirs in zip(data.test_dataloader(), plain.test_dataloader(), strict=True):
-        assert torch.equal(mine.inputs, theirs.inputs)
-    assert not torch.equal(first(plain, train=True), first(data, train=True))
-    assert torch.equal(first(data, train=True), first(data, train=True))  # The same seed and epoch.
-    assert not torch.equal(first(data, train=True), first(data, train=True, epoch=1))
+    for part in ("train", "val", "test"):
+        for mine, theirs in zip(data.loader(part, train=False), plain.loader(part, train=False), strict=True):
+            assert torch.equal(mine.inputs, theirs.inputs)
+            assert torch.equal(mine.targets, theirs.targets)  # type: ignore[arg-type]
+    assert not torch.equal(first(plain, train=True).inputs, first(data, train=True).inputs)
 
 
-def test_black_is_black_before_the_images_are_standardised() -> None:
-    data = Digits(batch_size=200, augmentation=CropFlip(padding=8, probability=0.0)).prepare()
-    mean, std = data.spec.input.mean[0], data.spec.input.std[0]  # type: ignore[union-attr]
-    batch = next(iter(data.train_dataloader()))
-    assert batch.inputs.min().item() == pytest.approx(-mean / std, rel=1e-5)
+def test_the_seed_and_the_epoch_decide() -> None:
+    data = Digits(batch_size=200, augmentation=[Shift(2), Cutmix()]).prepare()
+    torch.manual_seed(0)
+    one, again, later = (first(data, train=True, epoch=epoch) for epoch in (0, 0, 1))
+    assert torch.equal(one.inputs, again.inputs)
+    assert torch.equal(one.targets, again.targets)  # type: ignore[arg-type]
+    assert not torch.equal(one.inputs, later.inputs)
+    torch.manual_seed(1)
+    assert not torch.equal(one.inputs, first(data, train=True).inputs)
+
+
+def test_steps_follow_one_another() -> None:
+    class Plus(Augmentation):
+        def __call__(self, batch: Batch, generator: torch.Generator, spec: Any) -> Batch:
+            return batch._replace(inputs=batch.inputs + 1)
+
+    class Twice(Augmentation):
+        def __call__(self, batch: Batch, generator: torch.Generator, spec: Any) -> Batch:
+            return batch._replace(inputs=batch.inputs * 2)
+
+    def mean(*steps: Augmentation) -> float:
+        data = Digits(batch_size="full", augmentation=steps).prepare()
+        kind = data.spec.input
+        return (next(iter(data.train_dataloader())).inputs.mean() * kind.std[0] + kind.mean[0]).item()  # type: ignore[union-attr]
+
+    plain = mean()
+    assert mean(Plus(), Twice()) == pytest.approx((plain + 1) * 2, abs=1e-4)
+    assert mean(Twice(), Plus()) == pytest.approx(plain * 2 + 1, abs=1e-4)
+
+
+def test_black_and_the_mean_are_meant_before_the_images_are_standardised() -> None:
+    black = Digits(batch_size=200, augmentation=Shift(8)).prepare()
+    mean, std = black.spec.input.mean[0], black.spec.input.std[0]  # type: ignore[union-attr]
+    assert first(black, train=True).inputs.min().item() == pytest.approx(-mean / std, rel=1e-5)
+    grey = Digits(batch_size=200, augmentation=Cutout(1.0, area=(1.0, 1.0))).prepare()
+    assert torch.allclose(first(grey, train=True).inputs, torch.zeros(1), atol=1e-6)
+
+
+def test_images_that_are_shown_in_another_form_are_augmented_in_their_own() -> None:
+    data = Digits(batch_size=200, augmentation=Cutout(1.0, area=(1.0, 1.0))).prepare()
+    own = data.spec.input.mean[0]  # type: ignore[union-attr]
+    data.present(Image(3, 16, 16, (0.1, 0.2, 0.3), (0.5, 0.5, 0.5)))
+    wanted = (own - torch.tensor([0.1, 0.2, 0.3])) / 0.5
+    made = first(data, train=True).inputs
+    assert torch.allclose(made, wanted.view(3, 1, 1).expand(200, 3, 16, 16), atol=1e-5)
+
+
+def test_a_model_learns_from_mixed_images(quiet_trainer) -> None:
+    torch.manual_seed(0)
+    data = Digits(augmentation=[Rotate(5), Mixup(), Cutmix()]).prepare()
+    model = MLP(data.spec)
+    trainer = quiet_trainer(max_epochs=8)
+    trainer.fit(model, datamodule=data)
+    (metrics,) = trainer.test(model, datamodule=data, verbose=False)
+    assert metrics["test/accuracy"] > 0.8
+
+
+# From the command line.
+
+
+def chosen(*overrides: str) -> list[Augmentation]:
+    """What a command gives to its data set."""
+    check_command("train", list(overrides))
+    node = OmegaConf.to_container(composed("train", list(overrides)).regularization, resolve=True)
+    regularization = instantiate(node, Regularization)
+    return build_data({"data": {"_target_": "primer.data.digits.Digits"}}, regularization).augmentation
+
+
+GROUP = "regularization/augmentation"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "wanted"),
+    [
+        ([], []),
+        ([f"{GROUP}=[]"], []),
+        ([f"{GROUP}=crop_flip"], ["Flip", "Shift"]),
+        ([f"{GROUP}=[flip,cutout]"], ["Flip", "Cutout"]),
+        ([f"{GROUP}=[cutout,flip]"], ["Cutout", "Flip"]),
+        (["regularization=strong", f"{GROUP}=[light,mixup]"], ["Shift", "Rotate", "Mixup"]),
+        ([f"{GROUP}=[mixup,light]", "regularization=light"], ["Mixup", "Shift", "Rotate"]),
+        ([f"{GROUP}=strong"], ["Flip", "Shift", "Rotate", "ColorJitter", "Cutout", "Mixup"]),
+        (
+            [f"{GROUP}=strong", "~regularization.augmentation.flip", "regularization.augmentation.mixup=null"],
+            ["Shift", "Rotate", "ColorJitter", "Cutout"],
+        ),
+        (["experiment=mnist_lenet"], ["Shift"]),
+        (["experiment=mnist_lenet", f"{GROUP}=none"], []),
+        (["experiment=mnist_mlp", f"{GROUP}=none"], []),
+        (["experiment=mnist_mlp", f"{GROUP}=[rotate,shift]"], ["Rotate", "Shift"]),
+    ],
+)
+def test_steps_are_chosen_alone_and_as_a_list(overrides: list[str], wanted: list[str]) -> None:
+    assert [named(step) for step in chosen(*overrides)] == wanted
+
+
+def test_a_step_is_set_by_its_name() -> None:
+    (flip, shift) = chosen(f"{GROUP}=[flip,shift]", "regularization.augmentation.flip.probability=0.3")
+    assert isinstance(flip, Flip)
+    assert flip.probability == 0.3
+    (shift,) = chosen("experiment=mnist_lenet")
+    assert isinstance(shift, Shift)
+    assert shift.padding == 2
+    (shift, rotate) = chosen(f"{GROUP}=light", "regularization.augmentation.rotate.degrees=7")
+    assert isinstance(rotate, Rotate)
+    assert (rotate.degrees, rotate.scale) == (7, (0.95, 1.05))
+
+
+# Speed.
+
+
+def test_flip_and_crop_take_at_most_a_third_of_what_torchvision_takes_sample_by_sample(capsys) -> None:
+    times = runpy.run_path(str(ROOT / "benchmarks" / "augmentation.py"))["measure"]("flip and crop")
+    ratio = statistics.median(theirs / mine for theirs, mine in zip(times["torchvision"], times["ours"], strict=True))
+    with capsys.disabled():
+        print(f"\nflip and crop of 256x3x32x32 bytes: torchvision takes {ratio:.1f} times as long, sample by sample")
+    assert ratio > 3

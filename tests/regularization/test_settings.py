@@ -11,7 +11,7 @@ from primer.checks import composed
 from primer.choices import groups
 from primer.config import instantiate
 from primer.errors import InputError
-from primer.regularization import CropFlip, EarlyStopping, NoAugmentation, Regularization
+from primer.regularization import EarlyStopping, Flip, Regularization, Shift
 
 
 @pytest.mark.parametrize("preset", groups()["regularization"])
@@ -19,18 +19,18 @@ def test_presets(preset: str) -> None:
     node = OmegaConf.to_container(composed("train", [f"regularization={preset}"]).regularization, resolve=True)
     made = instantiate(node, Regularization)
     assert isinstance(made.early_stopping, EarlyStopping)
-    assert isinstance(made.augmentation, NoAugmentation)
+    assert made.augmentation == {}
     wanted = {"none": (0.0, 0.0, 0.0, None), "light": (0.1, 1e-4, 0.0, 10), "strong": (0.5, 1e-3, 0.1, 5)}
     assert (made.dropout, made.l2, made.label_smoothing, made.early_stopping.patience) == wanted[preset]
 
 
 def test_each_part_can_be_set_by_itself() -> None:
     overrides = ["regularization=light", "regularization.dropout=0.3", "regularization/augmentation=crop_flip"]
-    config = composed("train", [*overrides, "regularization.augmentation.padding=2"])
+    config = composed("train", [*overrides, "regularization.augmentation.shift.padding=2"])
     made = instantiate(OmegaConf.to_container(config.regularization, resolve=True), Regularization)
     assert (made.dropout, made.l2, made.early_stopping.patience) == (0.3, 1e-4, 10)
-    assert isinstance(made.augmentation, CropFlip)
-    assert made.augmentation.padding == 2
+    assert {name: type(step) for name, step in made.augmentation.items()} == {"flip": Flip, "shift": Shift}
+    assert made.augmentation["shift"].padding == 2
     assert config.model.dropout == 0.3
 
 
@@ -53,3 +53,11 @@ def test_a_negative_patience_is_refused() -> None:
     assert EarlyStopping(0).patience == 0
     with pytest.raises(InputError, match="patience must be at least 0, or null, not -1"):
         EarlyStopping(-1)
+
+
+def test_what_is_no_step_of_augmentation_is_left_out_or_refused() -> None:
+    flip = Flip()
+    made = Regularization(augmentation={"flip": flip, "shift": {"padding": 2}, "rotate": None})
+    assert made.augmentation == {"flip": flip}
+    with pytest.raises(InputError, match=r"regularization.augmentation.flip is no augmentation but a EarlyStopping"):
+        Regularization(augmentation={"flip": EarlyStopping()})

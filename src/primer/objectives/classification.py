@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
@@ -24,47 +25,77 @@ from primer.objectives.base import Objective
 from primer.spec import IGNORE, Classes, Tags, Target
 
 
-class CrossEntropy(Objective):
-    """The cross-entropy between the softmax of the logits and the true class.
+class Smoothed(Objective):
+    """The base of the cross-entropies, with label smoothing (Szegedy et al. 2016, section 7): the true class gets less
+    than all of the target. It is for training: in evaluation mode the loss is the plain one, so that losses of
+    validation and test compare between runs with and without it.
+
+    Args:
+        target: what is to be predicted.
+        label_smoothing: the share of the target that is spread evenly over all classes.
+
+    Raises:
+        ValueError: where that share is less than 0, or 1 or more.
+    """
+
+    def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
+        super().__init__(target)
+        if not 0 <= label_smoothing < 1:
+            raise InputError(f"label_smoothing must be at least 0 and less than 1, not {label_smoothing}")
+        self.label_smoothing = label_smoothing
+
+    @property
+    def smoothing(self) -> float:
+        """The share that is spread now: none in evaluation mode."""
+        return self.label_smoothing if self.training else 0.0
+
+    def settings(self) -> dict[str, Any]:
+        return {"label_smoothing": self.label_smoothing}
+
+
+class CrossEntropy(Smoothed):
+    """The cross-entropy between the softmax of the logits and the true class, ``(batch,)``, or the shares of classes
+    that mixed images have, ``(batch, classes)``.
 
     With two classes, precision, recall and F1 are those of the second; with more, the mean over the classes.
 
     Args:
         target: the classes.
-        label_smoothing: the share of the target that is spread evenly over all classes (Szegedy et al. 2016).
+        label_smoothing: as in ``Smoothed``.
     """
 
     targets = Classes
 
     def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
-        super().__init__(target)
+        super().__init__(target, label_smoothing)
         assert isinstance(target, Classes | Tags)
         self.names = target.names
-        self.label_smoothing = check_smoothing(label_smoothing)
 
     @property
     def outputs(self) -> int:
         return len(self.names)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
-        return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing), len(targets)
+        return F.cross_entropy(outputs, targets, label_smoothing=self.smoothing), len(targets)
 
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.argmax(-1)
 
+    def log_probabilities(self, outputs: Tensor) -> Tensor:
+        """The logarithm of the probability of each class, ``(..., classes)``."""
+        return F.log_softmax(outputs.float(), -1)
+
     def metrics(self) -> MetricCollection:
         return class_metrics(len(self.names))
 
-    def settings(self) -> dict[str, Any]:
-        return {"label_smoothing": self.label_smoothing}
 
-
-class BinaryCrossEntropy(Objective):
-    """The cross-entropy between the logistic sigmoid of one logit and a class of two (0 or 1).
+class BinaryCrossEntropy(Smoothed):
+    """The cross-entropy between the logistic sigmoid of one logit and a class of two (0 or 1), ``(batch,)``, or the
+    shares of both that mixed images have, ``(batch, 2)``.
 
     Args:
         target: two classes; the logit is the log-odds of the second.
-        label_smoothing: as in ``CrossEntropy``.
+        label_smoothing: as in ``Smoothed``.
 
     Raises:
         ValueError: where there are not two classes.
@@ -73,37 +104,31 @@ class BinaryCrossEntropy(Objective):
     targets = Classes
 
     def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
-        super().__init__(target)
+        super().__init__(target, label_smoothing)
         assert isinstance(target, Classes)
         if len(target.names) != 2:
             raise InputError(
                 f"binary cross-entropy is for 2 classes, not {len(target.names)}: use objective=cross_entropy"
             )
-        self.label_smoothing = check_smoothing(label_smoothing)
 
     @property
     def outputs(self) -> int:
         return 1
 
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
-        wanted = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
+        second = targets if targets.ndim == 1 else targets[:, 1]
+        wanted = second * (1 - self.smoothing) + self.smoothing / 2
         return F.binary_cross_entropy_with_logits(outputs.squeeze(-1), wanted.to(outputs.dtype)), len(targets)
 
     def predict(self, outputs: Tensor) -> Tensor:
         return (outputs.squeeze(-1) > 0).long()
 
+    def log_probabilities(self, outputs: Tensor) -> Tensor:
+        """The logarithm of the probability of each class, ``(batch, 2)``."""
+        return F.logsigmoid(torch.cat([-outputs, outputs], -1).float())
+
     def metrics(self) -> MetricCollection:
         return class_metrics(2)
-
-    def settings(self) -> dict[str, Any]:
-        return {"label_smoothing": self.label_smoothing}
-
-
-def check_smoothing(share: float) -> float:
-    """The share of label smoothing. Raises ``ValueError`` unless it is at least 0 and less than 1."""
-    if not 0 <= share < 1:
-        raise InputError(f"label_smoothing must be at least 0 and less than 1, not {share}")
-    return share
 
 
 def class_metrics(classes: int) -> MetricCollection:

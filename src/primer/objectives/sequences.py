@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from primer.objectives.base import Objective
-from primer.objectives.classification import CrossEntropy, check_smoothing
+from primer.objectives.classification import CrossEntropy, Smoothed
 from primer.objectives.metrics import EditDistanceRate, ExactMatch, TokenAccuracy
 from primer.spec import IGNORE, Sequence, Tags, Target
 
@@ -20,31 +17,30 @@ class TagCrossEntropy(CrossEntropy):
     targets = Tags
 
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
-        return step_cross_entropy(outputs, targets, self.label_smoothing)
+        return step_cross_entropy(outputs, targets, self.smoothing)
 
 
-class SequenceCrossEntropy(Objective):
+class SequenceCrossEntropy(Smoothed):
     """Cross-entropy for each step of the sequence to be produced, without padding: outputs ``(batch, time, words)``.
 
     Args:
         target: the sequences.
-        label_smoothing: as in ``CrossEntropy``.
+        label_smoothing: as in ``Smoothed``.
     """
 
     targets = Sequence
 
     def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
-        super().__init__(target)
+        super().__init__(target, label_smoothing)
         assert isinstance(target, Sequence)
         self.words, self.end = len(target.vocabulary), target.end
-        self.label_smoothing = check_smoothing(label_smoothing)
 
     @property
     def outputs(self) -> int:
         return self.words
 
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
-        return step_cross_entropy(outputs, targets, self.label_smoothing)
+        return step_cross_entropy(outputs, targets, self.smoothing)
 
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.argmax(-1)
@@ -57,9 +53,6 @@ class SequenceCrossEntropy(Objective):
                 "token_accuracy": TokenAccuracy(),
             }
         )
-
-    def settings(self) -> dict[str, Any]:
-        return {"label_smoothing": self.label_smoothing}
 
 
 def step_cross_entropy(outputs: Tensor, targets: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,128 @@
+"""What augmentation of a batch costs, beside torchvision's v2 transforms sample by sample, which is how samples get
+parameters of their own there, and beside kornia, which works on batches of floats, where it is installed.
+
+All take turns, a batch each, and the ratios are taken round by round, so that a machine whose speed drifts does no
+harm. All have one thread: single images are too small to be shared among several, and batches would be at odds with
+whatever else runs on the machine.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torchvision.transforms import v2
+
+from primer.batch import Batch
+from primer.regularization import Augmentation, ColorJitter, Cutmix, Cutout, Flip, Mixup, Rotate, Shift
+from primer.spec import Classes, Image, Spec
+
+SHAPE = (256, 3, 32, 32)
+ROUNDS, WARM_UP = 9, 2
+CLASSES = 10
+SPEC = Spec(Image(*SHAPE[1:], (0.5,) * 3, (0.25,) * 3), Classes(tuple("0123456789")))
+JITTER = (0.4, 0.4, 0.4, 0.05)
+
+OURS: dict[str, list[Augmentation]] = {
+    "flip and crop": [Flip(), Shift(4)],
+    "rotate and scale": [Rotate(15, (0.9, 1.1))],
+    "color jitter": [ColorJitter(*JITTER)],
+    "cutout": [Cutout(0.5, (0.02, 0.33), (0.3, 3.3))],
+    "mixup": [Mixup(0.2)],
+    "cutmix": [Cutmix(1.0, 1.0)],
+}
+
+
+def torchvision(name: str) -> Callable[[Tensor, Tensor], Any]:
+    """The same from torchvision. Mixup and cutmix have only one share for a whole batch there."""
+    if name in ("mixup", "cutmix"):
+        mix = v2.MixUp(alpha=0.2, num_classes=CLASSES) if name == "mixup" else v2.CutMix(num_classes=CLASSES)
+        return lambda images, targets: mix(images.float() / 255, targets)
+    steps = {
+        "flip and crop": [v2.RandomHorizontalFlip(), v2.RandomCrop(SHAPE[2:], padding=4)],
+        "rotate and scale": [v2.RandomAffine((-15, 15), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR)],
+        "color jitter": [v2.ColorJitter(*JITTER)],
+        "cutout": [v2.RandomErasing(0.5, (0.02, 0.33), (0.3, 3.3))],
+    }[name]
+    transform = v2.Compose(steps)
+    return lambda images, targets: torch.stack([transform(image) for image in images])
+
+
+def kornia(name: str) -> Callable[[Tensor, Tensor], Any]:
+    """The same from kornia, on floats."""
+    import kornia.augmentation as k  # pyright: ignore[reportMissingImports]
+
+    steps = {
+        "flip and crop": lambda: [k.RandomHorizontalFlip(), k.RandomCrop(SHAPE[2:], padding=4)],
+        "rotate and scale": lambda: [k.RandomAffine(15.0, scale=(0.9, 1.1), p=1.0)],
+        "color jitter": lambda: [k.ColorJitter(*JITTER, p=1.0)],
+        "cutout": lambda: [k.RandomErasing((0.02, 0.33), (0.3, 3.3), p=0.5)],
+        "mixup": lambda: [k.RandomMixUpV2(p=1.0, data_keys=["input", "class"])],
+        "cutmix": lambda: [k.RandomCutMixV2(p=1.0, data_keys=["input", "class"], use_correct_lambda=True)],
+    }[name]()
+    if name in ("mixup", "cutmix"):
+        return steps[0]
+
+    def run(images: Tensor, targets: Tensor) -> Tensor:
+        for step in steps:
+            images = step(images)
+        return images
+
+    return run
+
+
+def ours(name: str, generator: Generator) -> Callable[[Tensor, Tensor], Any]:
+    """A step of ours, or several."""
+
+    def run(images: Tensor, targets: Tensor) -> Batch:
+        batch = Batch(images, targets)
+        for step in OURS[name]:
+            batch = step(batch, generator, SPEC)
+        return batch
+
+    return run
+
+
+def measure(name: str) -> dict[str, list[float]]:
+    """Seconds for a batch, round by round, of each that is there."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, SHAPE, dtype=torch.uint8, generator=generator)
+    floats, targets = images.float() / 255, torch.randint(0, CLASSES, SHAPE[:1], generator=generator)
+    sides = {"ours": (ours(name, generator), images), "torchvision": (torchvision(name), images)}
+    if importlib.util.find_spec("kornia"):
+        sides["kornia"] = (kornia(name), floats)
+    times: dict[str, list[float]] = {side: [] for side in sides}
+    for number in range(WARM_UP + ROUNDS):
+        for side, (function, inputs) in sides.items():
+            began = time.perf_counter()
+            function(inputs, targets)
+            if number >= WARM_UP:
+                times[side].append(time.perf_counter() - began)
+    return times
+
+
+def main() -> None:
+    shape = "x".join(map(str, SHAPE))
+    torch.set_num_threads(1)
+    print(
+        f"augmentation: milliseconds for a batch of {shape} bytes, one thread, and how many times as long others take"
+    )
+    for name in OURS:
+        times = measure(name)
+        line = f"  {name:17} {statistics.median(times['ours']) * 1e3:6.2f} ours"
+        for side in list(times)[1:]:
+            ratios = [theirs / mine for theirs, mine in zip(times[side], times["ours"], strict=True)]
+            line += (
+                f", {statistics.median(times[side]) * 1e3:7.2f} {side} "
+                f"({statistics.median(ratios):.1f} times, {min(ratios):.1f} to {max(ratios):.1f})"
+            )
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,10 @@
+"""Changes to training batches that keep their labels true: on the whole batch, on its device, each sample with
+parameters of its own."""
+
+from primer.regularization.augmentation.base import Augmentation
+from primer.regularization.augmentation.color import ColorJitter
+from primer.regularization.augmentation.erasing import Cutout
+from primer.regularization.augmentation.geometry import Flip, Rotate, Shift
+from primer.regularization.augmentation.mixing import Cutmix, Mixup
+
+__all__ = ["Augmentation", "ColorJitter", "Cutmix", "Cutout", "Flip", "Mixup", "Rotate", "Shift"]

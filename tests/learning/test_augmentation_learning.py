@@ -1,0 +1,44 @@
+"""Augmentation makes a network generalise: LeNet on a thousand images of MNIST."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+
+from primer.data.images import MNIST
+from primer.models.lenet import LeNet
+from primer.optim import Schedule
+from primer.regularization import Rotate, Shift
+
+EPOCHS, SEEDS, MARGIN = 20, (0, 1), 0.01
+
+
+def shown(shares: list[float]) -> str:
+    return ", ".join(f"{100 * share:.2f} %" for share in shares)
+
+
+@pytest.mark.slow
+def test_lenet_with_augmentation_beats_lenet_without(data_dir_or_skip, quiet_trainer, capsys) -> None:
+    folder = data_dir_or_skip("MNIST").parent
+
+    def accuracy(seed: int, augmented: bool) -> float:
+        torch.manual_seed(seed)
+        steps = [Shift(2), Rotate(10, (0.9, 1.1))] if augmented else []
+        data = MNIST(data_dir=folder, train_size=1000, val_fraction=0, augmentation=steps).prepare()
+        model = LeNet(data.spec, normalization="batch")
+        model.optimizer = partial(torch.optim.Adam, lr=0.005)
+        model.schedule = Schedule(partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=0.005), interval="step")
+        trainer = quiet_trainer(max_epochs=EPOCHS)
+        trainer.fit(model, datamodule=data)
+        return trainer.test(model, datamodule=data, verbose=False)[0]["test/accuracy"]
+
+    plain, augmented = ([accuracy(seed, on) for seed in SEEDS] for on in (False, True))
+    margin = (sum(augmented) - sum(plain)) / len(SEEDS)
+    with capsys.disabled():
+        print(
+            f"\nLeNet on 1,000 images of MNIST, {EPOCHS} epochs, seeds {SEEDS}: test accuracy {shown(plain)} without "
+            f"augmentation, {shown(augmented)} with it, {100 * margin:.2f} points more"
+        )
+    assert margin > MARGIN

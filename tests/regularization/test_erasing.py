@@ -1,0 +1,80 @@
+"""Cutout."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+from augmenting import assert_even, assert_uniform, augment
+from torch import Tensor
+
+from primer.regularization import Cutout
+
+
+def boxes(made: Tensor, background: float = 0.0) -> Tensor:
+    """Top, left, height and width of what differs from the background, which must be one rectangle: ``(images, 4)``."""
+    found = []
+    for image in made:
+        erased = (image != background).any(0)
+        if not erased.any():
+            found.append([0, 0, 0, 0])
+            continue
+        rows, columns = erased.any(1).nonzero().flatten(), erased.any(0).nonzero().flatten()
+        top, left = int(rows[0]), int(columns[0])
+        height, width = int(rows[-1]) - top + 1, int(columns[-1]) - left + 1
+        assert int(erased.sum()) == height * width
+        found.append([top, left, height, width])
+    return torch.tensor(found)
+
+
+def erased(step: Cutout, *shape: int) -> Tensor:
+    return boxes(augment(step, torch.zeros(shape), mean=(0.5,) * shape[1]))
+
+
+def test_area_and_aspect_are_evenly_distributed() -> None:
+    _, _, height, width = erased(Cutout(1.0, (0.05, 0.29), (0.3, 3.3)), 800, 1, 96, 96).T.double()
+    assert_uniform((height * width / 96**2).clamp(0.05, 0.29), 0.05, 0.29)
+    assert_uniform((height / width).log().clamp(math.log(0.3), math.log(3.3)), math.log(0.3), math.log(3.3))
+    assert (height * width / 96**2).max() < 0.3
+    assert (height / width).max() < 3.5
+
+
+def test_each_place_is_equally_likely() -> None:
+    found = erased(Cutout(1.0, (0.25, 0.25), (1, 1)), 1000, 1, 8, 8)
+    assert (found[:, 2:] == 4).all()
+    places = Counter((int(top), int(left)) for top, left in found[:, :2])
+    assert_even(list(places.values()), 25, chi_square=51.2)  # 24 degrees of freedom: one in a thousand.
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_the_share_of_images_that_lose_something(probability: float) -> None:
+    found = erased(Cutout(probability), 600, 3, 16, 16)
+    assert (found[:, 2] > 0).float().mean().item() == pytest.approx(probability, abs=0.06)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 80), (80, 8), (40, 40)])
+def test_the_rectangle_fits_into_any_image(height: int, width: int) -> None:
+    found = erased(Cutout(1.0, (0.1, 0.6), (0.1, 10)), 300, 1, height, width)
+    areas = found[:, 2] * found[:, 3] / (height * width)
+    assert areas.min() > 0.08
+    assert areas.max() < 0.65
+    assert (found[:, 0] + found[:, 2] <= height).all()
+    assert (found[:, 1] + found[:, 3] <= width).all()
+
+
+def test_a_tiny_image_loses_at_least_a_pixel_and_at_most_all() -> None:
+    assert (erased(Cutout(1.0, (0.001, 0.001)), 20, 1, 3, 3)[:, 2:] == 1).all()
+    assert (erased(Cutout(1.0, (1.0, 1.0)), 20, 1, 3, 3)[:, 2:] == 3).all()
+
+
+@pytest.mark.parametrize(("dtype", "wanted"), [(torch.uint8, [26, 128, 230]), (torch.float32, [0.1, 0.5, 0.9])])
+def test_it_is_filled_with_the_mean_of_the_data_set(dtype: torch.dtype, wanted: list[float]) -> None:
+    made = augment(Cutout(1.0, area=(1, 1)), torch.ones(2, 3, 4, 5, dtype=dtype), mean=(0.1, 0.5, 0.9))
+    assert made.dtype == dtype
+    assert torch.equal(made, torch.tensor(wanted, dtype=dtype).view(3, 1, 1).expand(2, 3, 4, 5))
+
+
+def test_without_a_mean_it_is_black() -> None:
+    assert not augment(Cutout(1.0, area=(1, 1)), torch.ones(2, 3, 4, 5)).any()
