@@ -16,11 +16,11 @@ from omegaconf import OmegaConf
 from primer.config import PACKAGES, ROOT
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, content: str | bytes) -> None:
     """Writes a file through a neighbour that is then renamed, so that a killed run leaves no torn file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     neighbour = path.with_name(f".{path.name}.{os.getpid()}")
-    neighbour.write_text(text, encoding="utf-8")
+    neighbour.write_bytes(content.encode() if isinstance(content, str) else content)
     neighbour.replace(path)
 
 
