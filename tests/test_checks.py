@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from primer.checks import check_command, check_config, check_fit, composed, explain, jobs, parse
-from primer.choices import fits, groups, nearest, target_of
+from primer.choices import fits, groups, nearest, target_of, targets_of
 from primer.config import CONFIGS, ROOT
 from primer.errors import InputError
 
@@ -39,7 +39,13 @@ def side_by_side() -> list[list[str]]:
     alone = ("local", "paths", "hydra", "model", "data", "objective", "experiment", "regularization/augmentation")
     some = {group: choices for group, choices in groups().items() if group not in alone}
     rows = zip_longest(*([f"{group}={choice}" for choice in choices] for group, choices in some.items()))
-    return [[override for override in row if override] for row in rows]
+    return [["weights=imagenet", *(override for override in row if override)] for row in rows]
+
+
+@pytest.mark.parametrize("choice", ["frozen", "gradual"])
+def test_what_starts_from_weights_needs_some(choice: str) -> None:
+    with pytest.raises(InputError, match=f"transfer={choice} needs weights=imagenet, a run folder or a file"):
+        check_command("train", [f"transfer={choice}"])
 
 
 @pytest.mark.parametrize("overrides", side_by_side(), ids=" ".join)
@@ -110,6 +116,17 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["model=mpl"], "model=mpl: there is no such model; did you mean mlp?"),
     (["optimizer=Adam"], "did you mean adam?"),
     (["regularization/augmentation=flp"], "there is no such augmentation; did you mean flip?"),
+    (["regularization/augmentation=[flip,cutot]"], "cutot: there is no such augmentation; did you mean cutout?"),
+    (["regularization.augmentation.flip.probability=0.3"], "flip is not chosen; regularization/augmentation="),
+    (["+regularization.augmentation.flip.probability=0.3"], "flip is not chosen; regularization/augmentation="),
+    (["regularization/augmentation=flip", "regularization.augmentation.shift.padding=3"], "shift is not chosen"),
+    (["experiment=mnist_lenet", "regularization/augmentation=none", "regularization.augmentation.shift.padding=3"],
+     "shift is not chosen"),
+    (["regularization/augmentation=flip", "regularization.augmentation.flip.probabilty=1"], "mean probability?"),
+    (["regularization/augmentation=flip", "+regularization.augmentation.flip.share=1"], "Flip has no share"),
+    (["regularization.augmentation=null"], "regularization.augmentation must be a mapping, not None"),
+    (["logger.wandb.project=mine"], "wandb is not chosen; logger=wandb chooses it"),
+    (["debug=[fast,limit]", "seeed=1"], "did you mean seed?"),
     (["debug=fats"], "did you mean fast?"),
     (["model=null"], "model=null: there is no such model"),
     (["model=3"], "model=3: there is no such model"),
@@ -153,6 +170,8 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["data.split_seed=null"], "data.split_seed must be an integer, not None"),
     (["model.hidden_sizes=64"], "model.hidden_sizes must be a list, not 64"),
     (["model.hidden_sizes=[64,x]"], "model.hidden_sizes must be a list, each an integer, not [64, 'x']"),
+    (["regularization/augmentation=flip", "regularization.augmentation.flip.probability=often"], "must be a number"),
+    (["regularization/augmentation=rotate", "regularization.augmentation.rotate.scale=[1]"], "a list of 2, not [1]"),
     (["model.activation=Relu"], "model.activation must be one of step, sigmoid, tanh, softmax, relu"),
     (["regularization.early_stopping.patience=long"], "patience must be an integer or null, not 'long'"),
     (["scheduler.warmup=long"], "scheduler.warmup must be a number, not 'long'"),
@@ -191,7 +210,18 @@ def test_augmentation_of_what_is_no_image_is_refused() -> None:
         pytest.skip("every data set here is of images")
     message = refusal(f"data={other[0]}", f"model={suiting(other[0])[0]}", "regularization/augmentation=flip")
     assert message.startswith(f"regularization/augmentation=flip does not fit data={other[0]}: ")
-    assert "regularization/augmentation=none" in message
+    assert message.endswith("regularization/augmentation=none")
+    assert ": flip takes inputs of type Image" in message
+
+
+def test_each_step_of_a_list_is_held_against_the_data() -> None:
+    message = refusal("data=iris", "regularization/augmentation=[light,mixup]")
+    assert message.startswith("regularization/augmentation=[shift,rotate,mixup] does not fit data=iris: shift takes ")
+    assert set(targets_of("regularization/augmentation", "crop_flip")) == {
+        "primer.regularization.Flip",
+        "primer.regularization.Shift",
+    }
+    assert targets_of("regularization/augmentation", "none") == targets_of("regularization/augmentation", "flop") == []
 
 
 @pytest.mark.parametrize(
@@ -217,6 +247,10 @@ def test_a_mistake_in_evaluate(overrides: list[str], wanted: str) -> None:
         ["trainer.limit_train_batches=3"],
         ["scheduler=cosine", "scheduler.warmup=0.1", "optimizer=sgd"],
         ["regularization=strong", "regularization.dropout=0.3", "regularization/augmentation=crop_flip"],
+        ["regularization/augmentation=[shift,cutout]", "regularization.augmentation.cutout.area=[0.1,0.2]"],
+        ["regularization/augmentation=[]"],
+        ["experiment=mnist_lenet", "regularization/augmentation=none"],
+        ["regularization/augmentation=strong", "~regularization.augmentation.flip"],
         ["+trainer.benchmark=true"],
         ["+optimizer.amsgrad=true"],
         ["seed=null"],
@@ -234,6 +268,8 @@ def test_what_is_right_passes(overrides: list[str]) -> None:
 def test_every_job_of_a_sweep_is_looked_at() -> None:
     check_command("train", ["model=mlp", "optimizer=adam,sgd", "seed=0,1"], multirun=True)
     check_command("train", ["optimizer=glob(ad*)"], multirun=True)
+    check_command("train", ["regularization/augmentation=none,flip,[flip,cutout]"], multirun=True)
+    assert "did you mean cutout?" in refusal("regularization/augmentation=none,[flip,cutot]", multirun=True)
     assert "did you mean mlp?" in refusal("optimizer=adam,sgd", "model=mlp,mlpp", multirun=True)
     assert "seed must be an integer" in refusal("optimizer=adam,sgd", "seed=0,1,x", multirun=True)
     assert "SGD has no betas" in refusal("optimizer=adam,sgd", "+optimizer.betas=[0.5,0.5]", multirun=True)

@@ -12,6 +12,7 @@ from primer import checkpoint, run_folder
 from primer.accelerators import check_accelerator
 from primer.console import show_table
 from primer.errors import InputError
+from primer.spec import Image
 from primer.training import build_data, quieten, seed_everything, show_results, write_report
 
 
@@ -41,6 +42,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     seed_everything(model.config["seed"])
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
     datamodule = build_data({"data": data})
+    if isinstance(model.spec.input, Image) and isinstance(datamodule.spec.input, Image):
+        datamodule.present(model.spec.input)  # As in training, where trained weights may have asked for another form.
     trainer = L.Trainer(
         **config["accelerator"], logger=False, enable_checkpointing=False, enable_model_summary=False,
         enable_progress_bar=False, use_distributed_sampler=False, default_root_dir=folder,

@@ -23,7 +23,7 @@ USAGE = {
 """,
 }
 ORDER = ("model", "data", "optimizer", "scheduler", "objective", "regularization", "regularization/augmentation",
-         "accelerator", "trainer", "logger", "callbacks", "experiment", "debug")  # fmt: skip
+         "transfer", "accelerator", "trainer", "logger", "callbacks", "experiment", "debug")  # fmt: skip
 EVALUATE = ("accelerator",)
 
 

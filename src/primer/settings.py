@@ -16,6 +16,7 @@ class Train:
     mode: Literal["min", "max"]
     test: bool
     resume: str | None
+    weights: str | None
     optimized_metric: str
 
 

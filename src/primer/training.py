@@ -16,9 +16,10 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Progress
 from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
-from primer import checkpoint, run_folder
+from primer import checkpoint, run_folder, weights
 from primer.accelerators import check_accelerator
-from primer.config import instantiate
+from primer.callbacks import EMA
+from primer.config import instantiate, locate
 from primer.console import is_main_process, show_table
 from primer.data.base import DataModule
 from primer.models.base import Model
@@ -26,6 +27,7 @@ from primer.objectives.classification import report
 from primer.optim import Schedule
 from primer.profiler import Quiet
 from primer.regularization import Regularization
+from primer.transfer import Transfer
 
 # Lightning asks the driver of NVIDIA for the number of GPUs before each optimizer step, which takes a tenth of a
 # millisecond where there is none; PyTorch's own answer is immediate. Only forking after CUDA's start needs the former.
@@ -52,14 +54,22 @@ def train(cfg: DictConfig) -> dict[str, float]:
     config["seed"] = seed_everything(config["seed"])
 
     regularization = instantiate(config["regularization"], Regularization)
+    trained = read_weights(config)
     datamodule = build_data(config, regularization)
+    if trained:
+        weights.present(datamodule, trained, config["transfer"]["image_size"])
+        config["model"] = weights.with_stem(config["model"], trained)
     model = build_model(config, datamodule, regularization)
+    callbacks = build_callbacks(config, datamodule, regularization)
+    if trained:
+        weights.load(model, trained)
+        callbacks += instantiate(config["transfer"], Transfer).apply(model)
     loggers = build_loggers(config)
-    trainer = build_trainer(config, build_callbacks(config, datamodule, regularization), loggers)
+    trainer = build_trainer(config, callbacks, loggers)
 
     if is_main_process():
         run_folder.describe(folder, config, overrides())
-    show_table("primer", header(config, model, datamodule, trainer))
+    show_table("primer", header(config, model, datamodule, trainer, trained))
     started = time.perf_counter()
     trainer.fit(model, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
@@ -87,9 +97,8 @@ def seed_everything(seed: int | None) -> int:
 
 def build_data(config: dict[str, Any], regularization: Regularization | None = None) -> DataModule:
     """The data of a config, read and split."""
-    augmentation = regularization.augmentation if regularization else None
-    idle = augmentation is None or type(augmentation).__name__ == "NoAugmentation"
-    return instantiate(config["data"], DataModule, augmentation=None if idle else augmentation).prepare()
+    steps = list(regularization.augmentation.values()) if regularization else []
+    return instantiate(config["data"], DataModule, augmentation=steps).prepare()
 
 
 def build_model(config: dict[str, Any], datamodule: DataModule, regularization: Regularization) -> Model:
@@ -105,6 +114,15 @@ def build_model(config: dict[str, Any], datamodule: DataModule, regularization: 
     if config["trainer"]["compile"]:
         model.compile()
     return model
+
+
+def read_weights(config: dict[str, Any]) -> weights.Weights | None:
+    """The trained weights that a config asks for."""
+    if config["weights"] is None:
+        return None
+    settings = {key: value for key, value in config["model"].items() if key != "_target_"}
+    kind = locate(config["model"]["_target_"], Model)
+    return weights.read(config["weights"], kind, settings, config["paths"]["data_dir"])
 
 
 def build_schedule(settings: dict[str, Any]) -> Schedule:
@@ -124,13 +142,15 @@ def build_loggers(config: dict[str, Any]) -> list[Logger]:
 
 
 def build_callbacks(config: dict[str, Any], datamodule: DataModule, regularization: Regularization) -> list[L.Callback]:
-    """The callbacks of a config, and early stopping."""
+    """The callbacks of a config, early stopping and the average of the weights."""
     nodes = [watched(config, datamodule, node) for node in config["callbacks"].values()]
     callbacks = [instantiate(node, L.Callback) for node in nodes]
     stop = regularization.early_stopping
     if stop.patience is not None:
         goal = watched(config, datamodule, {"monitor": config["monitor"], "mode": config["mode"]})
         callbacks.append(EarlyStopping(**goal, patience=stop.patience, min_delta=stop.min_delta))
+    if regularization.ema is not None:
+        callbacks.append(EMA(regularization.ema))
     return callbacks
 
 
@@ -176,13 +196,23 @@ def write_report(model: Model, folder: Path, main: bool = True) -> None:
         run_folder.write(folder / "report.txt", report(confusion, names))
 
 
-def header(config: dict[str, Any], model: Model, datamodule: DataModule, trainer: L.Trainer) -> dict[str, str]:
+def header(
+    config: dict[str, Any],
+    model: Model,
+    datamodule: DataModule,
+    trainer: L.Trainer,
+    trained: weights.Weights | None = None,
+) -> dict[str, str]:
     """What is run, in a few words."""
     sizes = {part: data.size for part, data in datamodule.parts.items()}
     parameters = sum(parameter.numel() for parameter in model.parameters())
     device = str(trainer.strategy.root_device)
+    learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    share = f", {learning:,} of them learn" if learning < parameters else ""
+    start = {"weights": f"{trained.source}{weights.note(model, trained)}"} if trained else {}
     return {
-        "model": f"{type(model).__name__}, {parameters:,} parameters",
+        "model": f"{type(model).__name__}, {parameters:,} parameters{share}",
+        **start,
         "data": f"{type(datamodule).__name__}, " + ", ".join(f"{size:,} {part}" for part, size in sizes.items()),
         "objective": type(model.objective).__name__,
         "device": device + (f", {trainer.world_size} processes" if trainer.world_size > 1 else ""),
