@@ -209,10 +209,10 @@ def test_a_full_batch_is_the_training_part() -> None:
 
 
 def test_augmentation_is_for_training_alone() -> None:
-    def ruin(batch: Batch, generator: torch.Generator) -> Batch:
+    def ruin(batch: Batch, generator: torch.Generator, spec: Spec) -> Batch:
         return batch._replace(inputs=torch.full_like(batch.inputs, 1e6))
 
-    made = Numbered(100, augmentation=ruin).prepare()
+    made = Numbered(100, augmentation=[ruin]).prepare()
     assert all((batch.inputs > 1e3).all() for batch in made.train_dataloader())
     for loader in (made.val_dataloader(), made.test_dataloader(), made.loader("train", train=False)):
         assert all((batch.inputs < 1e3).all() for batch in loader)

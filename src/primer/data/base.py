@@ -1,8 +1,9 @@
-"""The base of every data set that fits in memory: read, split, learn, encode, and loaders over the result."""
+"""The base of every data set: read, split, learn, encode, and loaders over the result."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -12,10 +13,13 @@ import torch
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 from primer.batch import Batch
-from primer.data.loader import TensorLoader
+from primer.data.loader import Loader, TensorLoader
+from primer.data.presentation import presentation
 from primer.data.scaling import standardize
+from primer.data.stream import Stream, StreamLoader
 from primer.errors import InputError
-from primer.spec import Spec, Tags
+from primer.regularization.augmentation import Augmentation
+from primer.spec import Image, Input, Spec, Tags
 
 Records = Batch | list[Any]
 Part = Literal["train", "val", "test"]
@@ -42,7 +46,7 @@ class DataModule(L.LightningDataModule, ABC):
         fold: which of them is held out, from 0.
         train_size: how many samples of the training part to learn from; all by default.
         data_dir: where downloads and data files lie.
-        augmentation: applied to each training batch.
+        augmentation: one step, or several in their order, applied to each training batch.
 
     Raises:
         ValueError: where a share or a fold does not exist, or too few samples are left for a part.
@@ -63,7 +67,7 @@ class DataModule(L.LightningDataModule, ABC):
         fold: int = 0,
         train_size: int | None = None,
         data_dir: str | Path = "data",
-        augmentation: Any = None,
+        augmentation: Augmentation | Sequence[Augmentation] | None = None,
     ) -> None:
         super().__init__()
         if not (0 <= val_fraction < 1 and 0 <= test_fraction < 1 and val_fraction + test_fraction < 1):
@@ -84,10 +88,13 @@ class DataModule(L.LightningDataModule, ABC):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
         self.folds, self.fold, self.train_size = folds, fold, train_size
-        self.data_dir, self.augmentation = Path(data_dir), augmentation
-        self.parts: dict[Part, Batch] = {}
+        self.data_dir = Path(data_dir)
+        self.augmentation = [augmentation] if callable(augmentation) else list(augmentation or ())
+        self.parts: dict[Part, Batch | Stream] = {}
         self.test_part: Part = "test"  # What a test is of; evaluate.py can look at another part.
         self._spec: Spec | None = None
+        self._native: Input | None = None
+        self._show: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     # What a data set says of itself.
 
@@ -103,8 +110,8 @@ class DataModule(L.LightningDataModule, ABC):
         """The spec, with all that is estimated (mean, scale, vocabulary) from the training part alone."""
 
     @abstractmethod
-    def encode(self, records: Any) -> Batch:
-        """Samples as tensors, after ``learn``."""
+    def encode(self, records: Any) -> Batch | Stream:
+        """Samples as tensors, or as a stream of those that are too many for memory; after ``learn``."""
 
     def labels(self, records: Any) -> np.ndarray | None:
         """One label a sample, of which each part gets the same share; None where there are none."""
@@ -138,32 +145,41 @@ class DataModule(L.LightningDataModule, ABC):
         self._spec = self.learn(records["train"])
         self.parts = {part: self.encode(some) for part, some in records.items()}
 
-    def train_dataloader(self) -> TensorLoader:
+    def present(self, image: Image) -> None:
+        """Shows the images in another form from now on: with the channels, the size, the mean and the standard
+        deviation of ``image``, whatever their own are."""
+        self._native = self._native or self.spec.input
+        assert isinstance(self._native, Image)
+        self._show = presentation(self._native, image)
+        self._spec = Spec(image, self.spec.target)
+
+    def train_dataloader(self) -> Loader:
         return self.loader("train", train=True)
 
-    def val_dataloader(self) -> TensorLoader | list[Any]:
+    def val_dataloader(self) -> Loader | list[Any]:
         return self.loader("val", train=False) if self.parts["val"].size else []
 
-    def test_dataloader(self) -> TensorLoader:
+    def test_dataloader(self) -> Loader:
         return self.loader(self.test_part, train=False)
 
-    def predict_dataloader(self) -> TensorLoader:
+    def predict_dataloader(self) -> Loader:
         return self.loader(self.test_part, train=False)
 
-    def loader(self, part: Part, train: bool) -> TensorLoader:
+    def loader(self, part: Part, train: bool) -> Loader:
         """A loader over one part, shuffled and augmented to train; on the trainer's device where there is a trainer."""
         data, trainer = self.parts[part], self.trainer
         size = self.batch_size if train else self.eval_batch_size
-        return TensorLoader(
-            data,
-            max(1, data.size) if isinstance(size, str) else size,
-            shuffle=train and size != "full",
-            transform=self._transform(train),
-            device=trainer.strategy.root_device if trainer else "cpu",
-            tagged=isinstance(self.spec.target, Tags),
-            rank=trainer.global_rank if trainer else 0,
-            world_size=trainer.world_size if trainer else 1,
-        )
+        settings: dict[str, Any] = {
+            "batch_size": max(1, data.size) if isinstance(size, str) else size,
+            "shuffle": train and size != "full",
+            "transform": self._transform(train),
+            "device": trainer.strategy.root_device if trainer else "cpu",
+            "rank": trainer.global_rank if trainer else 0,
+            "world_size": trainer.world_size if trainer else 1,
+        }
+        if isinstance(data, Stream):
+            return StreamLoader(data, **settings)
+        return TensorLoader(data, tagged=isinstance(self.spec.target, Tags), **settings)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Lightning's hook. The loader has put the batch on the device already."""
@@ -176,15 +192,16 @@ class DataModule(L.LightningDataModule, ABC):
     # How.
 
     def _transform(self, train: bool):
-        scale = standardize(self.spec.input)
-        augmentation = self.augmentation if train else None
-        if scale is None and augmentation is None:
+        scale, show = standardize(self.spec.input), self._show
+        steps, raw = self.augmentation if train else [], Spec(self._native or self.spec.input, self.spec.target)
+        if scale is None and not steps:
             return None
 
         def transform(batch: Batch, generator: torch.Generator) -> Batch:
-            if augmentation is not None:
-                batch = augmentation(batch, generator)
-            return batch if scale is None else batch._replace(inputs=scale(batch.inputs))
+            for step in steps:
+                batch = step(batch, generator, raw)
+            inputs = batch.inputs if show is None else show(batch.inputs)
+            return batch if scale is None else batch._replace(inputs=scale(inputs))
 
         return transform
 

@@ -1,18 +1,29 @@
-"""A data loader for what fits in memory: a batch is one index into tensors."""
+"""Data loaders: the order of the samples, the share of each process, and where a resumed run goes on."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from primer.batch import Batch
 from primer.errors import InputError
 
 
-class TensorLoader:
-    """Iterates over a data set that is held as tensors, with no Python per sample and no workers.
+class Sized(Protocol):
+    """Samples that can be counted."""
+
+    @property
+    def size(self) -> int: ...
+
+
+class Loader(ABC):
+    """Iterates over a data set batch by batch; a subclass says how the samples of a batch are fetched.
 
     The order of an epoch depends on the seed and the number of the epoch alone, so the loader's whole state is
     three integers and a resumed run sees the batches that the unbroken one would have seen.
@@ -28,7 +39,6 @@ class TensorLoader:
         transform: applied to every batch, which it may change in place, with a generator that is seeded by seed,
             epoch, batch and rank.
         device: where the batches are wanted.
-        tagged: whether targets have the same steps as inputs.
         rank, world_size: this process and the number of them.
         seed: of the order; the initial seed of torch by default.
 
@@ -38,13 +48,12 @@ class TensorLoader:
 
     def __init__(
         self,
-        data: Batch,
+        data: Sized,
         batch_size: int,
         *,
         shuffle: bool = False,
         transform: Callable[[Batch, torch.Generator], Batch] | None = None,
         device: torch.device | str = "cpu",
-        tagged: bool = False,
         rank: int = 0,
         world_size: int = 1,
         seed: int | None = None,
@@ -53,13 +62,16 @@ class TensorLoader:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
         if shuffle and batch_size < world_size:
             raise InputError(f"batch_size={batch_size} is less than a sample for each of {world_size} processes")
-        self.device = torch.device(device)
-        self.data = data.to(self.device) if fits(data, self.device) else data
-        self.batch_size, self.shuffle, self.transform, self.tagged = batch_size, shuffle, transform, tagged
+        self.size, self.device = data.size, torch.device(device)
+        self.batch_size, self.shuffle, self.transform = batch_size, shuffle, transform
         self.rank, self.world_size = rank, world_size
         self.seed = torch.initial_seed() if seed is None else seed
         self.epoch, self.position = 0, 0
         self._started = self._resuming = False
+
+    @abstractmethod
+    def fetch(self, rows: Iterator[Tensor | slice]) -> Iterator[Batch]:
+        """The samples at each of ``rows``, in turn, on the device."""
 
     def __len__(self) -> int:
         return len(self._starts()) - 1
@@ -68,18 +80,14 @@ class TensorLoader:
         if not self._resuming:
             self.epoch, self.position = self.epoch + self._started, 0
         self._started, self._resuming = True, False
-        starts = self._starts()
-        order = self._order() if self.shuffle else None
-        if order is None and self.transform:
-            order = torch.arange(self.data.size)  # A copy: a slice would let the transform at the stored samples.
+        number = self.position
         generator = torch.Generator(self.device) if self.transform else None
-        for number in range(self.position, len(starts) - 1):
-            rows = slice(starts[number] + self.rank, starts[number + 1], self.world_size)
-            batch = self.data.select(rows if order is None else order[rows], self.tagged).to(self.device)
+        for batch in self.fetch(self._rows(number)):
             if self.transform and generator:
                 generator.manual_seed(self._seed_of(self.epoch, number, self.rank))
                 batch = self.transform(batch, generator)
-            self.position = number + 1
+            number += 1
+            self.position = number
             yield batch
 
     def set_epoch(self, epoch: int) -> None:
@@ -103,20 +111,50 @@ class TensorLoader:
         self._resuming = 0 < self.position < len(self)
         self._started = self.position >= len(self)
 
+    def _rows(self, first: int) -> Iterator[Tensor | slice]:
+        """The rows of this process in each batch of the epoch, from the batch number ``first`` on."""
+        starts = self._starts()
+        order = self._order() if self.shuffle else None
+        if order is None and self.transform:
+            order = torch.arange(self.size)  # A copy: a slice would let the transform at the stored samples.
+        rank, world_size = self.rank, self.world_size
+        rows = (slice(start + rank, end, world_size) for start, end in pairwise(starts[first:]))
+        return rows if order is None else (order[some] for some in rows)
+
     def _starts(self) -> list[int]:
         """Where each batch starts, and where the last one ends."""
-        size = self.data.size
+        size = self.size
         starts = [*range(0, size, self.batch_size), size]
         if self.shuffle and len(starts) > 2 and size - starts[-2] < 2 * self.world_size:
             del starts[-2]
         return starts
 
-    def _order(self) -> torch.Tensor:
+    def _order(self) -> Tensor:
         generator = torch.Generator().manual_seed(self._seed_of(self.epoch))
-        return torch.randperm(self.data.size, generator=generator)
+        return torch.randperm(self.size, generator=generator)
 
     def _seed_of(self, *numbers: int) -> int:
         return hash((self.seed, *numbers)) % 2**63
+
+
+class TensorLoader(Loader):
+    """A loader over a data set that is held as tensors: a batch is one index into them, with no Python per sample and
+    no workers.
+
+    Args:
+        data: the samples.
+        batch_size: samples in a batch, all processes together.
+        tagged: whether targets have the same steps as inputs.
+        **settings: as ``Loader`` takes them.
+    """
+
+    def __init__(self, data: Batch, batch_size: int, *, tagged: bool = False, **settings: Any) -> None:
+        super().__init__(data, batch_size, **settings)
+        self.data = data.to(self.device) if fits(data, self.device) else data
+        self.tagged = tagged
+
+    def fetch(self, rows: Iterator[Tensor | slice]) -> Iterator[Batch]:
+        return (self.data.select(some, self.tagged).to(self.device) for some in rows)
 
 
 def fits(data: Batch, device: torch.device) -> bool:
