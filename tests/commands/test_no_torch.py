@@ -52,6 +52,8 @@ MISTAKES = [
     (("test=perhaps",), "true or false"),
     (("model=lstm", "data=iris"), "data that fit:"),
     (("objective=mse",), "data that fit:"),
+    (("data=image_folder",), "data.path is needed"),
+    (("data=csv", "data.target=y"), "data.path is needed"),
     (("data=iris", "regularization/augmentation=flip"), "data that fit:"),
     (("model=null",), "valid: "),
     (("model",), "cannot be read"),

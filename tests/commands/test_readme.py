@@ -83,7 +83,18 @@ def test_a_model_and_a_data_set_of_ones_own(apart, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    "group", ["model", "optimizer", "scheduler", "objective", "regularization", "accelerator", "logger", "debug"]
+    "group",
+    [
+        "model",
+        "optimizer",
+        "scheduler",
+        "objective",
+        "regularization",
+        "regularization/augmentation",
+        "accelerator",
+        "logger",
+        "debug",
+    ],
 )
 def test_the_table_is_complete(group: str) -> None:
     row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
