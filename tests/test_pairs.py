@@ -25,7 +25,7 @@ from primer.training import build_data, build_loggers, build_model, build_schedu
 TABLE = "x,colour,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{'yes' if i % 2 else 'no'}\n" for i in range(60))
 SENTENCE = "1\tDogs\tdog\tNOUN\tNN\t_\t_\t_\t_\t_\n2\tbark\tbark\tVERB\tVB\t_\t_\t_\t_\t_\n\n"
 LARGE = ("primer.models.alexnet.AlexNet", "primer.models.vgg.VGG")
-SMALL = {
+SMALL: dict[str, tuple[str, ...]] = {
     "pos_tags": ("data.sentences=60",),
     "dates": ("data.samples=80",),
     "xor": ("data.samples=60",),
