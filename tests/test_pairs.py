@@ -14,8 +14,8 @@ from PIL import Image
 
 from primer.batch import Batch
 from primer.checks import composed
-from primer.choices import groups, summary, target_of
-from primer.config import instantiate
+from primer.choices import groups, target_of
+from primer.config import CONFIGS, instantiate
 from primer.data.base import DataModule
 from primer.data.images import TorchvisionImages
 from primer.listing import pairs
@@ -76,6 +76,17 @@ def config_of(*overrides: str) -> dict[str, Any]:
 def data_of(name: str) -> DataModule:
     sizes = ("data.batch_size=8", "data.eval_batch_size=8")
     return build_data(config_of(f"data={name}", *sizes, *SMALL.get(name, ()))).prepare()
+
+
+def summary(group: str, choice: str) -> str:
+    """The first comment of a choice's file."""
+    lines = []
+    for line in (CONFIGS / group / f"{choice}.yaml").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            lines.append(line.lstrip("# "))
+    return " ".join(lines)
 
 
 @pytest.mark.parametrize(("model", "data"), pairs(), ids=["-".join(pair) for pair in pairs()])

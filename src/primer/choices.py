@@ -58,17 +58,6 @@ def fits(model: str | None, data: str | None) -> bool:
     )
 
 
-def summary(group: str, choice: str) -> str:
-    """The first comment of a choice's file."""
-    lines = []
-    for line in (CONFIGS / group / f"{choice}.yaml").read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        if not line.startswith("# @package"):
-            lines.append(line.lstrip("# "))
-    return " ".join(lines)
-
-
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A hint for a misspelt name: the nearest valid one, and all of them."""
     valid = list(valid)

@@ -1,4 +1,4 @@
-"""The pictures of a run: which there are, what they hold, and that none can lose the run."""
+"""The pictures of a run: which there are, who gets them, and that none can lose the run."""
 
 from __future__ import annotations
 
@@ -7,88 +7,26 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightning as L
-import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from omegaconf import OmegaConf
-from sklearn.metrics import confusion_matrix
+from picturing import EVERYTHING, pictures_of
 
 from primer.callbacks import Pictures
-from primer.callbacks.pictures import Top
 from primer.checks import check_command, composed
-from primer.data.base import DataModule
 from primer.data.digits import Digits
-from primer.data.pos_tags import PosTags
-from primer.data.tables import Diabetes, Iris
-from primer.data.xor import XOR
 from primer.errors import InputError
 from primer.models.gru import GRU
 from primer.models.lenet import LeNet
 from primer.models.linear import Linear
 from primer.models.mlp import MLP
-from primer.objectives import BinaryCrossEntropy, CrossEntropy
 from primer.reports import images as drawing
-from primer.spec import Classes, Image, Spec, Values
 from primer.training import train
 
 ROOT = Path(__file__).resolve().parents[2]
-EVERYTHING = ["confusion", "feature_maps", "filters", "mistakes"]
-
-
-class Brightness(Digits):
-    """Digits, with two numbers to be told of each: how bright it is, and which digit."""
-
-    targets = Values
-
-    def labels(self, records: Any) -> None:  # type: ignore[override]
-        return None
-
-    def learn(self, train: Any) -> Spec:
-        targets = self.encode(train).targets
-        assert targets is not None
-        mean, std = targets.mean(0).tolist(), targets.std(0).tolist()
-        return Spec(super().learn(train).input, Values(("brightness", "digit"), tuple(mean), tuple(std)))
-
-    def encode(self, records: Any) -> Any:
-        return records._replace(targets=torch.stack([records.inputs.mean((1, 2, 3)), records.targets.float()], 1))
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
-    """What each drawing function was given last."""
-    given: dict[str, tuple[Any, ...]] = {}
-    for name in ("confusion", "filters", "feature_maps", "captioned", "predictions"):
-        real = getattr(drawing, f"draw_{name}")
-
-        def spy(*arguments: Any, name: str = name, real: Any = real) -> Any:
-            given[name] = arguments
-            return real(*arguments)
-
-        monkeypatch.setattr(drawing, f"draw_{name}", spy)
-    return given
-
-
-def pictures_of(
-    model: Any, data: DataModule, folder: Path, trainer: Callable[..., L.Trainer], **settings: Any
-) -> list[str]:
-    """The names of the pictures of a test."""
-    precision = settings.pop("precision", "32-true")
-    trainer(callbacks=[Pictures(folder, **settings)], precision=precision).test(model, data, verbose=False)
-    return sorted(path.stem for path in folder.glob("*")) if folder.exists() else []
-
-
-def everything(model: Any, data: DataModule) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The test part as it is stored, its targets, and what the model puts out for it."""
-    part = data.parts["test"]
-    (batch,) = list(data.loader("test", train=False))
-    with torch.no_grad():
-        return part.inputs, part.targets, model.eval()(batch.inputs)
+BRIEFLY = ("trainer.max_epochs=1", "accelerator=cpu")
 
 
 @pytest.mark.parametrize(
@@ -111,130 +49,11 @@ def test_each_model_gets_the_pictures_that_it_has(make, wanted, quiet_trainer, t
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(
-    ("kind", "model", "wanted"),
-    [
-        (Iris, MLP, ["confusion"]),
-        (XOR, MLP, ["confusion"]),
-        (lambda: PosTags(sentences=60), GRU, ["confusion"]),
-        (Diabetes, MLP, []),
-    ],
-    ids=["iris", "xor", "tags", "numbers"],
-)
-def test_what_is_no_image_has_a_confusion_matrix_at_most(kind, model, wanted, quiet_trainer, tmp_path, drawn) -> None:
-    data = kind().prepare()
-    assert pictures_of(model(data.spec), data, tmp_path / "pictures", quiet_trainer) == wanted
-    assert list(drawn) == wanted
-    if wanted:
-        counts, names = drawn["confusion"]
-        assert counts.shape == (len(names), len(names))
-        lengths = data.parts["test"].lengths
-        assert counts.sum() == (data.parts["test"].size if lengths is None else lengths.sum())
-
-
-def test_the_worst_mistakes_are_those_with_the_highest_loss(quiet_trainer, tmp_path, drawn) -> None:
-    torch.manual_seed(1)
-    data = Digits(eval_batch_size=1000).prepare()
-    model = MLP(data.spec)
-    images, targets, logits = everything(model, data)
-    loss = F.cross_entropy(logits, targets, reduction="none")
-    predicted = logits.argmax(1)
-    worst = [k for k in loss.argsort(descending=True).tolist() if predicted[k] != targets[k]][:10]
-    data.eval_batch_size = 100
-    pictures_of(model, data, tmp_path, quiet_trainer, mistakes=10)
-    shown, captions, title = drawn["captioned"]
-    torch.testing.assert_close(shown, images[worst], atol=1e-5, rtol=0)
-    assert captions == [f"{targets[k]}\n→ {predicted[k]} ({logits[k].softmax(0)[predicted[k]]:.0%})" for k in worst]
-    assert title.startswith("worst mistakes")
-    counts, names = drawn["confusion"]
-    np.testing.assert_array_equal(counts.numpy(), confusion_matrix(targets, predicted))
-    assert names == tuple("0123456789")
-
-
-def test_what_is_right_is_no_mistake_however_unsure(quiet_trainer, tmp_path, drawn) -> None:
-    data = Digits().prepare()
-    model = Linear(data.spec)  # All zeros: the first class is predicted, and every loss is the same.
-    pictures_of(model, data, tmp_path, quiet_trainer, mistakes=1000)
-    targets = data.parts["test"].targets
-    assert targets is not None
-    wrong = targets != 0
-    assert len(drawn["captioned"][0]) == wrong.sum() < len(targets)
-    torch.testing.assert_close(drawn["captioned"][0], data.parts["test"].inputs[wrong], atol=1e-5, rtol=0)
-
-
 def test_a_test_without_mistakes_has_no_picture_of_them(quiet_trainer, tmp_path) -> None:
     data = Digits().prepare()
     part = data.parts["test"]
     data.parts["test"] = part.select((part.targets == 0).nonzero().squeeze(1))  # type: ignore[operator,union-attr]
     assert pictures_of(Linear(data.spec), data, tmp_path, quiet_trainer) == ["confusion", "filters"]
-
-
-def test_two_classes_with_one_logit(quiet_trainer, tmp_path, drawn) -> None:
-    torch.manual_seed(0)
-    data = Digits().prepare()
-    for part, batch in data.parts.items():
-        data.parts[part] = batch._replace(targets=batch.targets % 2)  # type: ignore[operator,union-attr]
-    data._spec = Spec(data.spec.input, Classes(("even", "odd")))
-    model = MLP(data.spec, objective=BinaryCrossEntropy(data.spec.target))
-    images, targets, logits = everything(model, data)
-    loss = F.binary_cross_entropy_with_logits(logits[:, 0], targets.float(), reduction="none")
-    pictures_of(model, data, tmp_path, quiet_trainer, mistakes=5)
-    worst = loss.argsort(descending=True)[:5]
-    torch.testing.assert_close(drawn["captioned"][0], images[worst], atol=1e-5, rtol=0)
-    sure = 1 - (-loss[worst]).exp()
-    said = [
-        f"{('even', 'odd')[t]}\n→ {('odd', 'even')[t]} ({p:.0%})" for t, p in zip(targets[worst], sure, strict=True)
-    ]
-    assert drawn["captioned"][1] == said
-
-
-def test_log_probabilities_are_those_of_the_loss() -> None:
-    logits, targets = torch.randn(50, 3) * 30, torch.randint(0, 3, (50,))
-    three = CrossEntropy(Classes(("a", "b", "c")))
-    logs = three.log_probabilities(logits)
-    torch.testing.assert_close(-logs.gather(1, targets[:, None]).mean(), three.loss(logits, targets)[0])
-    two = BinaryCrossEntropy(Classes(("a", "b")))
-    targets = targets % 2
-    logs = two.log_probabilities(logits[:, :1])
-    torch.testing.assert_close(-logs.gather(1, targets[:, None]).mean(), two.loss(logits[:, :1], targets)[0])
-    torch.testing.assert_close(logs.exp().sum(1), torch.ones(50))
-
-
-def test_numbers_from_images(quiet_trainer, tmp_path, drawn) -> None:
-    torch.manual_seed(0)
-    data = Brightness().prepare()
-    model = LeNet(data.spec)
-    images, targets, outputs = everything(model, data)
-    predicted = model.objective.predict(outputs)
-    assert isinstance(data.spec.target, Values)
-    error = ((predicted - targets).abs() / torch.tensor(data.spec.target.std)).mean(1)
-    worst = error.argsort(descending=True)[:16]
-    data.eval_batch_size = 50
-    assert pictures_of(model, data, tmp_path, quiet_trainer) == ["feature_maps", "filters", "mistakes", "predictions"]
-    torch.testing.assert_close(drawn["captioned"][0], images[worst], atol=1e-5, rtol=0)
-    k = worst[0]
-    true, said = (f"{values[k, 0]:.3g}, {values[k, 1]:.3g}" for values in (targets, predicted))
-    assert drawn["captioned"][1][0] == f"{true}\n→ {said}"
-    torch.testing.assert_close(drawn["predictions"][0], predicted, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(drawn["predictions"][1], targets)
-    assert drawn["predictions"][2] == ("brightness", "digit")
-
-
-def test_feature_maps_are_of_images_spread_over_the_test(quiet_trainer, tmp_path, drawn) -> None:
-    data = Digits().prepare()
-    model = LeNet(data.spec)
-    pictures_of(model, data, tmp_path, quiet_trainer, images=5)
-    shown, maps = drawn["feature_maps"]
-    stored = data.parts["test"].inputs
-    places = [int((stored - image).abs().flatten(1).amax(1).argmin()) for image in shown]
-    torch.testing.assert_close(shown, stored[places], atol=1e-5, rtol=0)
-    assert len(set(places)) == 5
-    assert min(places) < len(stored) / 3 < len(stored) * 2 / 3 < max(places)
-    assert {name: tuple(value.shape) for name, value in maps.items()} == {
-        "c1.0": (5, 6, 28, 28),
-        "c3.0": (5, 16, 10, 10),
-    }
-    assert torch.equal(drawn["filters"][0], model.c1[0].weight)
 
 
 def test_no_picture_depends_on_the_batch_size(quiet_trainer, tmp_path) -> None:
@@ -248,18 +67,6 @@ def test_no_picture_depends_on_the_batch_size(quiet_trainer, tmp_path) -> None:
         assert pictures_of(model, data, folder, quiet_trainer) == EVERYTHING
         contents.append([(folder / f"{name}.png").read_bytes() for name in ("confusion", "filters", "mistakes")])
     assert contents[0] == contents[1] == contents[2]
-
-
-def test_a_second_test_starts_anew(quiet_trainer, tmp_path, drawn) -> None:
-    data = Digits(eval_batch_size=100).prepare()
-    trainer = quiet_trainer(callbacks=[Pictures(tmp_path)])
-    trainer.test(MLP(data.spec), data, verbose=False)
-    model = MLP(data.spec)
-    trainer.test(model, data, verbose=False)
-    again = drawn["captioned"]
-    pictures_of(model, data, tmp_path, quiet_trainer)
-    assert torch.equal(again[0], drawn["captioned"][0])
-    assert again[1] == drawn["captioned"][1]
 
 
 @pytest.mark.parametrize("images", [0, 1])
@@ -286,24 +93,6 @@ def test_a_network_that_has_diverged_is_drawn_too(quiet_trainer, tmp_path, capsy
     assert "warning" not in capsys.readouterr().out
 
 
-def test_a_hundred_classes_and_colours(quiet_trainer, tmp_path, drawn) -> None:
-    data = Digits().prepare()
-    for part, batch in data.parts.items():
-        inputs = torch.randint(0, 256, (batch.size, 3, 12, 10), dtype=torch.uint8)
-        data.parts[part] = batch._replace(inputs=inputs, targets=torch.arange(batch.size) % 100)
-    data._spec = Spec(
-        Image(3, 12, 10, (0.5, 0.4, 0.3), (0.2, 0.3, 0.1)), Classes(tuple(f"class {k}" for k in range(100)))
-    )
-    torch.manual_seed(0)
-    model = LeNet(data.spec)
-    assert pictures_of(model, data, tmp_path, quiet_trainer) == EVERYTHING
-    assert drawn["confusion"][0].shape == (100, 100)
-    assert drawn["confusion"][0].sum() == data.parts["test"].size
-    stored = data.parts["test"].inputs / 255
-    gaps = [(stored - image).abs().flatten(1).amax(1).min() for image in drawn["captioned"][0]]
-    assert max(gaps) < 1e-5  # In their own colours.
-
-
 def test_a_model_that_hands_out_nothing_has_the_other_pictures(quiet_trainer, tmp_path, capsys) -> None:
     class Silent(LeNet):
         def test_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
@@ -315,38 +104,18 @@ def test_a_model_that_hands_out_nothing_has_the_other_pictures(quiet_trainer, tm
     assert "warning" not in capsys.readouterr().out
 
 
-def test_the_best_are_kept_and_of_equals_the_earlier() -> None:
-    scores, names = torch.tensor([1.0, 3, 2, 3, -math.inf, 3, 5, 2]), torch.arange(8)
-    for size in (1, 2, 3, 8):
-        top = Top(4)
-        for some, called in zip(scores.split(size), names.split(size), strict=True):
-            top.offer(some, called)
-        assert top.rows[1].tolist() == [6, 1, 3, 5]
-    none = Top(0)
-    none.offer(scores, names)
-    assert none.rows[1].tolist() == []
-
-
-def configured(folder: Path, *overrides: str) -> Any:
-    cfg = composed("train", ["trainer.max_epochs=1", "accelerator=cpu", *overrides])
-    OmegaConf.set_struct(cfg, False)
-    del cfg["hydra"]
-    cfg.paths.output_dir = str(folder)
-    return cfg
-
-
 @pytest.mark.parametrize("broken", ["draw_filters", "png"])
-def test_a_picture_that_fails_costs_a_line_and_not_the_run(broken, monkeypatch, tmp_path, capsys) -> None:
+def test_a_picture_that_fails_costs_a_line_and_not_the_run(broken, command, monkeypatch, tmp_path, capsys) -> None:
     def fail(*arguments: Any) -> Any:
         raise RuntimeError("no\n paint")
 
     monkeypatch.setattr(drawing, broken, fail)
-    metrics = train(configured(tmp_path, "model=lenet"))
-    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    metrics = train(command("train", "run", *BRIEFLY, "model=lenet"))
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
     printed = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
     names = ["filters"] if broken == "draw_filters" else ["confusion", "filters", "feature_maps", "mistakes"]
     assert printed == [f"warning: pictures/{name}.png was not drawn: RuntimeError: no paint" for name in names]
-    left = {path.stem for path in (tmp_path / "pictures").glob("*")}
+    left = {path.stem for path in (tmp_path / "run" / "pictures").glob("*")}
     assert left == ({*EVERYTHING} - {"filters"} if broken == "draw_filters" else set())
 
 
@@ -370,27 +139,29 @@ def test_a_negative_number_is_refused(name: str) -> None:
         Pictures("x", **{name: -1})
 
 
-def test_the_command_line_takes_the_pictures_away(tmp_path) -> None:
+def test_the_command_line_takes_the_pictures_away(command, tmp_path) -> None:
     check_command("train", ["~callbacks.pictures"])
     assert set(composed("train", ["~callbacks.pictures"]).callbacks) == {"checkpoint", "progress", "finite"}
-    train(configured(tmp_path, "~callbacks.pictures"))
-    assert not (tmp_path / "pictures").exists()
+    train(command("train", "run", *BRIEFLY, "~callbacks.pictures"))
+    assert (tmp_path / "run" / "metrics.json").exists()
+    assert not (tmp_path / "run" / "pictures").exists()
     with pytest.raises(InputError, match="did you mean mistakes"):
         check_command("train", ["callbacks.pictures.mistaks=3"])
 
 
-def test_loggers_get_the_pictures(tmp_path, monkeypatch) -> None:
+def test_loggers_get_the_pictures(command, tmp_path, monkeypatch) -> None:
     pytest.importorskip("wandb")
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     monkeypatch.setenv("WANDB_API_KEY", "")
     monkeypatch.setenv("HOME", str(tmp_path))
-    train(configured(tmp_path, "model=lenet", "logger=many", "logger.wandb.mode=offline"))
-    media = list(tmp_path.glob("wandb/offline-run-*/files/media/images/pictures/*.png"))
+    train(command("train", "run", *BRIEFLY, "model=lenet", "logger=many", "logger.wandb.mode=offline"))
+    run = tmp_path / "run"
+    media = list(run.glob("wandb/offline-run-*/files/media/images/pictures/*.png"))
     assert sorted(path.name.rsplit("_", 2)[0] for path in media) == EVERYTHING
     for path in media:
         name = path.name.rsplit("_", 2)[0]
-        assert path.read_bytes() == (tmp_path / "pictures" / f"{name}.png").read_bytes()
-    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+        assert path.read_bytes() == (run / "pictures" / f"{name}.png").read_bytes()
+    events = accumulator.EventAccumulator(str(run / "tensorboard")).Reload()
     assert sorted(events.Tags()["images"]) == [f"pictures/{name}" for name in EVERYTHING]
 
 

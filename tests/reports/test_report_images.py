@@ -200,14 +200,17 @@ def test_images_that_were_not_standardised_are_shown_as_they_are() -> None:
 
 
 def test_numbers_that_are_none_do_not_stop_a_picture() -> None:
-    bad = torch.full((2, 1, 8, 8), math.nan)
-    for figure in (
-        drawing.draw_filters(bad),
-        drawing.draw_feature_maps(torch.rand(2, 1, 8, 8), {"conv": bad}),
-        drawing.draw_captioned(bad, ["", ""], ""),
-        drawing.draw_predictions(bad[:, 0, 0], bad[:, 0, 0], [str(k) for k in range(8)]),
-    ):
-        size_of(figure)
+    def sizes(numbers: torch.Tensor) -> list[tuple[int, int]]:
+        return [
+            size_of(drawing.draw_filters(numbers)),
+            size_of(drawing.draw_feature_maps(torch.rand(2, 1, 8, 8), {"conv": numbers})),
+            size_of(drawing.draw_captioned(numbers, ["", ""], "")),
+            size_of(drawing.draw_predictions(numbers[:, 0, 0], numbers[:, 0, 0], [str(k) for k in range(8)])),
+        ]
+
+    found = sizes(torch.full((2, 1, 8, 8), math.nan))
+    assert found == sizes(torch.rand(2, 1, 8, 8))
+    assert all(100 < side < 3600 for size in found for side in size)
 
 
 def test_nothing_global_changes() -> None:

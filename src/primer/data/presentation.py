@@ -9,10 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from primer.errors import InputError
+from primer.regularization.augmentation.color import YIQ
 from primer.spec import Image
-
-LUMA = (0.299, 0.587, 0.114)
-"""The shares of red, green and blue in grey (ITU-R BT.601)."""
 
 
 def presentation(native: Image, wanted: Image) -> Callable[[Tensor], Tensor] | None:
@@ -28,7 +26,7 @@ def presentation(native: Image, wanted: Image) -> Callable[[Tensor], Tensor] | N
         return None
     if native.channels != wanted.channels and {native.channels, wanted.channels} != {1, 3}:
         raise InputError(f"images of {native.channels} channels cannot be shown as images of {wanted.channels}")
-    luma = torch.tensor(LUMA).view(1, 3, 1, 1)
+    luma = YIQ[0].view(1, 3, 1, 1)
 
     def present(images: Tensor) -> Tensor:
         images = images.float() / 255 if images.dtype == torch.uint8 else images

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from primer.models.base import Model
-from primer.models.image_size import Stem, check_sides, enlarged, smallest_side, stem_for
+from primer.models.image_size import Stem, enlarged, stem_for, usable_sides
 from primer.models.initialization import Initialization, initialize
 from primer.models.layers import check_rate, check_sizes, groups_after
 from primer.objectives import Objective
@@ -65,9 +65,7 @@ class AlexNet(Model):
         def maps(side: int) -> dict[str, int]:
             return map_sizes(side, kernel, stride, padding)
 
-        self.least = smallest_side(maps) if resize else 1
-        sides = [max(side, self.least) for side in (spec.input.height, spec.input.width)]
-        check_sides("AlexNet", sides, maps)
+        self.least, sides = usable_sides("AlexNet", spec.input, maps, resize)
         height, width = (min(LARGEST_MAP, maps(side)["pool3"]) for side in sides)
         self.features = nn.Sequential(
             nn.Conv2d(spec.input.channels, 64, kernel, stride, padding),

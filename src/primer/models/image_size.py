@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import count
 from typing import Literal
 
@@ -30,21 +30,38 @@ def stem_for(image: Image, stem: str) -> str:
     return "small" if max(image.height, image.width) <= SMALL else "published"
 
 
-def smallest_side(map_sizes: MapSizes) -> int:
-    """The least side of an image of which every layer leaves something."""
-    return next(side for side in count(1) if min(map_sizes(side).values()) >= 1)
+def usable_sides(
+    model: str, image: Image, map_sizes: MapSizes, resize: bool, field: int | None = None
+) -> tuple[int, list[int]]:
+    """The least side that the layers of a model are given, and the height and width that they see of an image.
 
+    Args:
+        model: its name.
+        image: what the data set offers.
+        map_sizes: the arithmetic of the layers.
+        resize: whether smaller sides are enlarged to the least one; otherwise it is 1, and they are refused.
+        field: the least side; that of which every layer leaves something by default.
 
-def check_sides(model: str, sides: Sequence[int], map_sizes: MapSizes) -> None:
-    """Raises ``ValueError`` for the first side of an image of which a layer would leave nothing."""
+    Raises:
+        ValueError: for the first side of which a layer would leave nothing.
+    """
+    enough = smallest_side(map_sizes)
+    least = (field or enough) if resize else 1
+    sides = [max(side, least) for side in (image.height, image.width)]
     for side in sides:
         sizes = map_sizes(side)
         if min(sizes.values()) < 1:
             left = ", ".join(f"{name} {max(size, 0)}" for name, size in sizes.items())
             raise InputError(
                 f"an image with a side of {side} pixels is too small for {model}: its maps would have sides of {left}; "
-                f"{smallest_side(map_sizes)} pixels are enough, and model.resize=true enlarges what is smaller"
+                f"{enough} pixels are enough, and model.resize=true enlarges what is smaller"
             )
+    return least, sides
+
+
+def smallest_side(map_sizes: MapSizes) -> int:
+    """The least side of an image of which every layer leaves something."""
+    return next(side for side in count(1) if min(map_sizes(side).values()) >= 1)
 
 
 def enlarged(images: Tensor, side: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from primer.errors import InputError
 from primer.models.base import Model
-from primer.models.image_size import check_sides, enlarged
+from primer.models.image_size import enlarged, usable_sides
 from primer.models.initialization import Initialization, initialize
 from primer.models.layers import Activation, Normalization, activation_layer, check_rate, normalization_layer
 from primer.objectives import Objective
@@ -80,9 +80,7 @@ class LeNet(Model):
         check_rate("dropout", dropout)
         assert isinstance(spec.input, Image)
         classic, image = variant == "classic", spec.input
-        self.resize = resize
-        sides = [max(side, FIELD) if resize else side for side in (image.height, image.width)]
-        check_sides("LeNet", sides, map_sizes)
+        self.least, sides = usable_sides("LeNet", image, map_sizes, resize, FIELD)
         features = 16 * map_sizes(sides[0])["S4"] * map_sizes(sides[1])["S4"]
 
         def layer(weights: nn.Module, size: int, flat: bool = False) -> nn.Sequential:
@@ -107,8 +105,7 @@ class LeNet(Model):
         initialize(self, initialization)
 
     def forward(self, inputs: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch outputs"]:  # type: ignore[override]
-        images = enlarged(inputs, FIELD) if self.resize else inputs
-        maps = self.s4(self.c3(self.s2(self.c1(images))))
+        maps = self.s4(self.c3(self.s2(self.c1(enlarged(inputs, self.least)))))
         return self.head(self.f6(self.c5(maps.flatten(1))))
 
 

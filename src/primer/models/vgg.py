@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from primer.errors import InputError
 from primer.models.base import Model
-from primer.models.image_size import check_sides, enlarged, smallest_side
+from primer.models.image_size import enlarged, usable_sides
 from primer.models.initialization import Initialization, initialize
 from primer.models.layers import Normalization, check_rate, check_sizes, groups_after, normalization_layer
 from primer.objectives import Objective
@@ -68,9 +68,7 @@ class VGG(Model):
         if depth not in CONVOLUTIONS:
             raise InputError(f"depth must be one of {', '.join(map(str, CONVOLUTIONS))}, not {depth}")
         assert isinstance(spec.input, Image)
-        self.least = smallest_side(map_sizes) if resize else 1
-        sides = [max(side, self.least) for side in (spec.input.height, spec.input.width)]
-        check_sides("VGG", sides, map_sizes)
+        self.least, sides = usable_sides("VGG", spec.input, map_sizes, resize)
         layers: list[nn.Module] = []
         before = spec.input.channels
         for channels, convolutions in zip(CHANNELS, CONVOLUTIONS[depth], strict=True):

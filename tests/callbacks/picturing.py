@@ -1,0 +1,23 @@
+"""What the tests of pictures share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from primer.callbacks import Pictures
+from primer.data.base import DataModule
+
+EVERYTHING = ["confusion", "feature_maps", "filters", "mistakes"]
+
+
+def pictures_of(
+    model: Any, data: DataModule, folder: Path, trainer: Callable[..., L.Trainer], **settings: Any
+) -> list[str]:
+    """The names of the pictures of a test."""
+    precision = settings.pop("precision", "32-true")
+    trainer(callbacks=[Pictures(folder, **settings)], precision=precision).test(model, data, verbose=False)
+    return sorted(path.stem for path in folder.glob("*")) if folder.exists() else []
