@@ -32,6 +32,7 @@ INPUTS = [
     Vector(3),
     Vector(2, ("a", "b"), (0.0, 1.0), (1.0, 2.0)),
     Series(7),
+    Series(1, (0.5,), (2.0,)),
     Tokens(("<pad>", "<unk>", "word")),
 ]
 TARGETS = [
@@ -41,7 +42,7 @@ TARGETS = [
     Tags(("NOUN", "VERB")),
     Sequence(("<pad>", "<unk>", "<s>", "</s>", "a")),
     Sequence(("a", "b"), start=0, end=1),
-    NextToken(),
+    NextToken(("<pad>", "<unk>", "a")),
     Nothing(),
 ]
 

@@ -171,8 +171,8 @@ def test_several_processes_are_refused() -> None:
 
 def test_groups_are_the_children_from_input_to_output() -> None:
     spec = data().spec
-    groups = GRU(spec, hidden_size=4).depth_groups()
-    assert [type(group[0]).__name__ for group in groups] == ["GRU", "Linear"]
+    groups = GRU(spec, hidden_size=4, num_layers=2).depth_groups()
+    assert [type(group[0]).__name__ for group in groups] == ["GRU", "GRU", "Linear"]
     model = MLP(spec, hidden_sizes=(4,))
     assert model.depth_groups() == [[model.hidden], [model.head]]
 

@@ -51,16 +51,23 @@ class Vector:
 
 @dataclass(frozen=True)
 class Series:
-    """Sequences of steps, each of ``features`` numbers: shape ``(time, features)``."""
+    """Sequences of steps, each of ``features`` numbers: shape ``(time, features)``. ``mean`` and ``std`` are one a
+    feature, or empty."""
 
     features: int
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Sequences of indices into ``vocabulary``, whose first two entries are padding and unknown."""
+    """Sequences of indices into ``vocabulary``, whose first two entries are padding and unknown: shape ``(time,)``.
+
+    With ``characters`` each word comes with its spelling, ``(time, 1 + letters)``: its index, then those of its
+    letters, whose first two entries are padding and unknown too."""
 
     vocabulary: tuple[str, ...]
+    characters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,16 @@ class Classes:
 @dataclass(frozen=True)
 class Values:
     """One number for each of ``names``: targets of shape ``(batch, values)``. ``mean`` and ``std`` are those of
-    the training part; a model learns the standardised values and its metrics are in the original unit."""
+    the training part; a model learns the standardised values and its metrics are in the original unit.
+
+    Values that are still to come have the mean absolute errors that forecasts without a model make on the training
+    part: ``naive``, the last value, and ``seasonal``, the value one season before."""
 
     names: tuple[str, ...]
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    naive: tuple[float, ...] = ()
+    seasonal: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,16 +102,21 @@ class Tags:
 @dataclass(frozen=True)
 class Sequence:
     """A sequence of its own length over ``vocabulary``: targets of shape ``(batch, time)``, padded with ``IGNORE``.
-    Each ends with the index ``end``; ``start`` is what a decoder is fed first."""
+    Each ends with the index ``end``; ``start`` is what a decoder is fed first. What follows the first ``end`` are
+    other sequences that are right too, each with an ``end``: they are not learnt. ``unit`` says what a token is, where
+    a field has metrics of its own for it: ``phoneme``."""
 
     vocabulary: tuple[str, ...]
     start: int = 2
     end: int = 3
+    unit: str = "token"
 
 
 @dataclass(frozen=True)
 class NextToken:
-    """The input shifted by one step."""
+    """The input shifted by one step, over the same ``vocabulary``: targets of shape ``(batch, time)``."""
+
+    vocabulary: tuple[str, ...]
 
 
 @dataclass(frozen=True)

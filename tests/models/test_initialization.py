@@ -74,7 +74,7 @@ def test_recurrent_biases_start_at_zero() -> None:
 
 def test_another_name_is_refused() -> None:
     with pytest.raises(
-        InputError, match="initialization must be one of default, xavier, he, normal, zeros, not 'ones'"
+        InputError, match="initialization must be one of default, xavier, he, normal, orthogonal, zeros, not 'ones'"
     ):
         initialize(nn.Linear(2, 2), "ones")
 

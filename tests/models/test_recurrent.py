@@ -131,8 +131,11 @@ def test_an_empty_sequence_is_read_as_one_step_of_padding(kind: type[Recurrent])
 
 def cell(kind: type[Recurrent], weights: dict[str, Tensor], x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """One step as the formulas of the docstrings have it."""
-    read, kept = x @ weights["weight_ih_l0"].T + weights["bias_ih_l0"], h @ weights["weight_hh_l0"].T
-    kept = kept + weights["bias_hh_l0"]
+    read, kept = (
+        x @ weights["layers.0.weight_ih_l0"].T + weights["layers.0.bias_ih_l0"],
+        h @ weights["layers.0.weight_hh_l0"].T,
+    )
+    kept = kept + weights["layers.0.bias_hh_l0"]
     if kind is LSTM:
         i, f, g, o = (read + kept).chunk(4)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
@@ -159,7 +162,11 @@ def test_equals_the_formula_of_the_cell(kind: type[Recurrent]) -> None:
 def test_relu_is_another_rnn() -> None:
     model = build(RNN, Series(3), bidirectional=False, activation="relu")
     weights, steps = model.recurrence.state_dict(), samples(Series(3), time=1)
-    summed = steps[:, 0] @ weights["weight_ih_l0"].T + weights["bias_ih_l0"] + weights["bias_hh_l0"]
+    summed = (
+        steps[:, 0] @ weights["layers.0.weight_ih_l0"].T
+        + weights["layers.0.bias_ih_l0"]
+        + weights["layers.0.bias_hh_l0"]
+    )
     torch.testing.assert_close(model(steps)[:, 0], model.head(summed.relu()))
 
 
@@ -203,14 +210,14 @@ def test_learns_a_task_where_order_matters(kind: type[Recurrent]) -> None:
 def test_a_sparse_embedding_moves_the_words_of_a_batch_alone(kind: type[Recurrent]) -> None:
     model = build(kind, sparse=True).train()
     assert model.embedding is not None
-    before = model.embedding.weight.detach().clone()
+    before = model.embedding.words.weight.detach().clone()
     batch = Batch(torch.tensor([[2, 3, 0]]), torch.tensor([[0, 1, IGNORE]]), torch.tensor([2]))
     model.objective.loss(model.respond(batch), batch.targets)[0].backward()  # type: ignore[arg-type]
-    assert model.embedding.weight.grad is not None
-    assert model.embedding.weight.grad.is_sparse
+    assert model.embedding.words.weight.grad is not None
+    assert model.embedding.words.weight.grad.is_sparse
     head = model.head.weight.detach().clone()
     build_optimizer(SparseAdam, model).step()
-    moved = (model.embedding.weight != before).any(dim=1)
+    moved = (model.embedding.words.weight != before).any(dim=1)
     assert moved.nonzero().flatten().tolist() == [2, 3]
     assert not torch.equal(model.head.weight, head)
 
@@ -231,8 +238,8 @@ def test_a_run_with_sparse_adam_trains(kind: type[Recurrent], quiet_trainer: Any
 def test_padding_starts_at_zero(kind: type[Recurrent], initialization: str) -> None:
     model = build(kind, initialization=initialization)
     assert model.embedding is not None
-    assert not model.embedding.weight[0].any()
-    assert bool(model.embedding.weight[1:].any()) is (initialization != "zeros")
+    assert not model.embedding.words.weight[0].any()
+    assert bool(model.embedding.words.weight[1:].any()) is (initialization != "zeros")
 
 
 @every_kind
@@ -334,4 +341,4 @@ def test_a_sparse_embedding_with_another_optimizer_is_refused() -> None:
 
 def test_penalties_leave_a_sparse_embedding_out() -> None:
     model = build(LSTM, sparse=True)
-    assert all(parameter is not model.embedding.weight for parameter in decayed(model)[0])
+    assert all(parameter is not model.embedding.words.weight for parameter in decayed(model)[0])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from primer.spec import Image, Input, Vector
+from primer.spec import Image, Input, Series, Vector
 
 
 def moments(values: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -29,7 +29,7 @@ def standardize(kind: Input) -> Callable[[Tensor], Tensor] | None:
 
     Bytes are read as parts of 255, so that ``mean`` and ``std`` mean the same for either.
     """
-    if not isinstance(kind, Image | Vector):
+    if not isinstance(kind, Image | Vector | Series) or (isinstance(kind, Series) and not kind.mean):
         return None
     mean, std = torch.tensor(kind.mean or (0.0,)), torch.tensor(kind.std or (1.0,))
     if isinstance(kind, Image):

@@ -287,7 +287,9 @@ class Model(L.LightningModule, ABC):
             return None
         outputs = self.respond(batch)
         self._add(stage, *self.objective.loss(outputs, batch.targets))
-        self._metrics[stage].update(self.predict(batch, outputs), batch.targets)
+        # Each metric takes what it names of these.
+        more = {"inputs": batch.inputs, "outputs": outputs}
+        self._metrics[stage].update(self.predict(batch, outputs), batch.targets, **more)
         return outputs
 
     def _start(self, stage: Stage) -> None:

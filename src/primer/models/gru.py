@@ -22,5 +22,5 @@ class GRU(Recurrent):
     Its arguments are those of ``primer.models.recurrent.Recurrent``.
     """
 
-    def layers(self, **settings: Any) -> nn.GRU:
+    def layer(self, **settings: Any) -> nn.GRU:
         return nn.GRU(**settings)

@@ -8,7 +8,7 @@ from torch import nn
 
 from primer.errors import InputError
 
-Initialization = Literal["default", "xavier", "he", "normal", "zeros"]
+Initialization = Literal["default", "xavier", "he", "normal", "orthogonal", "zeros"]
 
 
 def initialize(module: nn.Module, name: str) -> None:
@@ -18,7 +18,8 @@ def initialize(module: nn.Module, name: str) -> None:
         module: what is initialised, with all that is in it.
         name: ``default`` leaves PyTorch's own; ``xavier`` is Glorot and Bengio (2010), uniform with variance
             2 / (fan in + fan out); ``he`` is He et al. (2015), normal with variance 2 / fan in, for ReLU;
-            ``normal`` is normal with deviation 0.01; ``zeros`` shows why not: all units of a layer stay the same.
+            ``normal`` is normal with deviation 0.01; ``orthogonal`` is Saxe et al. (2014), for the recurrent matrix
+            of each gate by itself; ``zeros`` shows why not: all units of a layer stay the same.
 
     Raises:
         ValueError: for another name.
@@ -29,6 +30,7 @@ def initialize(module: nn.Module, name: str) -> None:
         "xavier": nn.init.xavier_uniform_,
         "he": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),
         "normal": lambda weight: nn.init.normal_(weight, std=0.01),
+        "orthogonal": nn.init.orthogonal_,
         "zeros": nn.init.zeros_,
     }
     if name not in rules:
@@ -40,4 +42,6 @@ def initialize(module: nn.Module, name: str) -> None:
             if key.startswith("bias"):
                 nn.init.zeros_(parameter)
             elif parameter.ndim > 1:
-                rules[name](parameter)
+                gates = parameter.shape[0] // parameter.shape[1] if key.startswith("weight_hh") else 1
+                for weight in parameter.detach().chunk(gates):  # Each gate has a recurrent matrix of its own.
+                    rules[name](weight)

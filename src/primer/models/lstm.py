@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from primer.models.recurrent import Recurrent
+from primer.spec import Spec
 
 
 class LSTM(Recurrent):
@@ -22,8 +23,20 @@ class LSTM(Recurrent):
         c_t &= f_t \odot c_{t-1} + i_t \odot g_t \\
         h_t &= o_t \odot \tanh(c_t)
 
-    Its arguments are those of ``primer.models.recurrent.Recurrent``.
+    Args:
+        spec: what the data set offers.
+        forget_bias: what the bias of the forget gate, :math:`b_{if} + b_{hf}`, starts at: 1 or 2 keep the memory
+            while nothing is learnt yet (Jozefowicz et al. 2015, section 2.2); None leaves it to the initialization.
+        kwargs: as in ``primer.models.recurrent.Recurrent``.
     """
 
-    def layers(self, **settings: Any) -> nn.LSTM:
+    def __init__(self, spec: Spec, forget_bias: float | None = None, **kwargs: Any) -> None:
+        super().__init__(spec, **kwargs)
+        if forget_bias is not None:
+            for name, bias in self.recurrence.named_parameters():
+                if ".bias_" in name:
+                    forget = bias.detach().chunk(4)[1]
+                    forget.fill_(forget_bias if ".bias_ih" in name else 0.0)
+
+    def layer(self, **settings: Any) -> nn.LSTM:
         return nn.LSTM(**settings)

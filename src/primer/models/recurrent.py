@@ -5,46 +5,56 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, Literal
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence
 
+from primer.batch import Batch
 from primer.errors import InputError
-from primer.models.base import Model
+from primer.models.base import Model, Stage
+from primer.models.embedding import Characters, TokenEmbedding
 from primer.models.initialization import Initialization, initialize
 from primer.models.layers import check_rate, check_sizes
+from primer.models.recurrence import Pooling, SequenceDropout, Stack, State, unpacked
 from primer.objectives import Objective
-from primer.spec import PADDING, Classes, Image, Series, Spec, Tags, Tokens, Values
+from primer.spec import PADDING, Classes, Image, NextToken, Series, Spec, Tags, Tokens, Values
 
 
 class Recurrent(Model):
     """Reads a sequence step by step, then says one thing of the whole of it, or one of each step.
 
     Tokens are embedded first, series are read as they are, and an image is a sequence of its rows, from the top.
-    A label of the whole follows from the states at which the reading ends: that after the last real step and, going
-    backward, that after the first. Padding is not read: sequences are packed, so that the backward direction starts
-    at the last real step.
+    Padding is not read: sequences are packed, so that the backward direction starts at the last real step.
+
+    Where the next token is to be said, the state is carried from one batch to the next, without its gradient:
+    truncated back-propagation through time (Williams and Peng 1990).
 
     Args:
         spec: what the data set offers.
         embedding_size: the length of the vector of a token; without meaning for other inputs.
         hidden_size: the length of the state, for each direction.
         num_layers: how many layers, each reading the states of the one before.
-        bidirectional: whether the sequence is read from both ends (Schuster and Paliwal 1997).
+        bidirectional: whether the sequence is read from both ends (Schuster and Paliwal 1997); ``auto`` does so unless
+            the next token is to be said.
+        pooling: what a label of the whole follows from: the ``last`` states, or the ``mean``, ``max`` or ``attention``
+            over all of them.
+        characters: what reads the letters of words: ``none``, ``cnn`` or ``lstm``.
+        character_size: the length of the vector that is made of letters.
         normalization: of the last layer's states: none, or layer normalization (Ba et al. 2016).
         initialization: of the weights.
         dropout: the share of values that is dropped in training after the embedding, between layers and before the
             head, never on the way from one step to the next (Zaremba et al. 2014).
+        locked_dropout: whether all steps of a sequence drop the same values (Gal and Ghahramani 2016).
         sparse: whether the embedding's gradient holds only the tokens of a batch, for optimizer=sparse_adam.
         objective: the loss and the metrics.
 
     Raises:
-        ValueError: for a size under 1, a rate outside [0, 1), an unknown name, or tags for the rows of an image.
+        ValueError: for a size under 1, a rate outside [0, 1), an unknown name, tags for the rows of an image, or a
+            next token that is read before it is said.
     """
 
     inputs = Tokens | Series | Image
-    targets = Classes | Tags | Values
+    targets = Classes | Tags | Values | NextToken
 
     def __init__(
         self,
@@ -52,10 +62,14 @@ class Recurrent(Model):
         embedding_size: int = 128,
         hidden_size: int = 64,
         num_layers: int = 1,
-        bidirectional: bool = True,
+        bidirectional: bool | Literal["auto"] = "auto",
+        pooling: Literal["last", "mean", "max", "attention"] = "last",
+        characters: Characters = "none",
+        character_size: int = 50,
         normalization: Literal["none", "layer"] = "none",
         initialization: Initialization = "default",
         dropout: float = 0.0,
+        locked_dropout: bool = False,
         sparse: bool = False,
         objective: Objective | None = None,
     ) -> None:
@@ -66,58 +80,107 @@ class Recurrent(Model):
             raise InputError(f"normalization must be one of none, layer, not {normalization!r}")
         if isinstance(spec.input, Image) and isinstance(spec.target, Tags):
             raise InputError(f"{type(self).__name__} has one label for an image, not tags for its rows")
-        self.directions = 2 if bidirectional else 1
-        self.tags = isinstance(spec.target, Tags)
+        self.continues = isinstance(spec.target, NextToken)
+        if self.continues and bidirectional is True:
+            raise InputError("bidirectional=true would read the next token before it is said: set it to auto or false")
+        self.directions = 2 if bidirectional is True or (bidirectional == "auto" and not self.continues) else 1
+        self.each_step = isinstance(spec.target, Tags | NextToken)
         self.embedding, features = None, _features(spec)
         if isinstance(spec.input, Tokens):
-            features = embedding_size
-            self.embedding = nn.Embedding(len(spec.input.vocabulary), features, padding_idx=PADDING, sparse=sparse)
-            self.embedding.weight.sparse = sparse  # type: ignore[attr-defined]  # primer.optim.SparseAdam looks here.
-        self.recurrence = self.layers(
-            input_size=features,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout if num_layers > 1 else 0.0,
-            batch_first=True,
-        )
+            self.embedding = TokenEmbedding(spec.input, embedding_size, characters, character_size, sparse)
+            features = self.embedding.features
+        elif characters != "none":
+            raise InputError(f"characters={characters} reads the letters of words, and this data set has no words")
         states = self.directions * hidden_size
+        self.dropout = SequenceDropout(dropout, locked_dropout)
+        shape = {"hidden_size": hidden_size, "bidirectional": self.directions == 2, "batch_first": True}
+        self.recurrence = Stack(
+            [self.layer(input_size=states if k else features, **shape) for k in range(num_layers)], self.dropout
+        )
+        self.pooling = None if self.each_step else Pooling(pooling, states, self.directions)
         self.normalization = nn.LayerNorm(states) if normalization == "layer" else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(states, self.outputs)
         initialize(self, initialization)
         if self.embedding is not None:
-            nn.init.zeros_(self.embedding.weight[PADDING].detach())
+            nn.init.zeros_(self.embedding.words.weight[PADDING].detach())
+        self._carried: dict[Stage | Literal["train"], State] = {}
+        self._stage: Stage = "val"
 
     @abstractmethod
-    def layers(self, **settings: Any) -> nn.RNNBase:
-        """The recurrent layers, from the settings that all kinds of them share."""
+    def layer(self, **settings: Any) -> nn.RNNBase:
+        """One recurrent layer, from the settings that all kinds of them share."""
 
     def forward(  # type: ignore[override]
         self, inputs: Tensor, lengths: Int[Tensor, " batch"] | None = None
     ) -> Float[Tensor, "batch outputs"] | Float[Tensor, "batch time outputs"]:
         """``(batch, time)`` tokens, a ``(batch, time, features)`` series or ``(batch, channels, height, width)`` images
         in. Without ``lengths`` every step is real."""
+        return self.read(inputs, lengths)[0]
+
+    def read(
+        self, inputs: Tensor, lengths: Int[Tensor, " batch"] | None = None, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """The outputs, from a state that was reached before or from zero, and the state after the last step."""
         steps = self.steps(inputs)
-        if lengths is None:
-            states, final = self.recurrence(steps)
-        else:
+        total = steps.shape[1]
+        if lengths is not None:
             # A sequence without any step is read as one step of padding: packing knows no empty ones.
             lengths = lengths.cpu().clamp(min=1)
-            packed = pack_padded_sequence(steps, lengths, batch_first=True, enforce_sorted=False)
-            states, final = self.recurrence(packed)
-            if self.tags:
-                states, _ = pad_packed_sequence(states, batch_first=True, total_length=steps.shape[1])
-        if not self.tags:
-            hidden = final[0] if isinstance(final, tuple) else final  # An LSTM's is a pair with the cell's state.
-            states = torch.cat(tuple(hidden[-self.directions :]), dim=-1)
-        return self.head(self.dropout(self.normalization(states)))
+            steps = pack_padded_sequence(steps, lengths, batch_first=True, enforce_sorted=False)
+        states, final = self.recurrence(steps, state)
+        pooled = unpacked(states, total)[0] if self.pooling is None else self.pooling(states, final)
+        return self.head(self.dropout(self.normalization(pooled))), final
 
     def steps(self, inputs: Tensor) -> Float[Tensor, "batch time features"]:
         """What is read at each step."""
         if self.embedding is not None:
             return self.dropout(self.embedding(inputs))
         return inputs.transpose(1, 2).flatten(2) if inputs.ndim == 4 else inputs
+
+    def depth_groups(self) -> list[list[nn.Module]]:
+        groups = super().depth_groups()
+        place = groups.index([self.recurrence])
+        return [*groups[:place], *([layer] for layer in self.recurrence.layers), *groups[place + 1 :]]
+
+    # The state that is carried from one batch to the next.
+
+    def respond(self, batch: Batch) -> Tensor:
+        if not self.continues or batch.lengths is not None:
+            return super().respond(batch)
+        stage = "train" if self.training else self._stage
+        outputs, state = self.read(batch.inputs, state=self._carried.get(stage))
+        self._carried[stage] = detached(state)
+        return outputs
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        super().on_train_batch_start(batch, batch_idx)
+        if not batch_idx:
+            self._carried.pop("train", None)
+
+    def _start(self, stage: Stage) -> None:
+        super()._start(stage)
+        self._stage = stage
+        self._carried.pop(stage, None)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        if "train" in self._carried:
+            checkpoint["primer"]["carried"] = self._carried["train"]
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        super()._resume(state)
+        if "carried" in state:
+            self._carried["train"] = [moved(part, self.device) for part in state["carried"]]
+
+
+def detached(state: State) -> State:
+    """The same state, from which no gradient flows back."""
+    return [tuple(x.detach() for x in part) if isinstance(part, tuple) else part.detach() for part in state]  # type: ignore[misc]
+
+
+def moved(part: Any, device: Any) -> Any:
+    """The state of a layer on another device."""
+    return tuple(x.to(device) for x in part) if isinstance(part, tuple | list) else part.to(device)
 
 
 def _features(spec: Spec) -> int:

@@ -33,5 +33,5 @@ class RNN(Recurrent):
         self.activation = activation  # First, since the base's constructor builds the layers.
         super().__init__(spec, **kwargs)
 
-    def layers(self, **settings: Any) -> nn.RNN:
+    def layer(self, **settings: Any) -> nn.RNN:
         return nn.RNN(nonlinearity=self.activation, **settings)

@@ -4,19 +4,20 @@ from primer.errors import InputError
 from primer.objectives.base import Objective
 from primer.objectives.classification import BinaryCrossEntropy, CrossEntropy
 from primer.objectives.regression import MAE, MSE, GaussianNLL, Huber
-from primer.objectives.sequences import SequenceCrossEntropy, TagCrossEntropy
-from primer.spec import Classes, Sequence, Tags, Target, Values
+from primer.objectives.sequences import NextTokenCrossEntropy, SequenceCrossEntropy, TagCrossEntropy
+from primer.spec import Classes, NextToken, Sequence, Tags, Target, Values
 
 DEFAULTS: dict[type, type[Objective]] = {
     Classes: CrossEntropy,
     Tags: TagCrossEntropy,
     Sequence: SequenceCrossEntropy,
+    NextToken: NextTokenCrossEntropy,
     Values: MSE,
 }
 
 
 def cross_entropy(target: Target, label_smoothing: float = 0.0) -> Objective:
-    """The cross-entropy for one class a sample, one class a step, or a sequence.
+    """The cross-entropy for one class a sample, one class a step, a sequence, or the next token.
 
     Raises:
         ValueError: where the target is no class.
@@ -40,6 +41,7 @@ __all__ = [
     "CrossEntropy",
     "GaussianNLL",
     "Huber",
+    "NextTokenCrossEntropy",
     "Objective",
     "SequenceCrossEntropy",
     "TagCrossEntropy",

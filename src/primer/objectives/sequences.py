@@ -7,8 +7,9 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from primer.objectives.classification import CrossEntropy, Smoothed
+from primer.objectives.language import BitsPerCharacter, Perplexity
 from primer.objectives.metrics import EditDistanceRate, ExactMatch, TokenAccuracy
-from primer.spec import IGNORE, Sequence, Tags, Target
+from primer.spec import IGNORE, NextToken, Sequence, Tags, Target
 
 
 class TagCrossEntropy(CrossEntropy):
@@ -51,6 +52,41 @@ class SequenceCrossEntropy(Smoothed):
                 "exact_match": ExactMatch(self.end),
                 "edit_distance_rate": EditDistanceRate(self.end),
                 "token_accuracy": TokenAccuracy(),
+            }
+        )
+
+
+class NextTokenCrossEntropy(Smoothed):
+    """Cross-entropy between each step's outputs, ``(batch, time, words)``, and the token that comes next.
+
+    Args:
+        target: the vocabulary.
+        label_smoothing: as in ``Smoothed``.
+    """
+
+    targets = NextToken
+
+    def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
+        super().__init__(target, label_smoothing)
+        assert isinstance(target, NextToken)
+        self.vocabulary = target.vocabulary
+
+    @property
+    def outputs(self) -> int:
+        return len(self.vocabulary)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
+        return step_cross_entropy(outputs, targets, self.smoothing)
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        return outputs.argmax(-1)
+
+    def metrics(self) -> MetricCollection:
+        return MetricCollection(
+            {
+                "accuracy": TokenAccuracy(),
+                "perplexity": Perplexity(),
+                "bits_per_character": BitsPerCharacter(self.vocabulary),
             }
         )
 

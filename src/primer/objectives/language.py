@@ -1,0 +1,67 @@
+"""How well a language model expects what comes. All tokens count the same, whatever batch they are in."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+
+from primer.spec import IGNORE, UNKNOWN
+
+
+class Perplexity(Metric):
+    """The exponential of the mean negative log-likelihood of a token: how many equally likely ones the model wavers
+    between (Jelinek et al. 1977)."""
+
+    surprise: Tensor
+    tokens: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("surprise", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("tokens", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, predictions: Tensor, targets: Tensor, outputs: Tensor) -> None:
+        """Logits ``(batch, time, words)`` as ``outputs``, and targets ``(batch, time)``; predictions do not matter."""
+        self.surprise += surprise(outputs, targets)
+        self.tokens += (targets != IGNORE).sum()
+
+    def compute(self) -> Tensor:
+        return (self.surprise / self.tokens).exp()
+
+
+class BitsPerCharacter(Metric):
+    """The negative log-likelihood of a text in bits, for each of its characters: comparable between vocabularies
+    (Graves 2013).
+
+    Args:
+        vocabulary: the tokens, whose lengths are counted; an unknown one counts as one character.
+    """
+
+    bits: Tensor
+    characters: Tensor
+    lengths: Tensor
+
+    def __init__(self, vocabulary: tuple[str, ...]) -> None:
+        super().__init__()
+        lengths = torch.tensor([max(1, len(token)) for token in vocabulary])
+        lengths[UNKNOWN] = 1
+        self.register_buffer("lengths", lengths, persistent=False)
+        self.add_state("bits", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("characters", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, predictions: Tensor, targets: Tensor, outputs: Tensor) -> None:
+        """As ``Perplexity`` takes them."""
+        self.bits += surprise(outputs, targets) / math.log(2)
+        self.characters += self.lengths[targets[targets != IGNORE]].sum()
+
+    def compute(self) -> Tensor:
+        return self.bits / self.characters
+
+
+def surprise(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The negative log-likelihood of all tokens together, in nats."""
+    return F.cross_entropy(outputs.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum")

@@ -1,0 +1,129 @@
+"""Stacks of recurrent layers, dropout of sequences, and poolings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from jaxtyping import TypeCheckError
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from primer.errors import InputError
+from primer.models.gru import GRU
+from primer.models.lstm import LSTM
+from primer.models.recurrence import POOLINGS, Pooling, SequenceDropout, Stack
+from primer.models.recurrent import Recurrent
+from primer.models.rnn import RNN
+from primer.spec import Classes, NextToken, Series, Spec, Tags, Tokens
+
+LENGTHS = torch.tensor([3, 7, 1, 5])
+STEPS = torch.randn(4, 7, 6, generator=torch.Generator().manual_seed(0))
+
+
+def packed(steps: Tensor = STEPS) -> Any:
+    return pack_padded_sequence(steps, LENGTHS, batch_first=True, enforce_sorted=False)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_stack_is_what_torch_calls_layers(bidirectional: bool) -> None:
+    torch.manual_seed(0)
+    theirs = nn.LSTM(6, 5, num_layers=2, batch_first=True, bidirectional=bidirectional)
+    width = 10 if bidirectional else 5
+    ours = Stack(
+        [nn.LSTM(size, 5, batch_first=True, bidirectional=bidirectional) for size in (6, width)], nn.Identity()
+    )
+    for name, value in theirs.state_dict().items():
+        for k in (0, 1):
+            if f"_l{k}" in name:
+                ours.state_dict()[f"layers.{k}.{name.replace(f'_l{k}', '_l0')}"].copy_(value)
+    (states, final), (wanted, last) = ours(packed()), theirs(packed())
+    torch.testing.assert_close(states.data, wanted.data)
+    torch.testing.assert_close(torch.cat([part[0] for part in final]), last[0])
+    torch.testing.assert_close(torch.cat([part[1] for part in final]), last[1])
+
+
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+def test_a_carried_state_goes_on_where_the_sequence_was_cut(kind: type[Recurrent]) -> None:
+    words = ("<pad>", "<unk>", *"abcd")
+    torch.manual_seed(0)
+    model = kind(Spec(Tokens(words), NextToken(words)), embedding_size=6, hidden_size=5, num_layers=2).eval()
+    tokens = torch.randint(2, 6, (3, 9))
+    first, state = model.read(tokens[:, :4])
+    second, _ = model.read(tokens[:, 4:], state=state)
+    torch.testing.assert_close(torch.cat([first, second], 1), model(tokens))
+    assert not torch.allclose(second, model(tokens[:, 4:]))
+    assert model(tokens).shape == (3, 9, 6)
+    torch.testing.assert_close(model(tokens)[:, :5], model(tokens[:, :5]))  # What is to come is not looked at.
+
+
+def test_the_next_token_is_not_read_from_behind() -> None:
+    words = ("<pad>", "<unk>", "a")
+    with pytest.raises(InputError, match="bidirectional=true would read the next token before it is said"):
+        LSTM(Spec(Tokens(words), NextToken(words)), bidirectional=True)
+
+
+@pytest.mark.parametrize("locked", [False, True])
+@pytest.mark.parametrize("pack", [False, True])
+def test_dropout_of_sequences(locked: bool, pack: bool) -> None:
+    torch.manual_seed(0)
+    drop, ones = SequenceDropout(0.25, locked), torch.ones(4, 7, 2000)
+    out = drop(packed(ones) if pack else ones)
+    steps = pad_packed_sequence(out, batch_first=True)[0] if pack else out
+    for row, length in zip(steps, LENGTHS.tolist() if pack else [7] * 4, strict=True):
+        real = row[:length]
+        torch.testing.assert_close(real[real > 0].unique(), torch.tensor([4 / 3]))
+        assert (real == 0).float().mean().item() == pytest.approx(0.25, abs=0.04)
+        assert bool((real == real[0]).all()) is (locked or length == 1)
+    assert not torch.equal(steps[0, 0], steps[1, 0])  # Each sequence has a mask of its own.
+    assert drop.eval()(ones) is ones
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_poolings_look_at_real_steps_alone(name: str) -> None:
+    torch.manual_seed(0)
+    pool = Pooling(name, 6, directions=1)
+    alone = []
+    for row, length in zip(STEPS, LENGTHS.tolist(), strict=True):
+        real = row[:length]
+        if name == "attention":
+            weights = pool.energy(real).softmax(0)  # type: ignore[misc]
+            alone.append((weights * real).sum(0))
+        else:
+            alone.append({"last": real[-1], "mean": real.mean(0), "max": real.amax(0)}[name])
+    final: Any = [STEPS[torch.arange(4), LENGTHS - 1][None]]
+    torch.testing.assert_close(pool(packed(), final), torch.stack(alone))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_a_pooled_model_ignores_padding(pooling: Any) -> None:
+    torch.manual_seed(0)
+    model = GRU(Spec(Series(6), Classes(("a", "b"))), hidden_size=5, pooling=pooling).eval()
+    together = model(STEPS, LENGTHS)
+    for k, length in enumerate(LENGTHS.tolist()):
+        torch.testing.assert_close(together[k : k + 1], model(STEPS[k : k + 1, :length]))
+
+
+def test_the_forget_gate_starts_open() -> None:
+    model = LSTM(Spec(Series(6), Tags(("a", "b"))), hidden_size=5, num_layers=2, forget_bias=2.0)
+    for layer in model.recurrence.layers:
+        for direction in ("", "_reverse"):
+            both = getattr(layer, f"bias_ih_l0{direction}") + getattr(layer, f"bias_hh_l0{direction}")
+            assert both.chunk(4)[1].tolist() == [2.0] * 5
+            assert both.chunk(4)[0].tolist() != [2.0] * 5
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(RNN, 1), (GRU, 3), (LSTM, 4)])
+def test_orthogonal_recurrent_matrices(kind: type[Recurrent], gates: int) -> None:
+    model = kind(Spec(Series(6), Tags(("a", "b"))), hidden_size=5, initialization="orthogonal")
+    layer: Any = model.recurrence.layers[0]
+    for weight in layer.weight_hh_l0.chunk(gates):
+        torch.testing.assert_close(weight @ weight.T, torch.eye(5))
+
+
+def test_refuses_what_it_does_not_know() -> None:
+    with pytest.raises((InputError, TypeCheckError), match="pooling"):
+        GRU(Spec(Series(6), Classes(("a", "b"))), pooling="median")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="pooling must be one of last, mean, max, attention, not 'median'"):
+        Pooling("median", 6, 1)
