@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -68,7 +69,8 @@ def job(cfg: DictConfig, function: str) -> float | None:
     module, name = function.rsplit(".", 1)
     folder = Path(cfg.paths.output_dir)
     try:
-        metrics = getattr(import_module(module), name)(cfg)
+        with sweep_folder():
+            metrics = getattr(import_module(module), name)(cfg)
     except InputError as error:
         discard(folder, Path(cfg.paths.log_dir))
         fail(str(error))
@@ -84,6 +86,23 @@ def job(cfg: DictConfig, function: str) -> float | None:
         print(f"optimized_metric={wanted} was not measured; there are {', '.join(metrics)}", file=sys.stderr)
     say(f"run: {os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else folder}")
     return metrics.get(wanted)
+
+
+@contextmanager
+def sweep_folder() -> Iterator[None]:
+    """Tells the processes that a job of a sweep starts, which run the same command, where the sweep's folder is."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    config = HydraConfig.get() if HydraConfig.initialized() else None
+    if config is None or config.mode is not RunMode.MULTIRUN or "PRIMER_SWEEP" in os.environ:
+        yield
+        return
+    os.environ["PRIMER_SWEEP"] = config.sweep.dir
+    try:
+        yield
+    finally:
+        del os.environ["PRIMER_SWEEP"]
 
 
 def fail(message: str) -> NoReturn:

@@ -30,6 +30,15 @@ def test_two_processes_equal_one(apart, here, tmp_path) -> None:
     assert two.out.count("run: ") == 1
 
 
+@pytest.mark.slow
+def test_a_sweep_of_several_processes_has_one_folder(apart, tmp_path) -> None:
+    two = ("accelerator=ddp_cpu", "accelerator.devices=2", "trainer.max_epochs=1", f"paths.log_dir={tmp_path}/logs")
+    done = apart("train.py", "-m", "seed=0,1", *two)
+    assert done.status == 0, done.err
+    (sweep,) = (tmp_path / "logs" / "train" / "sweeps").iterdir()
+    assert all((sweep / job / "metrics.json").is_file() for job in "01")
+
+
 def test_weights_and_biases_offline(apart, tmp_path) -> None:
     pytest.importorskip("wandb")
     done = apart(

@@ -47,8 +47,10 @@ def test_a_run_is_evaluated_resumed_and_loaded(here) -> None:
     folder = str(here("train.py", "trainer.max_epochs=2").folder)
     (evaluate,) = commands("python evaluate.py")
     assert here("evaluate.py", *shlex.split(evaluate.replace(RUN, folder))[2:]).status == 0
-    (resume,) = [line for line in commands("python train.py") if RUN in line]
+    resume, transfer = [line for line in commands("python train.py") if RUN in line]
     assert here("train.py", *shlex.split(resume.replace(RUN, folder))[2:]).status == 0
+    done = here("train.py", *shlex.split(transfer.replace(RUN, folder))[2:], "trainer.max_epochs=1")
+    assert done.status == 0, done.err
     (code,) = [block for block in blocks("python") if "primer.load" in block]
     names: dict[str, object] = {"primer": primer}
     exec(code.replace(RUN, folder), names)
