@@ -23,6 +23,7 @@ from primer.config import instantiate, locate
 from primer.console import is_main_process, show_table
 from primer.data.base import DataModule
 from primer.models.base import Model
+from primer.monitoring import check_monitors, watched
 from primer.objectives.classification import report
 from primer.optim import Schedule
 from primer.profiler import Quiet
@@ -60,6 +61,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         weights.present(datamodule, trained, config["transfer"]["image_size"])
         config["model"] = weights.with_stem(config["model"], trained)
     model = build_model(config, datamodule, regularization)
+    check_monitors(config, model)
     callbacks = build_callbacks(config, datamodule, regularization)
     if trained:
         weights.load(model, trained)
@@ -152,15 +154,6 @@ def build_callbacks(config: dict[str, Any], datamodule: DataModule, regularizati
     if regularization.ema is not None:
         callbacks.append(EMA(regularization.ema))
     return callbacks
-
-
-def watched(config: dict[str, Any], datamodule: DataModule, settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings whose ``monitor`` is the training loss, and whose ``mode`` is that of a loss, where they ask for a
-    metric of the validation and nothing is validated."""
-    validates = datamodule.parts["val"].size and config["trainer"]["limit_val_batches"] != 0
-    if validates or not str(settings.get("monitor")).startswith("val/"):
-        return settings
-    return settings | {"monitor": "train/loss"} | ({"mode": "min"} if "mode" in settings else {})
 
 
 def build_trainer(config: dict[str, Any], callbacks: list[L.Callback], loggers: list[Logger]) -> L.Trainer:

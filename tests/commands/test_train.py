@@ -201,6 +201,9 @@ def test_settings_of_ones_own(here, request) -> None:
         (("scheduler=lambda", "scheduler.formula='__import__(1)'"), "formula"),
         (("resume=nowhere",), "nowhere"),
         (("model.hidden_sizes=[0]",), "hidden_sizes must be at least 1"),
+        (("data.batch_size=1", "model.normalization=batch"), "data.batch_size=1"),
+        (("monitor=val/acuracy",), "monitor=val/acuracy: this run measures no such thing; did you mean val/accuracy?"),
+        (("scheduler=plateau", "scheduler.monitor=val/rmse"), "scheduler.monitor=val/rmse"),
     ],
     ids=str,
 )

@@ -54,6 +54,8 @@ class Model(L.LightningModule, ABC):
     targets: ClassVar[Any]
     torchvision_names: ClassVar[dict[str, str]] = {}
     """Beginnings of the names of torchvision's parameters, with what they are here; the rest of a name is the same."""
+    measures: ClassVar[tuple[str, ...]] = ()
+    """What the model logs besides the losses and the metrics of its objective."""
 
     def __init__(self, spec: Spec, objective: Objective | None = None) -> None:
         super().__init__()
@@ -192,6 +194,11 @@ class Model(L.LightningModule, ABC):
         return [optimizer], schedulers
 
     def on_fit_start(self) -> None:
+        size = getattr(getattr(self.trainer, "datamodule", None), "batch_size", "full")
+        if size == 1 and any(isinstance(layer, nn.BatchNorm1d) and layer.training for layer in self.modules()):
+            raise InputError(
+                "data.batch_size=1: batch normalization needs at least 2 samples; model.normalization=layer takes one"
+            )
         self._penalty = bool(self.l1 or (self.l2 and penalizes(self.optimizer)))
         owners = [type(owner) for owner in (self, getattr(self.trainer, "datamodule", None)) if owner]
         hooks = ("on_before_batch_transfer", "on_after_batch_transfer")
