@@ -5,6 +5,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
+WORKERS := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: help setup train test test-all check format bench lock clean
 
@@ -26,10 +27,10 @@ train: $(READY) ## train a model and test it: an MLP on digits, or what ARGS say
 	$(BIN)/python train.py $(ARGS)
 
 test: $(READY) ## the test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 test-all: $(READY) ## the test suite with the slow tests
-	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) -m "slow or not slow" $(ARGS)
 
 check: $(READY) ## linter, formatter and type checker
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from primer.checks import composed
 from primer.regularization import Regularization
 from primer.training import build_data, build_model
 
+ROOT = Path(__file__).resolve().parents[2]
 SHORT = "trainer.max_epochs=2"
 
 
@@ -174,16 +176,14 @@ def test_flags_of_the_trainer(here, flag) -> None:
     assert done.status == 0, done.err
 
 
-def test_settings_of_ones_own(here, request) -> None:
-    local = Path(request.config.rootpath) / "configs/local/default.yaml"
-    if local.exists():
-        pytest.skip("configs/local/default.yaml is somebody's own")
-    local.write_text("# @package _global_\noptimizer:\n  lr: 0.0123\n")
-    try:
-        done = here("train.py", "debug=fast")
-    finally:
-        local.unlink()
-    assert yaml.safe_load((done.folder / "config.yaml").read_text())["optimizer"]["lr"] == 0.0123
+def test_settings_of_ones_own(apart, tmp_path) -> None:
+    for name in ("src", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "local"))
+    shutil.copy(ROOT / "train.py", tmp_path)
+    (tmp_path / "configs/local").mkdir()
+    (tmp_path / "configs/local/default.yaml").write_text("# @package _global_\noptimizer:\n  lr: 0.0123\n")
+    done = apart("train.py", "--cfg", "job", cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
+    assert yaml.safe_load(done.out)["optimizer"]["lr"] == 0.0123
 
 
 @pytest.mark.parametrize(
