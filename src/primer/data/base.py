@@ -117,6 +117,14 @@ class DataModule(L.LightningDataModule, ABC):
         """One label a sample, of which each part gets the same share; None where there are none."""
         return None
 
+    def target_lengths(self, data: Batch, train: bool) -> torch.Tensor | None:
+        """How many steps of each sample's targets are wanted, to train or to evaluate; None for all."""
+        return None
+
+    def unpacking(self) -> Callable[[Batch], Batch] | None:
+        """What makes of each batch, as ``encode`` has packed it, one such as the spec says; None where it is one."""
+        return None
+
     # What the rest of the world asks of it.
 
     @property
@@ -163,23 +171,32 @@ class DataModule(L.LightningDataModule, ABC):
         return self.loader(self.test_part, train=False)
 
     def predict_dataloader(self) -> Loader:
-        return self.loader(self.test_part, train=False)
+        return self.loader(self.test_part, train=False, bucket=False)
 
-    def loader(self, part: Part, train: bool) -> Loader:
-        """A loader over one part, shuffled and augmented to train; on the trainer's device where there is a trainer."""
-        data, trainer = self.parts[part], self.trainer
+    def loader(self, part: Part, train: bool, bucket: bool = True) -> Loader:
+        """A loader over one part, shuffled and augmented to train; on the trainer's device where there is a trainer.
+        With ``bucket``, samples of like length share a batch; without, those that are not shuffled stay in order."""
+        data = self.parts[part]
         size = self.batch_size if train else self.eval_batch_size
         settings: dict[str, Any] = {
             "batch_size": max(1, data.size) if isinstance(size, str) else size,
             "shuffle": train and size != "full",
             "transform": self._transform(train),
+            **self.placement(),
+        }
+        if isinstance(data, Stream):
+            return StreamLoader(data, **settings)
+        settings |= {"lengths": data.lengths if bucket else None, "target_lengths": self.target_lengths(data, train)}
+        return TensorLoader(data, tagged=isinstance(self.spec.target, Tags), **settings)
+
+    def placement(self) -> dict[str, Any]:
+        """The device of the trainer, where there is one, and the share of this process: settings of a loader."""
+        trainer = self.trainer
+        return {
             "device": trainer.strategy.root_device if trainer else "cpu",
             "rank": trainer.global_rank if trainer else 0,
             "world_size": trainer.world_size if trainer else 1,
         }
-        if isinstance(data, Stream):
-            return StreamLoader(data, **settings)
-        return TensorLoader(data, tagged=isinstance(self.spec.target, Tags), **settings)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Lightning's hook. The loader has put the batch on the device already."""
@@ -194,10 +211,12 @@ class DataModule(L.LightningDataModule, ABC):
     def _transform(self, train: bool):
         scale, show = standardize(self.spec.input), self._show
         steps, raw = self.augmentation if train else [], Spec(self._native or self.spec.input, self.spec.target)
-        if scale is None and not steps:
+        unpack = self.unpacking()
+        if scale is None and unpack is None and not steps:
             return None
 
         def transform(batch: Batch, generator: torch.Generator) -> Batch:
+            batch = batch if unpack is None else unpack(batch)
             for step in steps:
                 batch = step(batch, generator, raw)
             inputs = batch.inputs if show is None else show(batch.inputs)

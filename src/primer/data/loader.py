@@ -14,6 +14,10 @@ from torch import Tensor
 from primer.batch import Batch
 from primer.errors import InputError
 
+POOL = 100
+"""Batches whose samples are sorted by length together: enough for little padding, few enough for batches that differ
+from epoch to epoch."""
+
 
 class Sized(Protocol):
     """Samples that can be counted."""
@@ -41,6 +45,8 @@ class Loader(ABC):
         device: where the batches are wanted.
         rank, world_size: this process and the number of them.
         seed: of the order; the initial seed of torch by default.
+        lengths: ``(samples,)`` of padded samples, so that those of like length are put into the same batch: to train,
+            by sorting the samples of ``POOL`` batches at a time and then shuffling the batches, else by sorting all.
 
     Raises:
         ValueError: where a batch holds no sample, or less than one for each process that trains.
@@ -57,6 +63,7 @@ class Loader(ABC):
         rank: int = 0,
         world_size: int = 1,
         seed: int | None = None,
+        lengths: Tensor | None = None,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
@@ -64,7 +71,7 @@ class Loader(ABC):
             raise InputError(f"batch_size={batch_size} is less than a sample for each of {world_size} processes")
         self.size, self.device = data.size, torch.device(device)
         self.batch_size, self.shuffle, self.transform = batch_size, shuffle, transform
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.lengths = rank, world_size, lengths
         self.seed = torch.initial_seed() if seed is None else seed
         self.epoch, self.position = 0, 0
         self._started = self._resuming = False
@@ -114,7 +121,7 @@ class Loader(ABC):
     def _rows(self, first: int) -> Iterator[Tensor | slice]:
         """The rows of this process in each batch of the epoch, from the batch number ``first`` on."""
         starts = self._starts()
-        order = self._order() if self.shuffle else None
+        order = self._order()
         if order is None and self.transform:
             order = torch.arange(self.size)  # A copy: a slice would let the transform at the stored samples.
         rank, world_size = self.rank, self.world_size
@@ -129,9 +136,12 @@ class Loader(ABC):
             del starts[-2]
         return starts
 
-    def _order(self) -> Tensor:
+    def _order(self) -> Tensor | None:
+        if not self.shuffle:
+            return None if self.lengths is None else self.lengths.argsort(stable=True)
         generator = torch.Generator().manual_seed(self._seed_of(self.epoch))
-        return torch.randperm(self.size, generator=generator)
+        order = torch.randperm(self.size, generator=generator)
+        return order if self.lengths is None else bucketed(order, self.lengths, self.batch_size, generator)
 
     def _seed_of(self, *numbers: int) -> int:
         return hash((self.seed, *numbers)) % 2**63
@@ -145,16 +155,42 @@ class TensorLoader(Loader):
         data: the samples.
         batch_size: samples in a batch, all processes together.
         tagged: whether targets have the same steps as inputs.
+        target_lengths: ``(samples,)`` on the CPU, how many steps of each sample's targets are wanted, so that a batch
+            has no more than the most of them; all by default.
         **settings: as ``Loader`` takes them.
     """
 
-    def __init__(self, data: Batch, batch_size: int, *, tagged: bool = False, **settings: Any) -> None:
+    def __init__(
+        self,
+        data: Batch,
+        batch_size: int,
+        *,
+        tagged: bool = False,
+        target_lengths: Tensor | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(data, batch_size, **settings)
         self.data = data.to(self.device) if fits(data, self.device) else data
-        self.tagged = tagged
+        self.tagged, self.target_lengths = tagged, target_lengths
 
     def fetch(self, rows: Iterator[Tensor | slice]) -> Iterator[Batch]:
-        return (self.data.select(some, self.tagged).to(self.device) for some in rows)
+        return (self._select(some).to(self.device) for some in rows)
+
+    def _select(self, rows: Tensor | slice) -> Batch:
+        batch = self.data.select(rows, self.tagged)
+        if self.target_lengths is None or batch.targets is None or not batch.size:
+            return batch
+        return batch._replace(targets=batch.targets[:, : int(self.target_lengths[rows].max())])
+
+
+def bucketed(order: Tensor, lengths: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
+    """A random order in which samples of like length follow each other within a batch, and the batches do not."""
+    pools = [some[lengths[some].argsort(stable=True)] for some in order.split(POOL * batch_size)]
+    order = torch.cat(pools)
+    full = len(order) // batch_size * batch_size
+    batches = order[:full].view(-1, batch_size)
+    batches = batches[torch.randperm(len(batches), generator=generator)]
+    return torch.cat([batches.flatten(), order[full:]])
 
 
 def fits(data: Batch, device: torch.device) -> bool:

@@ -1,0 +1,94 @@
+"""Samples of like length share a batch: how much of it is padding, and in what order batches come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from primer.batch import Batch
+from primer.data.conllu import CoNLLU
+from primer.data.loader import TensorLoader
+from primer.data.opinions import Opinions
+from primer.data.pos_tags import PosTags
+
+
+def share_of_padding(loader: TensorLoader) -> float:
+    """The share of an epoch's tokens that are padding."""
+    real = whole = 0
+    for batch in loader:
+        assert batch.lengths is not None
+        real += int(batch.lengths.sum())
+        whole += batch.inputs.shape[0] * batch.inputs.shape[1]
+    return 1 - real / whole
+
+
+def unordered(batches: TensorLoader) -> float:
+    """The same without buckets."""
+    plain = TensorLoader(batches.data, batches.batch_size, shuffle=True, tagged=batches.tagged, seed=0)
+    return share_of_padding(plain)
+
+
+@pytest.mark.parametrize("kind", [PosTags, Opinions])
+@pytest.mark.parametrize("batch_size", [32, 64])
+def test_little_of_a_batch_is_padding(kind: type[PosTags] | type[Opinions], batch_size: int) -> None:
+    data = kind(batch_size=batch_size, eval_batch_size=batch_size).prepare()
+    loader = data.loader("train", train=True)
+    assert isinstance(loader, TensorLoader)
+    share, without = share_of_padding(loader), unordered(loader)
+    print(f"{kind.__name__}, batches of {batch_size}: {share:.4f} padding; {without:.4f} without buckets")
+    assert share <= 0.1 < without
+    assert share_of_padding(data.loader("test", train=False)) <= 0.1  # type: ignore[arg-type]
+
+
+def test_little_of_brown_is_padding(data_dir_or_skip: Callable[[str], Path]) -> None:
+    folder = data_dir_or_skip("pos/brown-train.conllu").parents[1]
+    files = {part: f"pos/brown-{part}.conllu" for part in ("train", "dev", "test")}
+    data = CoNLLU(**files, data_dir=folder, batch_size=32).prepare()
+    loader = data.loader("train", train=True)
+    assert isinstance(loader, TensorLoader)
+    share, without = share_of_padding(loader), unordered(loader)
+    print(f"Brown, batches of 32: {share:.4f} padding; {without:.4f} without buckets")
+    assert share <= 0.1 < without
+
+
+LENGTHS = torch.randint(1, 30, (1000,), generator=torch.Generator().manual_seed(0))
+
+
+def loader(seed: int = 0, **settings: int) -> TensorLoader:
+    """1000 sequences, of which each says its number at its first step."""
+    steps = torch.zeros(1000, 30, dtype=torch.long)
+    steps[:, 0] = torch.arange(1000)
+    return TensorLoader(Batch(steps, None, LENGTHS), 4, shuffle=True, seed=seed, lengths=LENGTHS, **settings)
+
+
+def order(some: TensorLoader, epoch: int) -> list[list[int]]:
+    some.set_epoch(epoch)
+    return [batch.inputs[:, 0].tolist() for batch in some]
+
+
+def test_the_order_is_random_and_follows_from_seed_and_epoch() -> None:
+    first, second = order(loader(), 0), order(loader(), 1)
+    assert order(loader(), 0) == first
+    assert first != second
+    assert order(loader(seed=1), 0) != first
+    assert sorted(number for batch in first for number in batch) == list(range(1000))
+    assert {frozenset(batch) for batch in first}.isdisjoint({frozenset(batch) for batch in second})
+
+
+def test_long_and_short_batches_come_in_no_order() -> None:
+    means = torch.tensor([LENGTHS[batch].float().mean() for batch in order(loader(), 0)])
+    places = torch.arange(len(means)).float()
+    correlation = torch.corrcoef(torch.stack([means, places]))[0, 1]
+    following = torch.corrcoef(torch.stack([means[1:], means[:-1]]))[0, 1]
+    # Of 250 batches without any order, four standard errors are 0.25.
+    assert correlation.abs() < 0.25
+    assert following.abs() < 0.25
+
+
+def test_the_ranks_share_each_batch() -> None:
+    whole = order(loader(), 3)
+    parts = [order(loader(rank=rank, world_size=2), 3) for rank in (0, 1)]
+    assert [sorted(a + b) for a, b in zip(*parts, strict=True)] == [sorted(batch) for batch in whole]
