@@ -42,6 +42,7 @@ TARGETS = [
     Tags(("NOUN", "VERB")),
     Sequence(("<pad>", "<unk>", "<s>", "</s>", "a")),
     Sequence(("a", "b"), start=0, end=1),
+    Sequence(("a", "b"), unit="phoneme"),
     NextToken(("<pad>", "<unk>", "a")),
     Nothing(),
 ]

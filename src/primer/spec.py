@@ -16,6 +16,9 @@ PADDING, UNKNOWN = 0, 1
 IGNORE = -100
 """The target of a position that does not count: padding."""
 
+UNSEEN = "<unseen>"
+"""The name of a tag that stands for all those which the training part does not have."""
+
 
 @dataclass(frozen=True)
 class Image:

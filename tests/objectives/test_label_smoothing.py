@@ -27,7 +27,7 @@ def smoothed(log_p: Tensor, targets: Tensor, share: float) -> Tensor:
     ("make", "classes"),
     [
         (lambda share: CrossEntropy(THREE, share), 3),
-        (lambda share: TagCrossEntropy(Tags(("a", "b", "c", "d")), share), 4),
+        (lambda share: TagCrossEntropy(Tags(("a", "b", "c", "d", "e")), share), 5),
         (lambda share: SequenceCrossEntropy(Sequence(WORDS), share), 5),
     ],
 )
@@ -38,6 +38,7 @@ def test_it_is_for_training_alone_and_padding_has_none(make, classes: int, share
     shape = (40,) if classes == 3 else (8, 5)
     logits, targets = torch.randn(*shape, classes), torch.randint(0, classes, shape)
     if len(shape) == 2:
+        targets[targets == WORDS.index("</s>")] = 4  # What follows an end would not count.
         targets[0, 1:] = targets[3, 4:] = targets[7] = IGNORE
         logits[7] = 1e6 * torch.arange(classes)  # Padding that counted would show.
     real = targets != IGNORE

@@ -11,7 +11,15 @@ from torchmetrics import Metric
 
 from primer.errors import InputError
 from primer.objectives import SequenceCrossEntropy, TagCrossEntropy
-from primer.objectives.metrics import EditDistanceRate, ExactMatch, TokenAccuracy, cut
+from primer.objectives.metrics import (
+    EditDistanceRate,
+    ExactMatch,
+    TokenAccuracy,
+    WordErrorRate,
+    answers,
+    cut,
+    first_answers,
+)
 from primer.objectives.sequences import step_cross_entropy
 from primer.spec import IGNORE, Sequence, Tags
 
@@ -130,6 +138,60 @@ def test_the_objective_of_sequences() -> None:
     assert objective.settings() == {"label_smoothing": 0.1}
     targets = torch.tensor([[4, 3, IGNORE], [4, 5, 3]])
     assert torch.equal(objective.loss(outputs, targets)[0], step_cross_entropy(outputs, targets, 0.1)[0])
+
+
+ALTERNATIVES = torch.tensor([
+    [4, 5, END, 4, 6, END, 7, END],
+    [4, 5, END, 4, 6, 6, END, IGNORE],
+    [4, 5, 6, 7, END, 8, END, IGNORE],
+    [END, 4, END, IGNORE, IGNORE, IGNORE, IGNORE, IGNORE],
+])  # fmt: skip
+SAID = torch.tensor([
+    [4, 6, END, 0],  # the second answer
+    [4, 4, 6, 6],  # one edit from the second answer, three from the first
+    [9, 9, END, 0],  # four edits from the first, two from the second, of one token
+    [END, 0, 0, 0],  # the first answer, which is empty
+])  # fmt: skip
+
+
+def test_any_of_several_answers_is_right() -> None:
+    assert measured(ExactMatch(END), SAID, ALTERNATIVES) == 2 / 4
+    assert measured(WordErrorRate(END), SAID, ALTERNATIVES) == 2 / 4
+    # 0 + 1 + 2 + 0 edits to answers of 2, 3, 1 and 0 tokens.
+    assert measured(EditDistanceRate(END), SAID, ALTERNATIVES) == pytest.approx(3 / 6)
+    # Steps are those of the first answers: right at 2 of 3, 1 of 3, 0 of 5 and 1 of 1.
+    assert measured(TokenAccuracy(END), SAID, ALTERNATIVES) == pytest.approx(4 / 12)
+
+
+def test_of_two_answers_that_are_as_near_the_first_counts() -> None:
+    targets = torch.tensor([[4, 5, 6, END, 4, END]])
+    assert measured(EditDistanceRate(END), torch.tensor([[4, 5, END]]), targets) == pytest.approx(1 / 3)
+
+
+def test_answers_end_where_they_say() -> None:
+    assert answers(ALTERNATIVES[2:], END) == [[[4, 5, 6, 7], [8]], [[], [4]]]
+    assert answers(torch.tensor([[4, 5], [4, IGNORE], [END, 4]]), END) == [[[4, 5]], [[4]], [[], [4]]]
+    expected = [[4, 5, 6, 7, END, *[IGNORE] * 3], [END, *[IGNORE] * 7]]
+    assert first_answers(ALTERNATIVES[2:], END).tolist() == expected
+
+
+def test_the_loss_is_that_of_the_first_answer() -> None:
+    objective = SequenceCrossEntropy(Sequence(tuple("pust456789")), label_smoothing=0.1)
+    outputs = torch.randn(4, 8, 10, requires_grad=True)
+    loss, count = objective.loss(outputs, ALTERNATIVES)
+    assert count == 12
+    assert torch.equal(loss, step_cross_entropy(outputs, first_answers(ALTERNATIVES, END), 0.1)[0])
+    loss.backward()
+    assert outputs.grad is not None
+    assert torch.equal(outputs.grad.abs().sum(-1) > 0, first_answers(ALTERNATIVES, END) != IGNORE)
+
+
+def test_of_phonemes_the_metrics_have_the_names_of_the_field() -> None:
+    metrics = SequenceCrossEntropy(Sequence(tuple("pust456789"), unit="phoneme")).metrics()
+    for rows in (slice(0, 1), slice(1, 4)):
+        metrics.update(SAID[rows], ALTERNATIVES[rows])
+    values = {name: value.item() for name, value in metrics.compute().items()}
+    assert values == pytest.approx({"wer": 0.5, "per": 0.5, "token_accuracy": 4 / 12})
 
 
 def test_tags_and_sequences_do_not_mix() -> None:

@@ -8,24 +8,32 @@ from torchmetrics import MetricCollection
 
 from primer.objectives.classification import CrossEntropy, Smoothed
 from primer.objectives.language import BitsPerCharacter, Perplexity
-from primer.objectives.metrics import EditDistanceRate, ExactMatch, TokenAccuracy
+from primer.objectives.metrics import EditDistanceRate, ExactMatch, TokenAccuracy, WordErrorRate, first_answers
+from primer.objectives.tagging import tag_metrics
 from primer.spec import IGNORE, NextToken, Sequence, Tags, Target
 
 
 class TagCrossEntropy(CrossEntropy):
-    """Cross-entropy for each step of a sequence, without padding: outputs ``(batch, time, tags)``."""
+    """Cross-entropy for each step of a sequence, without padding: outputs ``(batch, time, tags)``. Words are judged by
+    their tags, and those that are unknown by themselves; tags that mark entities, by the entities too."""
 
     targets = Tags
 
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
         return step_cross_entropy(outputs, targets, self.smoothing)
 
+    def metrics(self) -> MetricCollection:
+        metrics = super().metrics()
+        metrics.add_metrics(tag_metrics(self.names))
+        return metrics
+
 
 class SequenceCrossEntropy(Smoothed):
     """Cross-entropy for each step of the sequence to be produced, without padding: outputs ``(batch, time, words)``.
+    Of several right answers the first is learnt; a prediction is judged by the nearest.
 
     Args:
-        target: the sequences.
+        target: the sequences. Where their tokens are phonemes, the metrics are the word and the phoneme error rate.
         label_smoothing: as in ``Smoothed``.
     """
 
@@ -34,24 +42,25 @@ class SequenceCrossEntropy(Smoothed):
     def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
         super().__init__(target, label_smoothing)
         assert isinstance(target, Sequence)
-        self.words, self.end = len(target.vocabulary), target.end
+        self.words, self.end, self.unit = len(target.vocabulary), target.end, target.unit
 
     @property
     def outputs(self) -> int:
         return self.words
 
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
-        return step_cross_entropy(outputs, targets, self.smoothing)
+        return step_cross_entropy(outputs, first_answers(targets, self.end), self.smoothing)
 
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.argmax(-1)
 
     def metrics(self) -> MetricCollection:
+        phonemes = self.unit == "phoneme"
         return MetricCollection(
             {
-                "exact_match": ExactMatch(self.end),
-                "edit_distance_rate": EditDistanceRate(self.end),
-                "token_accuracy": TokenAccuracy(),
+                "wer" if phonemes else "exact_match": (WordErrorRate if phonemes else ExactMatch)(self.end),
+                "per" if phonemes else "edit_distance_rate": EditDistanceRate(self.end),
+                "token_accuracy": TokenAccuracy(self.end),
             }
         )
 
