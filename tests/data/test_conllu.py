@@ -101,7 +101,7 @@ def test_other_line_separators_belong_to_words(write: Callable[..., Path]) -> No
         (DOGS + row(1, "and", ""), "line 5: 'and' has no upos tag, which is column 4"),
         (DOGS + row(1, "and", "_"), "line 5: 'and' has no upos tag"),
         (DOGS + row(1, "", "X"), "line 5: there is no word in column 2"),
-        (DOGS.encode() + b"# caf\xe9\n" + DOGS.encode(), "line 5: the bytes are not UTF-8"),
+        (DOGS.encode() + b"# caf\xe9\n" + DOGS.encode(), "line 5: byte 0xe9 is not UTF-8; save it as UTF-8"),
     ],
 )
 def test_malformed_files_are_refused_with_their_line(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from primer.data.base import Part, Records
+from primer.data.lines import find_files, read_lines
 from primer.data.tagging import Sentence, Tagging
 from primer.errors import InputError
 
@@ -44,21 +45,11 @@ class CoNLLU(Tagging):
         if column not in TAGS:
             raise InputError(f"column must be one of {', '.join(TAGS)}, not {column!r}")
         self.column = column
-        self.files: dict[Part, str | None] = {"train": train, "val": dev, "test": test}
+        self.files = {"train": train, "dev": dev, "test": test}
 
     def read(self) -> dict[Part, Records]:
-        parts: dict[Part, Records] = {}
-        for part, file in self.files.items():
-            if file is not None:
-                parts[part] = parse(self._find(file), self.column)
-        return parts
-
-    def _find(self, file: str) -> Path:
-        for folder in (self.data_dir, Path()):
-            if (folder / file).is_file():
-                return folder / file
-        where = f" in {self.data_dir} or in {Path.cwd()}" if not Path(file).is_absolute() else ""
-        raise InputError(f"there is no file {file}{where}: data.train, data.dev and data.test name CoNLL-U files")
+        files = find_files(self.data_dir, "data.train, data.dev and data.test name CoNLL-U files", **self.files)
+        return {part: parse(path, self.column) for part, path in files.items()}
 
 
 def parse(path: Path, column: str = "upos") -> list[Any]:
@@ -72,7 +63,7 @@ def parse(path: Path, column: str = "upos") -> list[Any]:
     tags: list[str] = []
     lines: list[int] = []
     position = TAGS[column]
-    for number, line in enumerate([*_lines(path), ""], start=1):
+    for number, line in enumerate([*read_lines(path), ""], start=1):
         if line.startswith("#"):
             continue
         if not line.strip():
@@ -100,16 +91,3 @@ def parse(path: Path, column: str = "upos") -> list[Any]:
     if not sentences:
         raise InputError(f"{path}, line 1: there is no sentence in this file")
     return sentences
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a file, whichever way they end."""
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        number = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {number}: the bytes are not UTF-8") from None
-    return text.replace("\r\n", "\n").split("\n")

@@ -19,10 +19,34 @@ MISSING = {"", "?", "na", "n/a", "nan", "null"}
 """What stands for a missing value, in small letters or large."""
 
 
-def read_rows(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
+def read_rows(path: Path, delimiter: str = ",", least: int = 2) -> tuple[list[str], list[Row]]:
     """The names of the columns, and each row with the number of its line. Cells are stripped; a missing one is "".
 
-    Blank lines are skipped. A column without a name is called by its place: ``column 1``.
+    Blank lines are skipped. A column without a name is called by its place: ``column 1``. Fewer columns than ``least``,
+    1 or 2, are refused.
+
+    Raises:
+        InputError: where there is no such file, or it is no table, with its line.
+    """
+    found = read_cells(path, delimiter)
+    if not found:
+        raise InputError(f"{path}, line 1: the file is empty, where the names of the columns were expected")
+    (first, header), rows = found[0], found[1:]
+    names = [name or f"column {k}" for k, name in enumerate(header, start=1)]
+    if len(names) < least:
+        raise InputError(f"{path}, line {first}: there is one column alone, {names[0]!r}; is data.delimiter right?")
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise InputError(f"{path}, line {first}: two columns are called {twice[0]!r}; each needs a name of its own")
+    if not rows:
+        raise InputError(f"{path}, line {first + 1}: no row follows the names of the columns")
+    for line, cells in rows:
+        if len(cells) != len(names):
+            raise InputError(f"{path}, line {line}: {len(cells)} cells, where the header names {len(names)} columns")
+    return names, [(line, ["" if cell.lower() in MISSING else cell for cell in cells]) for line, cells in rows]
+
+
+def read_cells(path: Path, delimiter: str = ",") -> list[Row]:
+    """Each row that is not blank, with the number of its line. Cells are stripped.
 
     Raises:
         InputError: where there is no such file, or it is no table, with its line.
@@ -45,20 +69,7 @@ def read_rows(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"{path}, line {line}: {error}") from None
-    if not found:
-        raise InputError(f"{path}, line 1: the file is empty, where the names of the columns were expected")
-    (first, header), rows = found[0], found[1:]
-    names = [name or f"column {k}" for k, name in enumerate(header, start=1)]
-    if len(names) == 1:
-        raise InputError(f"{path}, line {first}: there is one column alone, {names[0]!r}; is data.delimiter right?")
-    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise InputError(f"{path}, line {first}: two columns are called {twice[0]!r}; each needs a name of its own")
-    if not rows:
-        raise InputError(f"{path}, line {first + 1}: no row follows the names of the columns")
-    for line, cells in rows:
-        if len(cells) != len(names):
-            raise InputError(f"{path}, line {line}: {len(cells)} cells, where the header names {len(names)} columns")
-    return names, [(line, ["" if cell.lower() in MISSING else cell for cell in cells]) for line, cells in rows]
+    return found
 
 
 def as_numbers(texts: list[str]) -> np.ndarray | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,11 +10,9 @@ import torch
 
 from primer.batch import Batch
 from primer.data.base import DataModule
+from primer.data.vocabulary import SPECIAL, Spellings, padded, vocabulary
 from primer.errors import InputError
-from primer.spec import IGNORE, UNKNOWN, Spec, Tags, Tokens
-
-SPECIAL = ("<pad>", "<unk>")
-UNSEEN = "<unseen>"
+from primer.spec import IGNORE, PADDING, UNKNOWN, UNSEEN, Spec, Tags, Tokens
 
 
 class Sentence(NamedTuple):
@@ -37,10 +35,13 @@ class Tagging(DataModule):
         lowercase: whether words that differ in case alone are the same.
         unseen_tags: what is done about tags outside of the training part: ``refuse`` them, or count each as ``wrong``,
             since no model can have learnt it.
+        characters: whether each word comes with its spelling, in letters of the training part: what a model can know
+            an unknown word by. Its case is kept, whatever ``lowercase``.
+        word_length: the most letters of a spelling. A longer word is its first half of them and its last half.
         kwargs: as in ``primer.data.base.DataModule``.
 
     Raises:
-        ValueError: for a count under 1.
+        ValueError: for a count or a length under 1.
     """
 
     inputs = Tokens
@@ -52,31 +53,46 @@ class Tagging(DataModule):
         min_count: int = 1,
         lowercase: bool = False,
         unseen_tags: Literal["refuse", "wrong"] = "refuse",
+        characters: bool = False,
+        word_length: int = 20,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if min_count < 1:
-            raise InputError(f"min_count must be at least 1, not {min_count}")
+        for name, number in (("min_count", min_count), ("word_length", word_length)):
+            if number < 1:
+                raise InputError(f"{name} must be at least 1, not {number}")
         self.min_count, self.lowercase, self.unseen_tags = min_count, lowercase, unseen_tags
+        self.characters, self.word_length = characters, word_length
+        self._spellings: Spellings | None = None
 
     def learn(self, train: list[Sentence]) -> Spec:
-        counts = Counter(word for sentence in train for word in self._words(sentence))
-        words = sorted((w for w, count in counts.items() if count >= self.min_count), key=lambda w: (-counts[w], w))
+        words = vocabulary((word for sentence in train for word in self._words(sentence)), self.min_count)
         tags = sorted({tag for sentence in train for tag in sentence.tags})
         if self.unseen_tags == "wrong":
             tags.append(UNSEEN)
-        return Spec(Tokens((*SPECIAL, *words)), Tags(tuple(tags)))
+        letters: tuple[str, ...] = ()
+        if self.characters:
+            letters = (*SPECIAL, *sorted(set().union(*{word for sentence in train for word in sentence.words})))
+        tokens = Tokens(words, letters)
+        self._spellings = Spellings(tokens, self.word_length, self.lowercase) if self.characters else None
+        return Spec(tokens, Tags(tuple(tags)))
 
     def encode(self, records: list[Sentence]) -> Batch:
         assert isinstance(self.spec.input, Tokens)
         assert isinstance(self.spec.target, Tags)
-        entries = {word: k for k, word in enumerate(self.spec.input.vocabulary)}
         tags = {tag: k for k, tag in enumerate(self.spec.target.names)}
         self._check_tags(records, tags)
-        inputs = [entries.get(word, UNKNOWN) for sentence in records for word in self._words(sentence)]
+        if self._spellings:
+            inputs = self._spellings.rows(word for sentence in records for word in sentence.words)
+        else:
+            entries = {word: k for k, word in enumerate(self.spec.input.vocabulary)}
+            inputs = [entries.get(word, UNKNOWN) for sentence in records for word in self._words(sentence)]
         targets = [tags.get(tag, len(tags) - 1) for sentence in records for tag in sentence.tags]
         lengths = np.array([len(sentence.words) for sentence in records], dtype=np.int64)
-        return Batch(_padded(inputs, lengths, 0), _padded(targets, lengths, IGNORE), torch.from_numpy(lengths))
+        return Batch(padded(inputs, lengths, PADDING), padded(targets, lengths, IGNORE), torch.from_numpy(lengths))
+
+    def unpacking(self) -> Callable[[Batch], Batch] | None:
+        return self._spellings.unpack if self._spellings else None
 
     def _words(self, sentence: Sentence) -> tuple[str, ...]:
         return tuple(word.lower() for word in sentence.words) if self.lowercase else sentence.words
@@ -110,11 +126,3 @@ def _real(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
     assert batch.targets is not None
     counted = batch.targets != IGNORE
     return batch.inputs[counted].numpy(), batch.targets[counted].numpy()
-
-
-def _padded(flat: list[int], lengths: np.ndarray, padding: int) -> torch.Tensor:
-    """The rows that stand one after the other in ``flat``, as a matrix filled up with ``padding``."""
-    real = np.arange(lengths.max(initial=0)) < lengths[:, None]
-    padded = np.full(real.shape, padding, dtype=np.int64)
-    padded[real] = flat
-    return torch.from_numpy(padded)
