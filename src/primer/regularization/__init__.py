@@ -1,6 +1,17 @@
 """What keeps a model from learning its training data by heart, as a run sets it."""
 
-from primer.regularization.augmentation import Augmentation, ColorJitter, Cutmix, Cutout, Flip, Mixup, Rotate, Shift
+from primer.regularization.augmentation import (
+    Augmentation,
+    ColorJitter,
+    Cutmix,
+    Cutout,
+    Flip,
+    Mixup,
+    Noise,
+    Rotate,
+    Shift,
+    WordDropout,
+)
 from primer.regularization.settings import EarlyStopping, Regularization
 
 __all__ = [
@@ -11,7 +22,9 @@ __all__ = [
     "EarlyStopping",
     "Flip",
     "Mixup",
+    "Noise",
     "Regularization",
     "Rotate",
     "Shift",
+    "WordDropout",
 ]

@@ -6,5 +6,18 @@ from primer.regularization.augmentation.color import ColorJitter
 from primer.regularization.augmentation.erasing import Cutout
 from primer.regularization.augmentation.geometry import Flip, Rotate, Shift
 from primer.regularization.augmentation.mixing import Cutmix, Mixup
+from primer.regularization.augmentation.noise import Noise
+from primer.regularization.augmentation.word_dropout import WordDropout
 
-__all__ = ["Augmentation", "ColorJitter", "Cutmix", "Cutout", "Flip", "Mixup", "Rotate", "Shift"]
+__all__ = [
+    "Augmentation",
+    "ColorJitter",
+    "Cutmix",
+    "Cutout",
+    "Flip",
+    "Mixup",
+    "Noise",
+    "Rotate",
+    "Shift",
+    "WordDropout",
+]

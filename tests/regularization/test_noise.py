@@ -1,0 +1,72 @@
+"""Gaussian noise on numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from augmenting import seeded
+from scipy.stats import kstest
+from torch import Tensor
+
+from primer.batch import Batch
+from primer.data.tables import Iris
+from primer.errors import InputError
+from primer.regularization import Noise
+from primer.spec import Series, Spec, Values, Vector
+
+TARGET = Values(("y",))
+
+
+def disturbed(
+    step: Noise, inputs: Tensor, kind: Vector | Series, lengths: Tensor | None = None, seed: int = 0
+) -> Tensor:
+    before = inputs.clone()
+    made = step(Batch(inputs, None, lengths), seeded(seed), Spec(kind, TARGET))
+    assert torch.equal(inputs, before)
+    assert made.lengths is lengths
+    return made.inputs
+
+
+@pytest.mark.parametrize("shape", [(3000, 2), (100, 30, 2)])
+def test_it_is_normal_and_in_units_of_the_feature(shape: tuple[int, ...]) -> None:
+    std = (0.5, 20.0)
+    kind = Vector(2, std=std, mean=(0.0, 0.0)) if len(shape) == 2 else Series(2, std=std, mean=(0.0, 0.0))
+    noise = disturbed(Noise(0.3), torch.full(shape, 7.0), kind).sub(7).flatten(0, -2).double()
+    for feature, deviation in enumerate(std):
+        assert kstest(noise[:, feature].numpy(), "norm", (0, 0.3 * deviation)).pvalue > 1e-3
+    assert torch.corrcoef(noise.T)[0, 1].abs() < 0.1
+
+
+def test_without_a_deviation_the_unit_is_one() -> None:
+    noise = disturbed(Noise(2.0), torch.zeros(4000, 1), Vector(1))
+    assert noise.std().item() == pytest.approx(2, rel=0.1)
+
+
+def test_padding_stays_as_it_is() -> None:
+    lengths = torch.tensor([1, 4, 0])
+    made = disturbed(Noise(), torch.zeros(3, 4, 2), Series(2), lengths)
+    real = torch.arange(4) < lengths[:, None]
+    assert (made[real] != 0).all()
+    assert not made[~real].any()
+
+
+def test_the_type_stays_and_whole_numbers_become_fractions() -> None:
+    kind = Vector(1)
+    assert disturbed(Noise(), torch.zeros(5, 1, dtype=torch.float64), kind).dtype == torch.float64
+    assert disturbed(Noise(), torch.zeros(5, 1, dtype=torch.long), kind).dtype == torch.float32
+    assert torch.equal(disturbed(Noise(0), torch.ones(5, 1), kind), torch.ones(5, 1))
+
+
+def test_a_negative_deviation_is_refused() -> None:
+    with pytest.raises(InputError, match="std of the noise must be at least 0, not -1"):
+        Noise(-1)
+
+
+def test_it_is_on_in_training_alone_and_before_features_are_standardised() -> None:
+    plain, noisy = (Iris(batch_size=30, augmentation=steps).prepare() for steps in ([], [Noise(0.2)]))
+    torch.manual_seed(0)
+    for train in (False, True):
+        both = [torch.cat([batch.inputs for batch in data.loader("train", train=train)]) for data in (plain, noisy)]
+        difference = both[0] - both[1]
+        # Standardised, each feature is disturbed alike.
+        assert torch.allclose(difference.std(0), torch.full((4,), 0.2 if train else 0.0), atol=0.05)

@@ -1,0 +1,99 @@
+"""Words that become unknown."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from augmenting import seeded
+from torch import Tensor
+
+from primer.batch import Batch
+from primer.checks import check_command
+from primer.data.opinions import Opinions
+from primer.errors import InputError
+from primer.regularization import WordDropout
+from primer.spec import PADDING, UNKNOWN, Classes, Spec, Tokens
+
+SPEC = Spec(Tokens(("<pad>", "<unk>", *"abcdefgh")), Classes(("no", "yes")))
+WORDS = torch.arange(2, 10).repeat(400, 3)
+WORDS[:, 20:] = PADDING
+
+
+def dropped(probability: float, words: Tensor = WORDS, seed: int = 0) -> Tensor:
+    before = words.clone()
+    targets, lengths = torch.zeros(len(words), dtype=torch.long), torch.full((len(words),), 20)
+    made = WordDropout(probability)(Batch(words, targets, lengths), seeded(seed), SPEC)
+    assert torch.equal(words, before)
+    assert made.targets is targets
+    assert made.lengths is lengths
+    return made.inputs
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.2, 1.0])
+def test_a_share_of_the_words_becomes_unknown_and_padding_stays(probability: float) -> None:
+    made = dropped(probability)
+    gone = made == UNKNOWN
+    assert torch.equal(made[~gone], WORDS[~gone])
+    assert (made[:, 20:] == PADDING).all()
+    # 8000 words: four standard errors are under 0.02.
+    assert gone[:, :20].float().mean().item() == pytest.approx(probability, abs=0.02)
+
+
+def test_each_sequence_and_each_place_has_its_own_chance() -> None:
+    gone = dropped(0.5)[:, :20] == UNKNOWN
+    assert len(gone.unique(dim=0)) > 390
+    assert len(gone.T.unique(dim=0)) == 20
+    assert 0.4 < gone.float().mean(0).min() < gone.float().mean(0).max() < 0.6
+    assert torch.equal(dropped(0.5), dropped(0.5))
+    assert not torch.equal(dropped(0.5), dropped(0.5, seed=1))
+
+
+def test_the_spelling_stays() -> None:
+    spelled = torch.stack([WORDS, WORDS * 0 + 5, WORDS * 0 + 6], dim=-1)
+    made = dropped(0.5, spelled)
+    assert torch.equal(made[..., 1:], spelled[..., 1:])
+    gone = made[..., 0] == UNKNOWN
+    assert torch.equal(made[..., 0][~gone], WORDS[~gone])
+    assert gone[:, :20].float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert not gone[:, 20:].any()
+
+
+@pytest.mark.parametrize("probability", [-0.1, 1.1])
+def test_what_is_no_probability_is_refused(probability: float) -> None:
+    with pytest.raises(InputError, match=f"probability of a word dropout must be from 0 to 1, not {probability}"):
+        WordDropout(probability)
+
+
+def test_it_is_on_in_training_alone() -> None:
+    data = Opinions(sentences=200, augmentation=[WordDropout(0.5)]).prepare()
+    assert not any((batch.inputs == UNKNOWN).any() for batch in data.loader("train", train=False))
+    assert all((batch.inputs == UNKNOWN).any() for batch in data.loader("train", train=True))
+
+
+GROUP = "regularization/augmentation"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=mlp", f"{GROUP}=word_dropout"], "word_dropout does not fit data=digits"),
+        (["model=mlp", f"{GROUP}=noise"], "noise does not fit data=digits"),
+        (["model=lstm", "data=opinions", f"{GROUP}=noise"], "noise does not fit data=opinions"),
+        (["model=lstm", "data=opinions", f"{GROUP}=[word_dropout,flip]"], "flip takes inputs of type Image"),
+    ],
+)
+def test_other_data_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_command("train", overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model=lstm", "data=opinions", f"{GROUP}=word_dropout"],
+        ["model=lstm", f"{GROUP}=word_dropout", "regularization.augmentation.word_dropout.probability=0.3"],
+        ["model=mlp", "data=iris", f"{GROUP}=noise", "regularization.augmentation.noise.std=0.3"],
+    ],
+)
+def test_what_fits_passes(overrides: list[str]) -> None:
+    check_command("train", overrides)
