@@ -11,12 +11,13 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, 
 
 from primer.errors import InputError
 from primer.objectives.base import Objective
+from primer.objectives.forecasting import forecast_metrics
 from primer.spec import Target, Values
 
 
 class Regression(Objective):
     """The base of the losses for numbers. A model learns the standardised values, and so its loss has no unit;
-    predictions and metrics are in the unit of the data."""
+    predictions and metrics are in the unit of the data. Forecasts are compared with the naive ones too."""
 
     targets = Values
     mean: Tensor
@@ -44,7 +45,10 @@ class Regression(Objective):
         return outputs * self.std + self.mean
 
     def metrics(self) -> MetricCollection:
-        return MetricCollection({"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": R2()})
+        assert isinstance(self.target, Values)
+        metrics = {"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": R2()}
+        # No groups: two scaled errors look alike as long as the forecasts are perfect.
+        return MetricCollection(metrics | forecast_metrics(self.target), compute_groups=False)
 
 
 class R2(R2Score):
