@@ -12,6 +12,8 @@ from primer import checkpoint, run_folder
 from primer.accelerators import check_accelerator
 from primer.console import show_table
 from primer.errors import InputError
+from primer.models.base import Model
+from primer.models.layers import check_sizes
 from primer.spec import Image
 from primer.training import build_data, quieten, seed_everything, show_results, write_report
 
@@ -39,6 +41,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     model = checkpoint.model_from(content)
     if not model.config:
         raise InputError(f"{file} was not written by train.py: it holds no config to find its data by")
+    if config["beam_size"] is not None:
+        set_beam_size(model, config["beam_size"])
     seed_everything(model.config["seed"])
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
     datamodule = build_data({"data": data})
@@ -58,3 +62,15 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         write_report(model, folder)
         show_results(metrics)
     return metrics
+
+
+def set_beam_size(model: Model, beam_size: int) -> None:
+    """Makes a model decode with another beam than in its training.
+
+    Raises:
+        InputError: where the model has none, or the size is under 1.
+    """
+    if not hasattr(model, "beam_size"):
+        raise InputError(f"beam_size={beam_size}: {type(model).__name__} writes no sequences, so it has no beam")
+    check_sizes(beam_size=beam_size)
+    model.beam_size = beam_size  # type: ignore[assignment]

@@ -20,6 +20,7 @@ USAGE = {
 
   python evaluate.py run=logs/train/runs/<time>      the best checkpoint of a run
   python evaluate.py ckpt=FILE part=val              a checkpoint, on its validation part
+  python evaluate.py run=DIR beam_size=5             a model that writes sequences, decoded with another beam
 """,
 }
 ORDER = ("model", "data", "optimizer", "scheduler", "objective", "regularization", "regularization/augmentation",

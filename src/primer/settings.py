@@ -28,6 +28,7 @@ class Evaluate:
     run: str | None
     ckpt: str | None
     part: Literal["train", "val", "test"]
+    beam_size: int | None
 
 
 @dataclass

@@ -21,9 +21,9 @@ from torch import Tensor
 from primer.batch import Batch
 from primer.data.base import Part, Records
 from primer.data.dates import Dates
-from primer.data.pairs import Pairs
+from primer.data.pairs import Pairs, padded
 from primer.errors import InputError
-from primer.models.seq2seq import Memory, Seq2Seq
+from primer.models.seq2seq import Seq2Seq
 from primer.spec import IGNORE, PADDING, Classes, Spec, Tokens
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,33 +175,49 @@ def test_teacher_forcing_step_by_step_is_the_same_as_in_one_go(
     assert torch.equal(whole, model.respond(batch))
 
 
-@pytest.mark.parametrize("attention", ["additive", "dot"])
-def test_attention_is_a_mean_of_what_is_there(data: Reversed, batch: Batch, attention: str) -> None:
-    model = build(data, attention=attention)
-    assert model.attention is not None
-    assert batch.lengths is not None
-    memory, _ = model.encode(batch.inputs, batch.lengths)
-    queries = torch.randn(batch.size, 3, 16)
-    context, weights = model.attention(queries, memory)
-    real = torch.arange(batch.inputs.shape[1]) < batch.lengths[:, None]
-    assert not real.all()
-    assert torch.allclose(weights.sum(-1), torch.ones(batch.size, 3))
-    assert torch.equal(weights > 0, real[:, None].expand_as(weights))
-    assert torch.allclose(context, torch.einsum("bts,bsm->btm", weights, memory.states), atol=1e-6)
-    noise = 100 * ~real[..., None]
-    assert torch.equal(context, model.attention(queries, Memory(memory.states + noise, memory.keys + noise, ~real))[0])
+@every_form
+def test_align_gives_the_weights_with_which_each_token_was_written(
+    data: Reversed, batch: Batch, attention: str, cell: str
+) -> None:
+    model = build(data, attention=attention, cell=cell)
+    written = model.predict(batch)
+    weights = model.align(batch, written)
+    if attention == "none":
+        assert weights is None
+        return
+    memory, state = model.encode(batch.inputs, batch.lengths)
+    word = torch.full_like(written[:, :1], model.start)
+    for step in range(written.shape[1]):
+        _, state, look = model.decode(word, state, memory)
+        assert torch.allclose(weights[:, step : step + 1], look, atol=1e-6)
+        word = written[:, step : step + 1]
 
 
-def test_scores_are_those_of_the_papers(data: Reversed, batch: Batch) -> None:
-    queries, states = torch.randn(2, 3, 16), torch.randn(2, 5, 32)
-    dot, additive = build(data, attention="dot").attention, build(data, attention="additive").attention
-    assert dot is not None
-    assert additive is not None
-    general = torch.einsum("bti,im,bsm->bts", queries, dot.key.weight, states) / 4
-    assert torch.allclose(dot.score(queries, dot.key(states)), general, atol=1e-5)
-    query, key, energy = additive.query, additive.key, additive.energy
-    one = energy.weight[0] @ (query.weight @ queries[1, 2] + query.bias + key.weight @ states[1, 4]).tanh()
-    assert torch.allclose(additive.score(queries, key(states))[1, 2, 4], one, atol=1e-5)
+@every_form
+def test_validation_decodes_greedily_and_a_test_with_the_beam(
+    data: Reversed, batch: Batch, attention: str, cell: str, monkeypatch: pytest.MonkeyPatch, quiet_trainer
+) -> None:
+    model, used = build(data, attention=attention, cell=cell, beam_size=3), []
+    search = model.search
+    monkeypatch.setattr(model, "search", lambda batch: used.append(batch.size) or search(batch))
+    trainer = quiet_trainer(max_epochs=1)
+    trainer.fit(model, datamodule=data)
+    assert used == []
+    trainer.validate(model, datamodule=data, verbose=False)
+    assert used == []
+    trainer.test(model, datamodule=data, verbose=False)
+    assert used == [data.parts["test"].size]
+    assert torch.equal(model.eval().predict(batch), search(batch)[0])
+
+
+def test_other_answers_are_not_learnt(data: Reversed, batch: Batch) -> None:
+    model = build(data)
+    expected, count = model.objective.loss(model.respond(batch), targets_of(batch))
+    rows = [[token for token in row if token != IGNORE] for row in targets_of(batch).tolist()]
+    more = padded([[*row, *row[::-1][1:], model.end, 5, model.end] for row in rows], IGNORE)
+    loss, again = model.objective.loss(model.respond(batch._replace(targets=more)), more)
+    assert again == count
+    assert torch.allclose(loss, expected, atol=1e-6)
 
 
 def test_decoding_stops_when_all_have_ended_and_never_runs_on(data: Reversed, batch: Batch) -> None:
@@ -269,8 +285,11 @@ def test_dropout_is_for_training_alone(data: Reversed, batch: Batch) -> None:
         ({"embedding_size": -1}, "embedding_size must be at least 1, not -1"),
         ({"num_layers": 0}, "num_layers must be at least 1, not 0"),
         ({"max_length": 0}, "max_length must be at least 1, not 0"),
+        ({"beam_size": 0}, "beam_size must be at least 1, not 0"),
+        ({"length_normalization": -1.0}, "length_normalization must be at least 0, not -1.0"),
         ({"dropout": 1.0}, "dropout must be at least 0 and less than 1, not 1.0"),
         ({"teacher_forcing": 1.5}, "teacher_forcing must be from 0 to 1, not 1.5"),
+        ({"teacher_forcing_end": -0.5}, "teacher_forcing_end must be from 0 to 1, not -0.5"),
         ({"cell": "rnn"}, "cell"),
         ({"attention": "luong"}, "attention"),
         ({"initialization": "best"}, "initialization"),

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from primer.batch import Batch
 from primer.errors import InputError
-from primer.models.base import Model
+from primer.models.attention import ATTENTIONS, Memory
+from primer.models.base import Model, Stage
+from primer.models.beam import State, beam_search, ended
+from primer.models.forcing import ScheduledSampling
 from primer.models.initialization import Initialization, initialize
 from primer.models.layers import check_rate, check_sizes
+from primer.models.recurrence import unpacked
 from primer.objectives import Objective
 from primer.spec import IGNORE, PADDING, Sequence, Spec, Tokens
-
-State = Tensor | tuple[Tensor, Tensor]
-"""Of a GRU the hidden states ``(layers, batch, hidden)``; of an LSTM those and the cells."""
 
 
 class Seq2Seq(Model):
@@ -34,7 +33,7 @@ class Seq2Seq(Model):
 
     A batch is answered with the logits of its true targets, ``(batch, target, words)``, each step from the true
     tokens before it. ``forward`` has no targets: it decodes greedily. So losses are teacher-forced, and metrics
-    are those of the decoded sequences.
+    are those of the decoded sequences: in validation greedily, for speed, else with the beam.
 
     Args:
         spec: what the data set offers.
@@ -46,14 +45,18 @@ class Seq2Seq(Model):
         bidirectional: whether the encoder also reads from the end.
         teacher_forcing: the probability that a step of training is fed the true token and not the predicted one
             (scheduled sampling: Bengio et al. 2015), for each sample and step. 1 is fastest.
+        teacher_forcing_end: the same in the last epoch, reached in equal steps; by default it stays as it is.
         max_length: the most tokens that are decoded, ``end`` among them; by default 10 more than twice the source's.
+        beam_size: how many hypotheses are followed at a time (``primer.models.beam``); 1 decodes greedily.
+        length_normalization: the power of its length that the beam divides a log-probability by (Wu et al. 2016).
         initialization: of the weights.
         dropout: the share of units that is dropped in training, after embeddings, between layers and before the
             output.
         objective: the loss and the metrics.
 
     Raises:
-        ValueError: for a size under 1, a rate outside [0, 1), a probability outside [0, 1] or an unknown name.
+        ValueError: for a size under 1, a rate outside [0, 1), a probability outside [0, 1], a negative power or an
+            unknown name.
     """
 
     inputs = Tokens
@@ -69,7 +72,10 @@ class Seq2Seq(Model):
         attention: Literal["none", "additive", "dot"] = "dot",
         bidirectional: bool = True,
         teacher_forcing: float = 1.0,
+        teacher_forcing_end: float | None = None,
         max_length: int | None = None,
+        beam_size: int = 1,
+        length_normalization: float = 0.6,
         initialization: Initialization = "default",
         dropout: float = 0.0,
         objective: Objective | None = None,
@@ -78,16 +84,18 @@ class Seq2Seq(Model):
         assert isinstance(spec.input, Tokens)
         assert isinstance(spec.target, Sequence)
         check_sizes(embedding_size=embedding_size, hidden_size=hidden_size, num_layers=num_layers)
-        check_sizes(max_length=1 if max_length is None else max_length)
+        check_sizes(max_length=1 if max_length is None else max_length, beam_size=beam_size)
         check_rate("dropout", dropout)
-        if not 0 <= teacher_forcing <= 1:
-            raise InputError(f"teacher_forcing must be from 0 to 1, not {teacher_forcing}")
-        if cell not in CELLS:
-            raise InputError(f"cell must be one of {', '.join(CELLS)}, not {cell!r}")
-        if attention not in ATTENTIONS:
-            raise InputError(f"attention must be one of {', '.join(ATTENTIONS)}, not {attention!r}")
+        if length_normalization < 0:
+            raise InputError(f"length_normalization must be at least 0, not {length_normalization}")
+        for name, choice, known in (("cell", cell, CELLS), ("attention", attention, ATTENTIONS)):
+            if choice not in known:
+                raise InputError(f"{name} must be one of {', '.join(known)}, not {choice!r}")
         self.start, self.end = spec.target.start, spec.target.end
         self.teacher_forcing, self.max_length = teacher_forcing, max_length
+        self.sampling = ScheduledSampling(teacher_forcing, teacher_forcing_end)
+        self.beam_size, self.length_normalization = beam_size, length_normalization
+        self._validating = False
         rnn, attend = CELLS[cell], ATTENTIONS[attention]
         self.directions = 2 if bidirectional else 1
         memory_size = hidden_size * self.directions
@@ -117,15 +125,15 @@ class Seq2Seq(Model):
         memory, state = self.encode(inputs, lengths)
         limits = self.limits(inputs, lengths)
         word = torch.full_like(inputs[:, :1], self.start)
-        ended = torch.zeros_like(limits, dtype=torch.bool)
+        through = torch.zeros_like(limits, dtype=torch.bool)
         steps: list[Tensor] = []
         for step in range(self.max_length or longest(inputs.shape[1])):
-            logits, state = self.decode(word, state, memory)
+            logits, state, _ = self.decode(word, state, memory)
             steps.append(logits)
             word = logits.argmax(-1)
-            ended = ended | (word[:, 0] == self.end) | (step + 1 >= limits)
+            through = through | (word[:, 0] == self.end) | (step + 1 >= limits)
             # An exported graph cannot depend on what is decoded, so it always runs to the limit.
-            if not torch.compiler.is_exporting() and ended.all():
+            if not torch.compiler.is_exporting() and through.all():
                 break
         return torch.cat(steps, dim=1)
 
@@ -134,8 +142,7 @@ class Seq2Seq(Model):
         ``teacher_forcing`` under 1, from true and predicted ones."""
         assert batch.targets is not None
         memory, state = self.encode(batch.inputs, batch.lengths)
-        words = torch.cat([torch.full_like(batch.targets[:, :1], self.start), batch.targets[:, :-1]], dim=1)
-        words = words.masked_fill(words == IGNORE, PADDING)
+        words = self.shifted(batch.targets)
         if not self.training or self.teacher_forcing == 1:
             return self.decode(words, state, memory)[0]
         steps: list[Tensor] = []
@@ -143,56 +150,78 @@ class Seq2Seq(Model):
             if steps:
                 forced = torch.rand(word.shape, device=word.device) < self.teacher_forcing
                 word = torch.where(forced, word, steps[-1].argmax(-1))
-            logits, state = self.decode(word, state, memory)
+            logits, state, _ = self.decode(word, state, memory)
             steps.append(logits)
         return torch.cat(steps, dim=1)
 
     def predict(self, batch: Batch, outputs: Tensor | None = None) -> Int[Tensor, "batch target"]:
-        """The tokens that are decoded greedily, and padding after ``end``. ``outputs`` saw the true targets, so they
-        are of no use here."""
+        """The tokens that are decoded, and padding after ``end``. ``outputs`` saw the true targets, so they are of no
+        use here."""
+        if self.beam_size > 1 and not self._validating:
+            return self.search(batch)[0]
         tokens = self.objective.predict(self(batch.inputs, batch.lengths))
-        place = torch.arange(tokens.shape[1], device=tokens.device)
-        ends = torch.where(tokens == self.end, place, tokens.shape[1]).amin(dim=1)
-        lasts = torch.minimum(ends, self.limits(batch.inputs, batch.lengths) - 1)
-        return tokens.masked_fill(place > lasts[:, None], PADDING)
+        return ended(tokens, self.limits(batch.inputs, batch.lengths), self.end)
+
+    def search(self, batch: Batch) -> tuple[Int[Tensor, "batch target"], Float[Tensor, " batch"]]:
+        """The best sequences that the beam finds, and their scores."""
+        memory, state = self.encode(batch.inputs, batch.lengths)
+        memory = Memory(*(part.repeat_interleave(self.beam_size, dim=0) for part in memory))
+
+        def step(words: Tensor, state: State) -> tuple[Tensor, State]:
+            logits, state, _ = self.decode(words, state, memory)
+            return logits[:, -1], state
+
+        return beam_search(
+            step, state, self.limits(batch.inputs, batch.lengths), start=self.start, end=self.end,
+            beam_size=self.beam_size, length_normalization=self.length_normalization,
+        )  # fmt: skip
+
+    def align(self, batch: Batch, tokens: Int[Tensor, "batch target"]) -> Float[Tensor, "batch target source"] | None:
+        """Where the decoder looks as it writes ``tokens``: the weights of each step over the source. None without
+        attention."""
+        memory, state = self.encode(batch.inputs, batch.lengths)
+        return self.decode(self.shifted(tokens), state, memory)[2]
 
     def encode(
         self, inputs: Int[Tensor, "batch source"], lengths: Int[Tensor, " batch"] | None = None
     ) -> tuple[Memory, State]:
         """What the decoder can look back at, and its first state."""
-        embedded = self.dropout(self.source_embedding(inputs))
-        if lengths is None:
-            states, last = self.encoder(embedded)
-            padding = torch.zeros_like(inputs, dtype=torch.bool)
-        else:
-            packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            states, last = self.encoder(packed)
-            states, _ = pad_packed_sequence(states, batch_first=True, total_length=inputs.shape[1])
-            padding = torch.arange(inputs.shape[1], device=inputs.device) >= lengths.to(inputs.device)[:, None]
+        embedded, total = self.dropout(self.source_embedding(inputs)), inputs.shape[1]
+        if lengths is not None and (lengths < total).any():  # What is not packed is read faster.
+            embedded = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        states, last = self.encoder(embedded)
+        states, real = unpacked(states, total)
         keys = states if self.attention is None else self.attention.key(states)
         parts = last if isinstance(last, tuple) else (last,)
         joined = (part.unflatten(0, (-1, self.directions)).transpose(1, 2).flatten(2) for part in parts)
         first = tuple(bridge(part) for bridge, part in zip(self.bridges, joined, strict=True))
-        return Memory(states, keys, padding), first if isinstance(last, tuple) else first[0]
+        return Memory(states, keys, ~real), first if isinstance(last, tuple) else first[0]
 
     def decode(
         self, words: Int[Tensor, "batch target"], state: State, memory: Memory
-    ) -> tuple[Float[Tensor, "batch target words"], State]:
-        """The logits after each of some tokens, and the state after the last."""
+    ) -> tuple[Float[Tensor, "batch target words"], State, Float[Tensor, "batch target source"] | None]:
+        """The logits after each of some tokens, the state after the last, and the weights of attention."""
         embedded = self.dropout(self.target_embedding(words))
         if self.attention is None:
             outputs, state = self.decoder(embedded, state)
-            return self.head(outputs), state
+            return self.head(outputs), state, None
         if not self.feeding:
             outputs, state = self.decoder(embedded, state)
-            return self.head(torch.cat([outputs, self.attention(outputs, memory)[0]], dim=-1)), state
-        steps: list[Tensor] = []
+            context, weights = self.attention(outputs, memory)
+            return self.head(torch.cat([outputs, context], dim=-1)), state, weights
+        steps, looks = [], []
         for word in embedded.split(1, dim=1):
             hidden = state[0] if isinstance(state, tuple) else state
-            context, _ = self.attention(hidden[-1][:, None], memory)
+            context, weights = self.attention(hidden[-1][:, None], memory)
             output, state = self.decoder(torch.cat([word, context], dim=-1), state)
             steps.append(torch.cat([output, context], dim=-1))
-        return self.head(torch.cat(steps, dim=1)), state
+            looks.append(weights)
+        return self.head(torch.cat(steps, dim=1)), state, torch.cat(looks, dim=1)
+
+    def shifted(self, tokens: Int[Tensor, "batch target"]) -> Int[Tensor, "batch target"]:
+        """What the decoder is fed to write ``tokens``."""
+        words = torch.cat([torch.full_like(tokens[:, :1], self.start), tokens[:, :-1]], dim=1)
+        return words.masked_fill(words == IGNORE, PADDING)
 
     def limits(self, inputs: Tensor, lengths: Tensor | None) -> Int[Tensor, " batch"]:
         """The most tokens that may be decoded for each row. It depends on the row alone, not on its padding."""
@@ -200,66 +229,20 @@ class Seq2Seq(Model):
             return torch.full_like(inputs[:, 0], self.max_length or longest(inputs.shape[1]))
         return longest(lengths.to(inputs.device))
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        super().on_train_batch_start(batch, batch_idx)
+        self.teacher_forcing = self.sampling.at(self.trainer)
 
-class Memory(NamedTuple):
-    """What a decoder looks back at: the encoder's states ``(batch, source, memory)``, what they are found by
-    ``(batch, source, hidden)``, computed once, and where there is only padding ``(batch, source)``."""
+    def _start(self, stage: Stage) -> None:
+        super()._start(stage)
+        self._validating = stage == "val"
 
-    states: Tensor
-    keys: Tensor
-    padding: Tensor
-
-
-class Attention(nn.Module, ABC):
-    r"""The mean of the encoder's states :math:`h_j`, weighted by how well they suit the decoder's state :math:`s`:
-    :math:`c = \sum_j a_j h_j` with :math:`a = \mathrm{softmax}(\mathrm{score}(s, h))`.
-
-    Args:
-        hidden_size: of the decoder.
-        memory_size: of the encoder's states.
-    """
-
-    def __init__(self, hidden_size: int, memory_size: int) -> None:
-        super().__init__()
-        self.key = nn.Linear(memory_size, hidden_size, bias=False)
-
-    def forward(
-        self, queries: Float[Tensor, "batch target hidden"], memory: Memory
-    ) -> tuple[Float[Tensor, "batch target memory"], Float[Tensor, "batch target source"]]:
-        """The mean for each query, and the weights, which are 0 on padding."""
-        scores = self.score(queries, memory.keys).masked_fill(memory.padding[:, None], float("-inf"))
-        weights = scores.softmax(dim=-1)
-        return weights @ memory.states, weights
-
-    @abstractmethod
-    def score(
-        self, queries: Float[Tensor, "batch target hidden"], keys: Float[Tensor, "batch source hidden"]
-    ) -> Float[Tensor, "batch target source"]:
-        """How well each key suits each query."""
-
-
-class Dot(Attention):
-    r"""Luong's general form, :math:`s^\top W h_j`, over the root of the size (Vaswani et al. 2017) so that the first
-    softmax is not too sharp."""
-
-    def score(self, queries: Tensor, keys: Tensor) -> Tensor:
-        return queries @ keys.transpose(1, 2) / math.sqrt(keys.shape[-1])
-
-
-class Additive(Attention):
-    r"""Bahdanau's :math:`v^\top \tanh(W s + U h_j)`."""
-
-    def __init__(self, hidden_size: int, memory_size: int) -> None:
-        super().__init__(hidden_size, memory_size)
-        self.query = nn.Linear(hidden_size, hidden_size)
-        self.energy = nn.Linear(hidden_size, 1, bias=False)
-
-    def score(self, queries: Tensor, keys: Tensor) -> Tensor:
-        return self.energy((self.query(queries)[:, :, None] + keys[:, None]).tanh()).squeeze(-1)
+    def _finish(self, stage: Stage) -> None:
+        super()._finish(stage)
+        self._validating = False
 
 
 CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
-ATTENTIONS: dict[str, type[Attention] | None] = {"none": None, "additive": Additive, "dot": Dot}
 
 
 def longest(source: Any) -> Any:

@@ -1,0 +1,43 @@
+"""The beam of an evaluation is one's own choice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from primer.models.seq2seq import Seq2Seq
+
+SHORT = ("model=seq2seq", "data.samples=300", "data.batch_size=8", "optimizer.lr=0.01", "trainer.max_epochs=2",
+         "accelerator=cpu")  # fmt: skip
+
+
+def figures(folder: Path) -> dict[str, float]:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_an_evaluation_may_have_another_beam(here, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    search = Seq2Seq.search
+    monkeypatch.setattr(Seq2Seq, "search", lambda self, batch: sizes.append(self.beam_size) or search(self, batch))
+    trained = here("train.py", *SHORT)
+    assert (trained.folder / "pictures" / "attention.png").exists()
+    assert sizes == []
+    same = here("evaluate.py", f"run={trained.folder}")
+    assert sizes == []
+    wider = here("evaluate.py", f"run={trained.folder}", "beam_size=4")
+    assert sizes == [4]
+    first, second = figures(same.folder), figures(wider.folder)
+    assert first == {name: value for name, value in figures(trained.folder).items() if name.startswith("test/")}
+    assert first["test/loss"] == second["test/loss"]
+    assert first["test/exact_match"] != second["test/exact_match"]
+
+
+def test_a_beam_that_is_none_is_refused(here) -> None:
+    trained = here("train.py", *SHORT, "trainer.max_epochs=1", "trainer.max_steps=1")
+    done = here("evaluate.py", f"run={trained.folder}", "beam_size=0")
+    assert (done.status, done.err.strip()) == (2, "error: beam_size must be at least 1, not 0")
+    other = here("train.py", "trainer.max_steps=1", "accelerator=cpu")
+    done = here("evaluate.py", f"run={other.folder}", "beam_size=2")
+    assert (done.status, done.err.strip()) == (2, "error: beam_size=2: MLP writes no sequences, so it has no beam")
