@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Sequence as Series
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,30 +22,38 @@ START, END = 2, 3
 class Pairs(DataModule):
     """Pairs of a source and a target, each a sequence of tokens; a string is one of characters.
 
-    A subclass says in ``read`` where the pairs come from. Both vocabularies are those of the training part; any
-    other token is unknown. Every target ends with ``<end>``.
+    A subclass says in ``read`` where the pairs come from. A record is a source and its target, and then any further
+    targets that are right too: the first is learnt, and a prediction may be any. Both vocabularies are those of the
+    training part, the source's and the first targets'; any other token is unknown. Every target ends with ``<end>``.
     """
 
     inputs = Tokens
     targets = Sequence
+    unit: ClassVar[str] = "token"
 
     def learn(self, train: Any) -> Spec:
-        source = vocabulary((source for source, _ in train), SPECIAL[:2])
-        target = vocabulary((target for _, target in train), SPECIAL)
-        return Spec(Tokens(source), Sequence(target, START, END))
+        source = vocabulary((source for source, *_ in train), SPECIAL[:2])
+        target = vocabulary((target for _, target, *_ in train), SPECIAL)
+        return Spec(Tokens(source), Sequence(target, START, END, self.unit))
 
     def encode(self, records: Any) -> Batch:
         assert isinstance(self.spec.input, Tokens)
         assert isinstance(self.spec.target, Sequence)
-        sources = indices([source for source, _ in records], self.spec.input.vocabulary)
-        targets = indices([target for _, target in records], self.spec.target.vocabulary)
+        sources = indices([source for source, *_ in records], self.spec.input.vocabulary)
         if empty := sum(not source for source in sources):
             raise InputError(f"{empty} of {len(sources)} sources are empty: each must have at least one token")
+        ended = ([token for target in some for token in (*target, SPECIAL[END])] for _, *some in records)
+        targets = indices(ended, self.spec.target.vocabulary)
         return Batch(
             padded(sources, PADDING),
-            padded([[*target, END] for target in targets], IGNORE),
+            padded(targets, IGNORE),
             torch.tensor([len(source) for source in sources], dtype=torch.int64),
         )
+
+    def target_lengths(self, data: Batch, train: bool) -> Tensor | None:
+        assert data.targets is not None
+        # The first end is the end of what is learnt.
+        return (data.targets == END).int().argmax(1) + 1 if train else (data.targets != IGNORE).sum(1)
 
 
 def vocabulary(sequences: Iterable[Series[str]], special: tuple[str, ...]) -> tuple[str, ...]:
