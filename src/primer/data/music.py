@@ -1,0 +1,232 @@
+"""Music in several voices, of which the next note is to be said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from primer import run_folder
+from primer.batch import Batch
+from primer.data.base import Part, Records
+from primer.data.lines import find_file, read_lines
+from primer.data.midi import midi
+from primer.data.segments import TokenStream, next_token
+from primer.data.vocabulary import SPECIAL
+from primer.errors import InputError
+from primer.spec import UNKNOWN, Spec, Tokens
+
+START, SILENCE = "<start>", "rest"
+REST = -1
+VOICES = ["soprano", "alto", "tenor", "bass"]
+PITCHES = 128
+"""The pitches of MIDI, from 0; 60 is the middle C."""
+
+PROMPT = 16
+"""Steps of the test part that are continued by default: four beats."""
+
+NAMES: dict[str, Part] = {"train": "train", "dev": "val", "test": "test"}
+
+
+class Piece(NamedTuple):
+    """The pitch of each voice at each sixteenth note, ``REST`` where it is silent."""
+
+    title: str
+    steps: list[list[int]]
+
+
+class Music(TokenStream):
+    """Pieces on a grid of sixteenth notes, from a JSON file; by default Bach's chorales in four voices, from the corpus
+    of ``music21``.
+
+    A piece is read as a start, then at each step the voices from the highest to the lowest, each a token; a part is its
+    pieces one after the other. So a note is said in view of all that sounded before and of the voices above it (Liang
+    et al. 2017).
+
+    The file is an object with ``train`` and, where the split is the data's own, ``dev`` and ``test``: each a list of
+    objects with a ``title`` and ``steps``, a list of the pitches of all ``voices``, which are named, for each step.
+    ``rest``, -1 by default, stands for silence. Otherwise whole pieces are held out.
+
+    Args:
+        path: the file. A relative path is looked up in ``data_dir``, then in the current folder.
+        transpose: the training pieces are also there up to so many semitones higher and lower.
+        eval_tracks: as in ``primer.data.segments.TokenStream``. More than one start in the middle of a piece, where no
+            model can know which voice is next.
+        kwargs: as there.
+
+    Raises:
+        ValueError: for a negative number; when the data is read, for a file that is missing or malformed, or where
+            ``music21`` is needed and not installed.
+    """
+
+    def __init__(self, *, path: str | None = None, transpose: int = 0, eval_tracks: int = 1, **kwargs: Any) -> None:
+        super().__init__(eval_tracks=eval_tracks, **kwargs)
+        if transpose < 0:
+            raise InputError(f"transpose must be at least 0 semitones, not {transpose}")
+        self.path, self.transpose = path, transpose
+        self.voices: list[str] = []
+
+    @property
+    def corpus(self) -> Path:
+        """Where the pieces of ``music21`` are kept, once they are on the grid."""
+        return self.data_dir / "music21" / "chorales.json"
+
+    def download(self) -> None:
+        if self.path is None and not self.corpus.is_file():
+            pieces = [piece._asdict() for piece in chorales()]
+            run_folder.write(self.corpus, json.dumps({"voices": VOICES, "rest": REST, "train": pieces}))
+
+    def read(self) -> dict[Part, Records]:
+        wanted = "data.path names a JSON file of pieces"
+        file = self.corpus if self.path is None else find_file(self.path, self.data_dir, wanted)
+        self.voices, parts = read_grids(file)
+        return parts  # type: ignore[return-value]
+
+    def learn(self, train: Any) -> Spec:
+        pitches = sorted({pitch for piece in train for step in piece.steps for pitch in step} - {REST})
+        return next_token((START, SILENCE, *map(str, pitches)))
+
+    def encode(self, records: Any) -> Batch:
+        places = self._places()
+        silent = places[SILENCE]
+        table = np.array([places.get(str(pitch), UNKNOWN) for pitch in range(PITCHES)] + [silent])  # The last is -1.
+        start = np.array([places[START]])
+        tokens = [part for piece in records for part in (start, table[np.array(piece.steps).ravel()])]
+        return self.stream(torch.from_numpy(np.concatenate([np.zeros(0, dtype=np.int64), *tokens])))
+
+    def prompt(self, text: str | None = None) -> Tensor:
+        """The user's text names the notes of each step as the vocabulary does: ``67 62 59 rest 67 62 59 43``."""
+        if not text:
+            return self.parts["test"].inputs[: 1 + PROMPT * len(self.voices)]  # type: ignore[union-attr]
+        places = self._places()
+        if strange := [word for word in text.split() if word not in places]:
+            raise InputError(f"a prompt is made of {SILENCE} and the pitches of the training part, not {strange[0]!r}")
+        return torch.tensor([places[word] for word in (START, *text.split())])
+
+    def write_sample(self, tokens: Tensor, prompt: int, folder: Path) -> None:
+        """``sample.json``, the steps with how many of them were given, and ``sample.mid``."""
+        steps, given = self.decode(tokens), len(self.decode(tokens[:prompt]))
+        content = {"step": "sixteenth note", "voices": self.voices, "rest": REST, "prompt": given, "steps": steps}
+        run_folder.write(folder / "sample.json", json.dumps(content) + "\n")
+        run_folder.write(folder / "sample.mid", midi(steps, REST, self.voices))
+
+    def decode(self, tokens: Tensor) -> list[list[int]]:
+        """The whole steps in a sequence. An unknown note is silent."""
+        assert isinstance(self.spec.input, Tokens)
+        steps: list[list[int]] = []
+        step: list[int] = []
+        for word in (self.spec.input.vocabulary[k] for k in tokens.tolist()):
+            if word == START:
+                step = []  # A model may start a piece in the middle of a step.
+                continue
+            step.append(int(word) if word.isdecimal() else REST)
+            if len(step) == len(self.voices):
+                steps.append(step)
+                step = []
+        return steps
+
+    def _split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
+        records: dict[Part, Any] = super()._split(parts)
+        shifts = range(-self.transpose, self.transpose + 1)
+        records["train"] = [copy for shift in shifts for piece in records["train"] for copy in shifted(piece, shift)]
+        return records
+
+    def _places(self) -> dict[str, int]:
+        assert isinstance(self.spec.input, Tokens)
+        return {word: k for k, word in enumerate(self.spec.input.vocabulary) if k >= len(SPECIAL)}
+
+
+def shifted(piece: Piece, semitones: int) -> Iterator[Piece]:
+    """The piece so much higher, unless it would leave the pitches of MIDI."""
+    steps = [[pitch if pitch == REST else pitch + semitones for pitch in step] for step in piece.steps]
+    if all(pitch == REST or 0 <= pitch < PITCHES for step in steps for pitch in step):
+        yield piece._replace(steps=steps)
+
+
+def chorales() -> Iterator[Piece]:
+    """Bach's chorales in four voices, in the order of Riemenschneider's edition. It takes a minute.
+
+    Raises:
+        InputError: where ``music21`` is not installed.
+    """
+    try:
+        from music21 import corpus
+    except ImportError:
+        raise InputError("data=music needs data.path, or the package music21: install primer[music]") from None
+    for score in corpus.chorales.Iterator():
+        yield from in_four_voices(score)
+
+
+def in_four_voices(score: Any) -> Iterator[Piece]:
+    """What ``music21`` holds a piece to be, on the grid, where it has four voices."""
+    voices = [on_grid(part.flatten().notesAndRests) for part in score.parts]
+    if len(voices) == 4:
+        steps = zip_longest(*voices, fillvalue=REST)
+        yield Piece(str(score.metadata.title), [list(step) for step in steps])
+
+
+def on_grid(notes: Iterable[Any]) -> list[int]:
+    """What sounds at each sixteenth note, of what ``music21`` holds a voice to be."""
+    sounding: list[int] = []
+    for note in notes:
+        first, last = (int(-(-4 * beats // 1)) for beats in (note.offset, note.offset + note.quarterLength))
+        sounding += [REST] * (last - len(sounding))
+        for place in range(first, last):
+            sounding[place] = REST if note.isRest else max(pitch.midi for pitch in note.pitches)
+    return sounding
+
+
+def read_grids(file: Path) -> tuple[list[str], dict[Part, list[Piece]]]:
+    """The names of the voices, and the pieces of each part.
+
+    Raises:
+        InputError: for a file that is no JSON, with the line, or whose pieces are malformed, with the piece and step.
+    """
+    try:
+        content = json.loads("\n".join(read_lines(file)))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{file}, line {error.lineno}: this is no JSON: {error.msg}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("train"), list) or not content["train"]:
+        raise InputError(f"{file} must be an object with a list of pieces under train")
+    rest, voices = content.get("rest", REST), content.get("voices")
+    if not _is_integer(rest):
+        raise InputError(f"{file}: rest must be an integer, not {rest!r}")
+    if not isinstance(voices, list) or not voices or not all(isinstance(name, str) for name in voices):
+        raise InputError(
+            f"{file}: voices must be a list of their names, from the highest to the lowest, not {voices!r}"
+        )
+    parts: dict[Part, list[Piece]] = {}
+    for name, part in NAMES.items():
+        if not isinstance(content.get(name, []), list):
+            raise InputError(f"{file}: {name} must be a list of pieces")
+        if content.get(name):
+            parts[part] = [
+                _piece(raw, len(voices), rest, f"{file}: {name}, piece {k}")
+                for k, raw in enumerate(content[name], start=1)
+            ]
+    return voices, parts
+
+
+def _piece(raw: Any, voices: int, rest: int, place: str) -> Piece:
+    if not isinstance(raw, dict) or not isinstance(raw.get("steps"), list) or not raw["steps"]:
+        raise InputError(f"{place} must be an object with a title and a list of steps that is not empty")
+    title = str(raw.get("title", ""))
+    for k, step in enumerate(raw["steps"], start=1):
+        where = f"{place} {title!r}, step {k}"
+        if not isinstance(step, list) or len(step) != voices:
+            count = f"{len(step)} pitches" if isinstance(step, list) else f"{step!r}"
+            raise InputError(f"{where}: {count}, where the file has {voices} voices")
+        for pitch in step:
+            if not _is_integer(pitch) or not (pitch == rest or 0 <= pitch < PITCHES):
+                raise InputError(f"{where}: {pitch!r} is no pitch from 0 to {PITCHES - 1} and not {rest}, the rest")
+    return Piece(title, [[REST if pitch == rest else pitch for pitch in step] for step in raw["steps"]])
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
