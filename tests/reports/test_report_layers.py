@@ -98,7 +98,7 @@ def test_a_recurrent_network_has_no_filters_even_if_its_head_is_as_wide_as_the_i
     model = kind(Spec(GREY, TEN), hidden_size=32)
     assert model.head.in_features == GREY.size
     found = ran(model, GREY)
-    assert [layer.name for layer in found] == ["recurrence", "head"]
+    assert [layer.name for layer in found] == ["recurrence.layers.0", "head"]
     assert layers.first_filters(found, GREY) is None
     assert layers.feature_maps(found) == {}
 

@@ -69,7 +69,7 @@ class Pictures(Callback):
     ) -> None:
         if not isinstance(pl_module.spec.input, Image) or not self.whole:
             return
-        with self._spared("mistakes"):
+        with spared(self.dirpath, "mistakes"):
             self.whole = False  # Until this batch is through: a part of the test is no test.
             places = torch.arange(self.seen, self.seen + batch.size, device=batch.inputs.device)
             self.seen += batch.size
@@ -81,7 +81,7 @@ class Pictures(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: Model) -> None:
         ran: list[layers.Layer] = []
         if self.examples.rows:
-            with self._spared("feature_maps"), trainer.precision_plugin.forward_context():
+            with spared(self.dirpath, "feature_maps"), trainer.precision_plugin.forward_context():
                 ran = layers.run(pl_module, self.examples.rows[1])  # In each process: weights may be spread over them.
         own = [tensor.cpu() for tensor in self.worst.rows], [pair.cpu() for pair in self.pairs], self.whole
         for rows, pairs, whole in everywhere(own):
@@ -98,7 +98,7 @@ class Pictures(Callback):
             "predictions": lambda: self._predictions(pl_module),
         }
         for name, draw in pictures.items():
-            with self._spared(name):
+            with spared(self.dirpath, name):
                 figure = draw()
                 if figure is not None:
                     file = self.dirpath / f"{name}.png"
@@ -163,16 +163,6 @@ class Pictures(Callback):
         predicted, true = torch.cat(self.all_pairs, 1)
         return drawing.draw_predictions(predicted, true, model.spec.target.names)
 
-    @contextmanager
-    def _spared(self, name: str) -> Iterator[None]:
-        """Lets the run go on whatever happens, and says so."""
-        try:
-            yield
-        except Exception as error:
-            logging.getLogger(__name__).warning("the picture %s", name, exc_info=True)
-            reason = " ".join(str(error).split())
-            say(f"warning: {self.dirpath.name}/{name}.png was not drawn: {type(error).__name__}: {reason}")
-
 
 class Top:
     """The rows with the highest scores of all that were offered; of two with the same, the earlier.
@@ -207,6 +197,17 @@ def filters(model: Model, ran: list[layers.Layer]) -> Figure | None:
     """The filters of the first layer that was run; None where it has none."""
     kernels = layers.first_filters(ran, model.spec.input) if isinstance(model.spec.input, Image) else None
     return None if kernels is None else drawing.draw_filters(kernels)
+
+
+@contextmanager
+def spared(dirpath: Path, name: str) -> Iterator[None]:
+    """Lets the run go on whatever happens to a picture, and says so."""
+    try:
+        yield
+    except Exception as error:
+        logging.getLogger(__name__).warning("the picture %s", name, exc_info=True)
+        reason = " ".join(str(error).split())
+        say(f"warning: {dirpath.name}/{name}.png was not drawn: {type(error).__name__}: {reason}")
 
 
 def show(logger: Logger, key: str, file: Path, step: int) -> None:

@@ -1,0 +1,263 @@
+"""The norms of gradients are those that autograd gives, and recording them changes nothing."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.loggers import Logger
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from primer.batch import Batch
+from primer.callbacks import Gradients
+from primer.callbacks.gradients import by_distance, distances_of
+from primer.data.digits import Digits
+from primer.errors import InputError
+from primer.models.gru import GRU
+from primer.models.lstm import LSTM
+from primer.models.mlp import MLP
+from primer.models.rnn import RNN
+from primer.optim.chained import SparseAdam
+from primer.spec import Classes, Series, Spec, Tags, Tokens, Values
+
+Trainer = Callable[..., L.Trainer]
+SPEC = Spec(Series(2), Values(("y",)))
+SERIES = Batch(torch.randn(3, 6, 2, generator=torch.Generator().manual_seed(1)), torch.tensor([[1.0], [-2.0], [0.5]]))
+PADDED = SERIES._replace(lengths=torch.tensor([4, 6, 1]))
+
+
+class Kept(Logger):
+    """A logger that keeps what it is given."""
+
+    name, version = "kept", ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[dict[str, float]] = []
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.given.append(metrics)
+
+
+class Batches:
+    """A loader of the batches that it is given."""
+
+    def __init__(self, *batches: Batch) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Any:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def still(model: Any) -> Any:
+    """The model, in double precision, at a learning rate of 0: all steps have the same gradients."""
+    model.optimizer = partial(torch.optim.SGD, lr=0.0)
+    return model.double()
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "gradients.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def precise(batch: Batch) -> Batch:
+    assert batch.targets is not None
+    return batch._replace(inputs=batch.inputs.double(), targets=batch.targets.double())
+
+
+def fitted(trainer: Trainer, folder: Path, model: Any, batches: list[Batch], every: int = 1, **settings: Any) -> Any:
+    callback = Gradients(folder, every)
+    loader = Batches(*(precise(batch) for batch in batches))
+    trainer(**{"max_epochs": 1, "callbacks": [callback], **settings}).fit(model, loader)
+    return callback
+
+
+def by_hand(model: RNN, batch: Batch) -> tuple[dict[str, float], list[float]]:
+    """The norms by layer and by distance, from the formula of the network and autograd alone."""
+    layer: Any = model.recurrence.layers[0]
+    inputs = [row.double().requires_grad_() for sample in batch.inputs for row in sample]
+    lengths = [6, 6, 6] if batch.lengths is None else batch.lengths.tolist()
+    outputs = []
+    for k, length in enumerate(lengths):
+        hidden = torch.zeros(3, dtype=torch.double)
+        for x in inputs[6 * k : 6 * k + length]:
+            hidden = (layer.weight_ih_l0 @ x + layer.bias_ih_l0 + layer.weight_hh_l0 @ hidden + layer.bias_hh_l0).tanh()
+        outputs.append(model.head.weight @ hidden + model.head.bias)
+    assert batch.targets is not None
+    loss = F.mse_loss(torch.stack(outputs), batch.targets.double())
+    weights = [*layer.parameters(), *model.head.parameters()]
+    gradients = torch.autograd.grad(loss, [*weights, *inputs], allow_unused=True)
+    whole = [torch.cat([g.flatten() for g in some if g is not None]).norm() for some in (gradients[:4], gradients[4:6])]
+    read = gradients[6:]
+    distances = []
+    for distance in range(max(lengths)):
+        found = [read[6 * k + length - 1 - distance] for k, length in enumerate(lengths) if length > distance]
+        distances.append(sum(g.norm().item() for g in found if g is not None) / len(found))
+    return {"recurrence.layers.0": whole[0].item(), "head": whole[1].item()}, distances
+
+
+@pytest.mark.parametrize("batch", [SERIES, PADDED], ids=["all steps real", "packed"])
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_norms_are_those_of_autograd(batch: Batch, accumulated: int, quiet_trainer: Trainer, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = still(RNN(SPEC, hidden_size=3, bidirectional=False))
+    layers, distances = by_hand(model, batch)
+    fitted(quiet_trainer, tmp_path, model, [batch] * 4, accumulate_grad_batches=accumulated)
+    found = rows(tmp_path)
+    steps = range(4 // accumulated)
+    for name, norm in layers.items():
+        here = [row for row in found if row["layer"] == name]
+        assert [int(row["step"]) for row in here] == list(steps)
+        assert [float(row["norm"]) for row in here] == pytest.approx([norm] * len(steps))
+    here = [row for row in found if row["layer"] == "recurrence input"]
+    assert [int(row["distance"]) for row in here] == list(range(6))
+    assert [float(row["norm"]) for row in here] == pytest.approx(distances)
+    assert {row["step"] for row in here} == {str(4 // accumulated)}
+    assert min(distances) > 0
+
+
+def test_the_mean_over_an_epoch_counts_sequences_of_all_its_batches(quiet_trainer: Trainer, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = still(RNN(SPEC, hidden_size=3, bidirectional=False))
+    short = Batch(PADDED.inputs[2:], PADDED.targets[2:], PADDED.lengths[2:])  # type: ignore[index]
+    _, first = by_hand(model, PADDED)
+    _, second = by_hand(model, short._replace(inputs=short.inputs, lengths=torch.tensor([1])))
+    fitted(quiet_trainer, tmp_path, model, [short, PADDED])
+    found = [float(row["norm"]) for row in rows(tmp_path) if row["distance"]]
+    assert found == pytest.approx([(3 * first[0] + second[0]) / 4, *first[1:]])
+
+
+def test_distances_of_packed_steps() -> None:
+    packed = torch.nn.utils.rnn.pack_padded_sequence(
+        torch.zeros(3, 6, 1), torch.tensor([4, 6, 1]), batch_first=True, enforce_sorted=False
+    )
+    assert distances_of(packed).tolist() == [5, 3, 0, 4, 2, 3, 1, 2, 0, 1, 0]
+    assert distances_of(torch.zeros(2, 3, 1)).tolist() == [2, 1, 0, 2, 1, 0]
+    sums = [torch.tensor([[4.0], [2.0]]), torch.tensor([[2.0, 3.0], [1.0, 3.0]])]
+    assert by_distance(sums).tolist() == [2.0, 1.0]
+
+
+@pytest.mark.parametrize("every", [3, 100])
+def test_every_so_many_steps(every: int, quiet_trainer: Trainer, tmp_path: Path) -> None:
+    model = still(RNN(SPEC, hidden_size=3))
+    callback = fitted(quiet_trainer, tmp_path, model, [SERIES] * 5, every, max_epochs=2)
+    steps = {row.step for row in callback.rows if row.distance is None}
+    assert steps == set(range(0, 10, every))
+    assert not model.recurrence._forward_pre_hooks
+
+
+@pytest.mark.parametrize(("kind", "bidirectional"), [(RNN, False), (LSTM, True), (GRU, True)])
+def test_training_is_the_same_with_it(kind: Any, bidirectional: bool, quiet_trainer: Trainer, tmp_path: Path) -> None:
+    tokens = torch.randint(2, 9, (4, 5), generator=torch.Generator().manual_seed(0))
+    batch = Batch(tokens, tokens % 3, torch.tensor([5, 5, 5, 5]))
+    spec = Spec(Tokens(tuple("abcdefghi")), Tags(("x", "y", "z")))
+    trained = []
+    for callbacks in ([], [Gradients(tmp_path, 1)]):
+        torch.manual_seed(0)
+        model = kind(spec, num_layers=2, dropout=0.3, bidirectional=bidirectional)
+        quiet_trainer(max_epochs=3, callbacks=callbacks).fit(model, Batches(batch, batch))
+        trained.append(model.state_dict())
+    assert all(torch.equal(value, trained[1][name]) for name, value in trained[0].items())
+    layers = {row["layer"] for row in rows(tmp_path)}
+    assert layers == {"embedding.words", "recurrence.layers.0", "recurrence.layers.1", "head", "recurrence input"}
+
+
+def test_other_networks_have_layers_alone_and_loggers_get_their_means(quiet_trainer: Trainer, tmp_path: Path) -> None:
+    data, kept = Digits(train_size=100, batch_size=20).prepare(), Kept()
+    model = MLP(data.spec, hidden_sizes=(8,))
+    callback = Gradients(tmp_path, 2)
+    trainer = quiet_trainer(max_epochs=2, callbacks=[callback], logger=kept, log_every_n_steps=1)
+    trainer.fit(model, data)
+    own = {name.rpartition(".")[0] for name, _ in model.named_parameters()}
+    assert {row.layer for row in callback.rows} == own
+    assert all(row.norm > 0 and row.distance is None for row in callback.rows)
+    given = [metrics for metrics in kept.given if "gradients/head" in metrics]
+    assert [metrics["epoch"] for metrics in given] == [0, 1]
+    heads = [row.norm for row in callback.rows if row.layer == "head"]
+    assert [metrics["gradients/head"] for metrics in given] == pytest.approx([sum(heads[:3]) / 3, sum(heads[3:]) / 2])
+    assert not any(name.startswith("gradients/") for name in trainer.callback_metrics)
+    assert (tmp_path / "pictures" / "gradients.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_frozen_layers_and_sparse_gradients(quiet_trainer: Trainer, tmp_path: Path) -> None:
+    spec = Spec(Tokens(tuple("abcdefghi")), Classes(("x", "y")))
+    model = RNN(spec, embedding_size=4, hidden_size=3, sparse=True)
+    model.optimizer = partial(SparseAdam, lr=0.1)
+    model.head.requires_grad_(False)
+    tokens = torch.tensor([[2, 2, 3], [4, 2, 5]])
+    loader = Batches(Batch(tokens, torch.tensor([0, 1])))
+    quiet_trainer(max_epochs=1, callbacks=[Gradients(tmp_path, 1)]).fit(model, loader)
+    found = {row["layer"]: float(row["norm"]) for row in rows(tmp_path) if not row["distance"]}
+    assert found.keys() == {"embedding.words", "recurrence.layers.0"}
+    gradient = model.embedding.words.weight.grad  # type: ignore[union-attr]
+    assert gradient is not None
+    assert gradient.is_sparse
+    assert found["embedding.words"] == pytest.approx(gradient.to_dense().norm().item())
+
+
+class NeverWaits(TorchDispatchMode):
+    """Refuses what makes a program wait for the device: a tensor turned into a number."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func is not torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("batch", [SERIES, PADDED], ids=["all steps real", "packed"])
+def test_no_step_waits_for_the_device(batch: Batch, tmp_path: Path) -> None:
+    model, callback = RNN(SPEC, hidden_size=3), Gradients(tmp_path, 1)
+    trainer: Any = SimpleNamespace(
+        global_step=0, accumulate_grad_batches=1, precision_plugin=SimpleNamespace(), is_global_zero=True
+    )
+    callback.on_train_batch_start(trainer, model, batch, 0)
+    loss = model.objective.loss(model.respond(batch), batch.targets)[0]  # type: ignore[arg-type]
+    with NeverWaits():
+        loss.backward()
+        callback.on_before_optimizer_step(trainer, model, torch.optim.SGD(model.parameters(), lr=0.1))
+    assert len(callback._records) == len(callback._sums) == 1
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_scale_of_half_precision_is_undone(fused: bool, tmp_path: Path) -> None:
+    """A scaler multiplies the loss by 8; only an optimizer that undoes it by itself leaves the gradients large."""
+    torch.manual_seed(0)
+    model, callback = RNN(SPEC, hidden_size=3), Gradients(tmp_path, 1)
+    scaler = SimpleNamespace(get_scale=lambda: 8.0)
+    trainer: Any = SimpleNamespace(
+        global_step=0, accumulate_grad_batches=1, precision_plugin=SimpleNamespace(scaler=scaler)
+    )
+    optimizer: Any = SimpleNamespace(_step_supports_amp_scaling=fused)
+    callback.on_train_batch_start(trainer, model, SERIES, 0)
+    (8 * model.objective.loss(model.respond(SERIES), SERIES.targets)[0]).backward()  # type: ignore[arg-type]
+    if not fused:
+        for parameter in model.parameters():
+            parameter.grad /= 8  # type: ignore[operator]
+    callback.on_before_optimizer_step(trainer, model, optimizer)
+    norms: Tensor = callback._records[0].norms
+    scaled = callback._sums[0]
+    model.zero_grad()
+    plain = SimpleNamespace(**{**vars(trainer), "precision_plugin": SimpleNamespace()})
+    callback.on_train_batch_start(plain, model, SERIES, 0)  # type: ignore[arg-type]
+    model.objective.loss(model.respond(SERIES), SERIES.targets)[0].backward()  # type: ignore[arg-type]
+    callback.on_before_optimizer_step(plain, model, optimizer)  # type: ignore[arg-type]
+    torch.testing.assert_close(norms, callback._records[1].norms)
+    torch.testing.assert_close(scaled, callback._sums[1])
+
+
+def test_a_step_at_least() -> None:
+    with pytest.raises(InputError, match="every_n_steps must be at least 1, not 0"):
+        Gradients("unused", 0)

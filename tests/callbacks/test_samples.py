@@ -1,0 +1,111 @@
+"""The sample at the end of a test: which files there are, what decides on them, and that none can lose the run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from primer.callbacks import Samples
+from primer.checks import check_command
+from primer.data.digits import Digits
+from primer.data.music import Music
+from primer.data.text import PROMPT, Text
+from primer.errors import InputError
+from primer.models.linear import Linear
+from primer.models.lstm import LSTM
+from primer.training import train
+
+TEXT = "the cat sat on the mat, and the dog sat on the cat. " * 40
+PIECE = {"title": "x", "steps": [[64, 60, -1, 48 + k % 5] for k in range(40)]}
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Text:
+    (tmp_path / "some.txt").write_text(TEXT)
+    return Text(path="some.txt", data_dir=tmp_path).prepare()
+
+
+def sampled(data: Any, folder: Path, trainer: Any, seed: int = 0, **settings: Any) -> list[str]:
+    """Tests an untrained model; the names of the files."""
+    torch.manual_seed(seed)
+    model = LSTM(data.spec, embedding_size=4, hidden_size=8)
+    torch.nn.init.normal_(model.head.weight)
+    trainer(callbacks=[Samples(folder, **settings)]).test(model, data, verbose=False)
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def test_a_text_is_continued(text: Text, tmp_path: Path, quiet_trainer: Any, capsys: Any) -> None:
+    assert sampled(text, tmp_path / "a", quiet_trainer, length=30) == ["sample.txt"]
+    content = (tmp_path / "a" / "sample.txt").read_text()
+    assert content.startswith(TEXT[-len(TEXT) // 5 :][:PROMPT])
+    assert len(content) == PROMPT + 30 + 1
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_the_seed_and_the_settings_decide(text: Text, tmp_path: Path, quiet_trainer: Any) -> None:
+    def content(name: str, **settings: Any) -> str:
+        sampled(text, tmp_path / name, quiet_trainer, **{"prompt": "the cat", "length": 40, **settings})
+        return (tmp_path / name / "sample.txt").read_text()
+
+    first = content("first")
+    assert first.startswith("the cat")
+    assert first == content("again") != content("other", seed=1)
+    assert content("greedy", temperature=0.0) == content("one", top_k=1) == content("few", top_p=1e-6) != first
+
+
+def test_music_is_composed(tmp_path: Path, quiet_trainer: Any) -> None:
+    mido = pytest.importorskip("mido")
+    voices = ["soprano", "alto", "tenor", "bass"]
+    (tmp_path / "x.json").write_text(json.dumps({"voices": voices, "rest": -1, "train": [PIECE] * 10}))
+    data = Music(path="x.json", data_dir=tmp_path).prepare()
+    assert sampled(data, tmp_path / "a", quiet_trainer, length=80) == ["sample.json", "sample.mid"]
+    steps = json.loads((tmp_path / "a" / "sample.json").read_text())["steps"]
+    assert steps[:16] == PIECE["steps"][:16]  # type: ignore[index]
+    assert len(steps) >= 16 + 10
+    assert len(mido.MidiFile(tmp_path / "a" / "sample.mid").tracks) == 4
+
+
+def test_nothing_is_written_where_nothing_can_be_said(tmp_path: Path, text: Text, quiet_trainer: Any) -> None:
+    digits = Digits().prepare()
+    folder = tmp_path / "none"
+    quiet_trainer(callbacks=[Samples(folder)]).test(Linear(digits.spec), digits, verbose=False)
+    assert sampled(text, folder, quiet_trainer, length=0) == []
+    model = LSTM(text.spec, embedding_size=4, hidden_size=8)
+    quiet_trainer(callbacks=[Samples(folder)]).test(model, text.test_dataloader(), verbose=False)  # No data module.
+    assert not folder.exists()
+
+
+def test_a_sample_that_fails_costs_a_line(tmp_path: Path, text: Text, quiet_trainer: Any, capsys: Any) -> None:
+    (tmp_path / "file").write_text("in the way")
+    sampled(text, tmp_path / "file" / "samples", quiet_trainer)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("warning: no sample was written to samples: NotADirectoryError")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"length": -1}, "callbacks.samples.length must be at least 0, not -1"),
+        ({"temperature": -1.0}, "callbacks.samples.temperature must be at least 0"),
+        ({"top_k": 0}, "callbacks.samples.top_k must be at least 1"),
+        ({"top_p": 2.0}, "callbacks.samples.top_p must be above 0"),
+    ],
+)
+def test_refuses_what_is_no_setting(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Samples("x", **settings)
+
+
+def test_a_run_leaves_a_sample_in_its_folder(tmp_path: Path, text: Text, command: Any) -> None:
+    overrides = ["model=lstm", "data=text", f"data.path={tmp_path}/some.txt", "callbacks.samples.prompt='the dog'"]
+    check_command("train", [*overrides, "callbacks.samples.top_k=5"])
+    with pytest.raises(InputError, match=r"callbacks\.samples\.top_k must be an integer or null, not 'few'"):
+        check_command("train", [*overrides, "callbacks.samples.top_k=few"])
+    metrics = train(command("train", "run", *overrides, "trainer.max_epochs=1", "accelerator=cpu"))
+    assert metrics["test/perplexity"] > 1
+    assert metrics["test/bits_per_character"] == pytest.approx(metrics["test/loss"] / 0.693147, rel=1e-4)
+    assert (tmp_path / "run" / "samples" / "sample.txt").read_text().startswith("the dog")

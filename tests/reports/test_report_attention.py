@@ -1,0 +1,34 @@
+"""Heat maps of attention: the weights are where they belong."""
+
+from __future__ import annotations
+
+import torch
+
+from primer.reports.attention import MOST, Map, draw_attention
+from primer.reports.images import png
+
+
+def test_a_map_shows_the_source_across_and_what_was_written_down() -> None:
+    weights = torch.rand(2, 3)
+    figure = draw_attention([Map("a b", ["x", "<end>"], weights), Map("ab", "y", torch.eye(2)[:1])])
+    first, second = figure.axes
+    assert torch.equal(torch.from_numpy(first.images[0].get_array().data), weights)  # type: ignore[union-attr]
+    assert first.images[0].get_clim() == (0, 1)
+    assert [label.get_text() for label in first.get_xticklabels()] == ["a", "␣", "b"]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["x", "<end>"]
+    assert [label.get_text() for label in second.get_yticklabels()] == ["y"]
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_maps_do_not_overlap_nor_leave_the_figure() -> None:
+    sizes = [(3, 40), (20, 2), (1, 1), (90, 80), (5, 5)]
+    maps = [Map(["word"] * across, ["$x$"] * down, torch.rand(down, across)) for down, across in sizes]
+    figure = draw_attention(maps)
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert len(boxes) == len(maps)
+    for place, box in enumerate(boxes):
+        assert min(box.x0, box.y0) >= 0
+        assert max(box.x1, box.y1) <= 1
+        assert not any(box.overlaps(other) for other in boxes[:place])
+    assert figure.axes[3].images[0].get_array().shape == (MOST, MOST)  # type: ignore[union-attr]
+    assert png(figure)

@@ -1,0 +1,46 @@
+"""The picture of the gradients."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from primer.reports.gradients import draw_gradients, positive, spread
+from primer.reports.images import png
+
+
+def test_both_panels_have_their_curves_on_logarithmic_axes() -> None:
+    layers = {"recurrence": [(0, 1.0), (10, 0.1)], "head_$1$": [(0, 2.0), (10, 0.0)]}
+    distances = {step: [1.0, 0.1, 0.0] for step in range(10, 110, 10)}
+    figure = draw_gradients(layers, distances)
+    left, right = figure.axes
+    assert [line.get_xdata().tolist() for line in left.lines] == [[0, 10], [0, 10]]  # type: ignore[union-attr]
+    assert left.lines[0].get_ydata().tolist() == [1.0, 0.1]  # type: ignore[union-attr]
+    assert [line.get_label() for line in left.lines] == ["recurrence", "head_$1$"]
+    assert [line.get_label() for line in right.lines] == [f"up to step {k}" for k in (10, 30, 50, 60, 80, 100)]
+    assert left.get_yscale() == right.get_yscale() == "log"
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_a_network_without_a_recurrence_has_one_panel_and_names_for_some_of_many_layers() -> None:
+    figure = draw_gradients({f"layer {k}": [(0, 1.0 + k)] for k in range(40)}, {})
+    (axes,) = figure.axes
+    named = [line.get_label() for line in axes.lines if not str(line.get_label()).startswith("_")]
+    assert len(axes.lines) == 40
+    assert len(named) == 12
+    assert {"layer 0", "layer 39"} <= set(named)
+
+
+def test_what_no_logarithm_can_show_is_left_out() -> None:
+    shown = positive([1.0, 0.0, math.inf, math.nan])
+    assert shown[0] == 1.0
+    assert all(math.isnan(value) for value in shown[1:])
+    png(draw_gradients({"a": [(0, 0.0), (1, math.nan)]}, {5: [0.0, 0.0]}))
+
+
+@pytest.mark.parametrize(("count", "most"), [(3, 6), (7, 6), (100, 12)])
+def test_spread_keeps_the_ends(count: int, most: int) -> None:
+    found = spread(list(range(count)), most)
+    assert len(found) == len(set(found)) == min(count, most)
+    assert (found[0], found[-1]) == (0, count - 1)
