@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from functools import cache
 from pathlib import Path
@@ -28,8 +29,13 @@ LARGE = ("primer.models.alexnet.AlexNet", "primer.models.vgg.VGG")
 SMALL: dict[str, tuple[str, ...]] = {
     "pos_tags": ("data.sentences=60",),
     "dates": ("data.samples=80",),
+    "g2p": ("data.train_size=80",),
     "xor": ("data.samples=60",),
     "noisy_surface": ("data.samples=60",),
+    "adding_problem": ("data.samples=60", "data.length=10"),
+    "copy_memory": ("data.samples=60", "data.length=5"),
+    "opinions": ("data.sentences=60",),
+    "text": ("data.train_size=2000",),
 }
 
 
@@ -40,8 +46,22 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
     (folder / "table.csv").write_text(TABLE)
     (folder / "some.conllu").write_text(SENTENCE * 40)
     sources = ", ".join(f"data.{part}={folder}/some.conllu" for part in ("train", "dev", "test")).split(", ")
+    SMALL["series"] = (f"data.path={folder}/table.csv", "data.target=x", "data.window=5")
     SMALL["csv"] = (f"data.path={folder}/table.csv", "data.target=y")
     SMALL["conllu"] = tuple(sources)
+    (folder / "some.bio").write_text("Ann B-PER\nmet O\nBo B-PER\n\n" * 40)
+    SMALL["bio"] = (f"data.train={folder}/some.bio",)
+    (folder / "texts.csv").write_text("text,label\n" + "".join(f"some {k},{'ab'[k % 2]}\n" for k in range(60)))
+    SMALL["text_classification"] = (f"data.train={folder}/texts.csv",)
+    SMALL["sentiment"] = tuple(f"data.{part}={folder}/texts.csv" for part in ("train", "dev", "test"))
+    (folder / "sms_spam").mkdir()
+    (folder / "sms_spam" / "SMSSpamCollection").write_text("".join(f"{'ab'[k % 2]}\tsome {k}\n" for k in range(60)))
+    SMALL["spam"] = (f"data.data_dir={folder}",)
+    (folder / "pairs.tsv").write_text("".join(f"{k}\t{k + 1}\n{k}\t{2 * k}\n" for k in range(60)))
+    SMALL["pairs"] = (f"data.path={folder}/pairs.tsv",)
+    pieces = [{"title": f"{k}", "steps": [[60 + k, -1], [62, 50]] * 9} for k in range(10)]
+    (folder / "pieces.json").write_text(json.dumps({"voices": ["high", "low"], "train": pieces}))
+    SMALL["music"] = (f"data.path={folder}/pieces.json",)
     for k in range(60):
         (folder / "pictures" / "abc"[k % 3]).mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 32), (4 * k, 255 - 4 * k, 99)).save(folder / "pictures" / "abc"[k % 3] / f"{k}.png")

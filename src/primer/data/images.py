@@ -82,7 +82,7 @@ class TorchvisionImages(DataModule):
             return f"{name}: a file in {folder} is damaged ({reason}); delete it, and it is fetched again"
         return (
             f"{name}: {folder} does not hold all of it, and it cannot be downloaded ({reason}); "
-            f"without a network put {packed} there by hand"
+            f"without a network put {packed} there by hand, as published or unpacked"
         )
 
     def _tensors(self, dataset: Any) -> Batch:
