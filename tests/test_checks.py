@@ -210,7 +210,9 @@ def test_augmentation_of_what_is_no_image_is_refused() -> None:
         pytest.skip("every data set here is of images")
     message = refusal(f"data={other[0]}", f"model={suiting(other[0])[0]}", "regularization/augmentation=flip")
     assert message.startswith(f"regularization/augmentation=flip does not fit data={other[0]}: ")
-    assert message.endswith("regularization/augmentation=none")
+    good = message.rsplit("regularization/augmentation=", 1)[1].split(", ")
+    assert "none" in good
+    assert "flip" not in good
     assert ": flip takes inputs of type Image" in message
 
 
