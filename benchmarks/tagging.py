@@ -16,7 +16,6 @@ import tempfile
 import time
 from typing import Any
 
-import lightning as L
 import torch
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from benchmarks.step import Clock
 from primer import console
 from primer.batch import Batch
 from primer.callbacks import progress
@@ -65,24 +65,8 @@ class Tagger(nn.Module):
         return self.head(pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0])
 
 
-class Clock(L.Callback):
-    """Lets the hand-written loop run an epoch before each of Primer's, and times both."""
-
-    def __init__(self, by_hand: Any) -> None:
-        self.by_hand = by_hand
-        self.pairs: list[tuple[float, float]] = []
-        self.hand = self.began = 0.0
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.hand = self.by_hand()
-        self.began = time.perf_counter()
-
-    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.pairs.append((self.hand, time.perf_counter() - self.began))
-
-
 def hand_written(batches: list[Batch], spec: Spec, letters: bool) -> Any:
-    """A function that trains for an epoch and gives its seconds."""
+    """A function that trains for an epoch and gives the seconds of a step."""
     network = Tagger(spec, letters)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
 
@@ -95,13 +79,13 @@ def hand_written(batches: list[Batch], spec: Spec, letters: bool) -> Any:
             outputs = network(inputs, lengths)
             F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORE).backward()
             optimizer.step()
-        return time.perf_counter() - began
+        return (time.perf_counter() - began) / len(batches)
 
     return epoch
 
 
-def measure(letters: bool, *overrides: str) -> tuple[int, list[tuple[float, float]]]:
-    """The tokens of an epoch, and its seconds by hand and through Primer, pair by pair; the first pair, a warm-up, is
+def measure(letters: bool, *overrides: str) -> tuple[float, list[tuple[float, float]]]:
+    """The tokens of a step, and its seconds by hand and through Primer, pair by pair; the first pair, a warm-up, is
     left out."""
     overrides = (
         "model=lstm", *overrides, "model.embedding_size=128", "model.hidden_size=64",
@@ -121,7 +105,8 @@ def measure(letters: bool, *overrides: str) -> tuple[int, list[tuple[float, floa
         callbacks = [*build_callbacks(config, data, regularization), clock]
         trainer = build_trainer(config, callbacks, build_loggers(config))
         trainer.fit(build_model(config, data, regularization), datamodule=data)
-    return sum(int(batch.lengths.sum()) for batch in batches if batch.lengths is not None), clock.pairs[1:]
+    tokens = sum(int(batch.lengths.sum()) for batch in batches if batch.lengths is not None)
+    return tokens / len(batches), clock.pairs[1:]
 
 
 def main(*overrides: str) -> None:
