@@ -43,7 +43,7 @@ TARGETS = [
     Sequence(("<pad>", "<unk>", "<s>", "</s>", "a")),
     Sequence(("a", "b"), start=0, end=1),
     Sequence(("a", "b"), unit="phoneme"),
-    NextToken(("<pad>", "<unk>", "a")),
+    NextToken(("<pad>", "<unk>", "a"), "note"),
     Nothing(),
 ]
 

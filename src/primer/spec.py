@@ -117,9 +117,11 @@ class Sequence:
 
 @dataclass(frozen=True)
 class NextToken:
-    """The input shifted by one step, over the same ``vocabulary``: targets of shape ``(batch, time)``."""
+    """The input shifted by one step, over the same ``vocabulary``: targets of shape ``(batch, time)``. ``unit`` is
+    what tokens are made of, such as ``character`` or ``note``."""
 
     vocabulary: tuple[str, ...]
+    unit: str = "character"
 
 
 @dataclass(frozen=True)

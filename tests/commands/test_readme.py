@@ -94,6 +94,7 @@ def test_a_model_and_a_data_set_of_ones_own(apart, tmp_path) -> None:
         "regularization",
         "regularization/augmentation",
         "accelerator",
+        "callbacks",
         "logger",
         "debug",
     ],

@@ -44,7 +44,7 @@ def test_a_piece_is_a_start_and_the_voices_of_each_step(tmp_path: Path) -> None:
     assert isinstance(data.spec.input, Tokens)
     pitches = ("48", "50", "55", "57", "60", "61", "62")
     assert data.spec.input.vocabulary == ("<pad>", "<unk>", "<start>", "rest", *pitches)
-    assert data.spec.target == NextToken(data.spec.input.vocabulary)
+    assert data.spec.target == NextToken(data.spec.input.vocabulary, "note")
     assert " ".join(words(data, "train")) == "<start> 60 55 rest 48 61 55 rest 48 <start> 62 57 rest 50"
     assert " ".join(words(data, "test")) == "<start> 61 <unk> rest <unk> 62 <unk> rest <unk>"
     assert data.decode(data.parts["val"].inputs) == [[60, 55, REST, 48]]  # type: ignore[union-attr]

@@ -166,7 +166,7 @@ def test_bits_per_character_count_the_characters_of_subwords(subwords: Tokenizer
     from primer.objectives.language import BitsPerCharacter
 
     tokens = subwords.encode(WORDS)[None]
-    vocabulary = next_token(subwords.words).input.vocabulary  # type: ignore[union-attr]
+    vocabulary = next_token(subwords.words, "character").input.vocabulary  # type: ignore[union-attr]
     metric = BitsPerCharacter(vocabulary)
     for segment in tokens.split(13, dim=1):
         metric.update(segment, segment, outputs=torch.zeros(*segment.shape, len(vocabulary)))

@@ -75,7 +75,8 @@ def test_the_figures_are_of_all_tokens(folder: Path, quiet_trainer: Any) -> None
 @every_kind
 def test_the_state_is_carried_without_its_gradient(kind: type[Recurrent], folder: Path) -> None:
     data = text(folder, eval_tracks=2, segment=6)
-    model = build(data, kind, num_layers=2).train()
+    model = build(data, kind, num_layers=2)
+    model.train()
     batches = list(data.test_dataloader())
     outputs = [model.respond(batch) for batch in batches]
     for part in model._carried["train"]:

@@ -64,7 +64,8 @@ def test_of_equal_tokens_no_more_are_kept_than_wanted() -> None:
 
 def test_what_must_not_be_drawn_is_not() -> None:
     logits = torch.tensor([[-torch.inf, 1.0, 1.0]])
-    for settings in ({}, {"temperature": 100.0}, {"top_k": 3}, {"top_p": 1.0}):
+    each: list[dict[str, Any]] = [{}, {"temperature": 100.0}, {"top_k": 3}, {"top_p": 1.0}]
+    for settings in each:
         torch.testing.assert_close(probabilities(logits, **settings), torch.tensor([[0, 0.5, 0.5]]))
 
 
@@ -125,7 +126,8 @@ def test_padding_and_unknown_are_never_said() -> None:
     model = build()
     with torch.no_grad():
         model.head.bias[[PADDING, UNKNOWN]] = 50.0
-    for settings in ({}, {"temperature": 0.0}, {"top_k": 2}, {"top_p": 0.1}, {"temperature": 9.0}):
+    each: list[dict[str, Any]] = [{}, {"temperature": 0.0}, {"top_k": 2}, {"top_p": 0.1}, {"temperature": 9.0}]
+    for settings in each:
         assert continue_(model, PROMPT, 50, **settings).min() >= 2
 
 

@@ -90,7 +90,7 @@ class Music(TokenStream):
 
     def learn(self, train: Any) -> Spec:
         pitches = sorted({pitch for piece in train for step in piece.steps for pitch in step} - {REST})
-        return next_token((START, SILENCE, *map(str, pitches)))
+        return next_token((START, SILENCE, *map(str, pitches)), "note")
 
     def encode(self, records: Any) -> Batch:
         places = self._places()

@@ -130,7 +130,7 @@ class TokenStream(DataModule):
         return Batch(tokens)
 
 
-def next_token(words: tuple[str, ...]) -> Spec:
+def next_token(words: tuple[str, ...], unit: str) -> Spec:
     """The spec of a data set over these tokens, padding and unknown before them."""
     vocabulary = (*SPECIAL, *words)
-    return Spec(Tokens(vocabulary), NextToken(vocabulary))
+    return Spec(Tokens(vocabulary), NextToken(vocabulary, unit))

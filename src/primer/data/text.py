@@ -63,7 +63,7 @@ class Text(TokenStream):
 
     def learn(self, train: Any) -> Spec:
         self.tokenizer = Characters(train) if self.level == "character" else Subwords(train, self.vocabulary_size)
-        return next_token(self.tokenizer.words)
+        return next_token(self.tokenizer.words, "character")
 
     def encode(self, records: Any) -> Batch:
         assert self.tokenizer is not None

@@ -162,6 +162,9 @@ class Recurrent(Model):
         self._stage = stage
         self._carried.pop(stage, None)
 
+    def on_predict_epoch_start(self) -> None:
+        self._carried.pop(self._stage, None)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         if "train" in self._carried:

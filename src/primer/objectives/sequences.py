@@ -78,7 +78,7 @@ class NextTokenCrossEntropy(Smoothed):
     def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
         super().__init__(target, label_smoothing)
         assert isinstance(target, NextToken)
-        self.vocabulary = target.vocabulary
+        self.vocabulary, self.unit = target.vocabulary, target.unit
 
     @property
     def outputs(self) -> int:
@@ -91,13 +91,10 @@ class NextTokenCrossEntropy(Smoothed):
         return outputs.argmax(-1)
 
     def metrics(self) -> MetricCollection:
-        return MetricCollection(
-            {
-                "accuracy": TokenAccuracy(),
-                "perplexity": Perplexity(),
-                "bits_per_character": BitsPerCharacter(self.vocabulary),
-            }
-        )
+        metrics = MetricCollection({"accuracy": TokenAccuracy(), "perplexity": Perplexity()})
+        if self.unit == "character":
+            metrics.add_metrics({"bits_per_character": BitsPerCharacter(self.vocabulary)})
+        return metrics
 
 
 def step_cross_entropy(outputs: Tensor, targets: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
