@@ -61,6 +61,8 @@ def test_accumulating_equals_one_large_batch(size: int, penalties: tuple[float, 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_accumulating_weighs_batches_by_their_words(sparse: bool, quiet_trainer: Trainer) -> None:
     many, one = Sentences(size=100, batch_size=8).prepare(), Sentences(size=100, batch_size=24).prepare()
+    for data in (many, one):
+        data.loader = partial(data.loader, bucket=False)  # type: ignore[method-assign]  # Three batches are one of 24.
     first = step_by_step(quiet_trainer, many, tagger(many, sparse=sparse), 3)
     second = step_by_step(quiet_trainer, one, tagger(one, sparse=sparse), 1)
     assert close(first, second, 1e-6)
