@@ -209,11 +209,16 @@ def test_the_baseline_on_film_reviews(data_dir_or_skip: Callable[[str], Path]) -
     texts = {part: [" ".join(text.tokens) for text in some] for part, some in parts.items()}
     labels = {part: [text.label for text in some] for part, some in parts.items()}  # type: ignore[union-attr]
     majority = Counter(labels["test"]).most_common(1)[0][1] / len(labels["test"])
-    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=1000))
-    accuracy = model.fit(texts["train"], labels["train"]).score(texts["test"], labels["test"])
+
+    def fitted(penalty: float) -> Any:
+        model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=penalty, max_iter=1000))
+        return model.fit(texts["train"], labels["train"])
+
+    best = max(map(fitted, (1, 4, 10)), key=lambda model: model.score(texts["val"], labels["val"]))
+    accuracy = best.score(texts["test"], labels["test"])
     print(f"film reviews: majority {majority:.4f}, TF-IDF and logistic regression {accuracy:.4f}")
     assert majority == pytest.approx(0.586, abs=1e-3)
-    assert accuracy == pytest.approx(0.769, abs=0.01)
+    assert accuracy == pytest.approx(0.769, abs=3e-3)
 
 
 def test_batches_hold_what_was_read(write: Callable[..., Path]) -> None:
