@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from small_runs import Trainer, digits, figures, perceptron, weights
 from torch import nn
 from torch.optim import Adam
-from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleLR
 
 from primer import training
 from primer.models.base import Model
@@ -97,6 +97,45 @@ def test_a_resumed_run_equals_the_unbroken_one(
             torch.equal(torch.as_tensor(mine["state"][number][key]), torch.as_tensor(state[key])) for key in state
         )
     assert figures(resumed) == figures(whole)
+
+
+class Rates(L.Callback):
+    """Notes the learning rate of each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Schedule(CosineAnnealingLR),
+        Schedule(CosineAnnealingLR, interval="step", warmup=0.2),
+        SCHEDULES["one_cycle"],
+        SCHEDULES["exponential"],
+    ],
+    ids=["cosine", "warmup", "one_cycle", "exponential"],
+)
+def test_more_epochs_follow_the_longer_schedule(schedule: Schedule, quiet_trainer: Trainer, tmp_path: Path) -> None:
+    def rates(epochs: int, path: Path | None = None) -> list[float]:
+        data, watch = digits(train_size=110), Rates()
+        model = perceptron(data)
+        model.optimizer, model.schedule = partial(Adam, lr=0.01), schedule
+        trainer = quiet_trainer(max_epochs=epochs, callbacks=[watch])
+        trainer.fit(model, data, ckpt_path=path, weights_only=True)
+        trainer.save_checkpoint(tmp_path / f"{epochs}.ckpt")
+        return watch.seen
+
+    whole, short = rates(5), rates(2)
+    assert len(whole) == 35
+    assert rates(5, tmp_path / "2.ckpt") == pytest.approx(whole[14:], rel=1e-9, abs=1e-12)
+    if schedule is not SCHEDULES["exponential"]:
+        assert short != pytest.approx(whole[:14])  # It was on its way to an earlier end.
 
 
 def test_a_plateau_is_looked_for_where_there_is_a_validation(quiet_trainer: Trainer) -> None:

@@ -79,6 +79,7 @@ class Model(L.LightningModule, ABC):
         self._window: list[Any] = []
         self._resumed: dict[str, Any] | None = None
         self._monitored: dict[str, Tensor | None] = {}
+        self._length = 0, 0  # Steps and epochs of the run.
 
     @property
     def outputs(self) -> int:
@@ -187,7 +188,8 @@ class Model(L.LightningModule, ABC):
             raise InputError("a run needs an end: set trainer.max_epochs or trainer.max_steps")
         batches = max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
         epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else math.ceil(steps / batches)
-        schedulers = self.schedule.build(optimizer, int(steps), epochs)
+        self._length = int(steps), epochs
+        schedulers = self.schedule.build(optimizer, *self._length)
         for entry in schedulers:
             if isinstance(entry["scheduler"], ReduceLROnPlateau) and entry["monitor"].startswith("val/"):
                 entry["frequency"] = trainer.check_val_every_n_epoch or 1  # Told of each validation, and of it alone.
@@ -241,6 +243,7 @@ class Model(L.LightningModule, ABC):
             "spec": self.spec.to_dict(),
             "config": self.config,
             "random_state": random_state(),
+            "length": self._length,
             "train_sums": [torch.as_tensor(value) for value in self._sums["train"]],
             "monitored": {c.monitor: self.trainer.callback_metrics.get(str(c.monitor)) for c in self._plateaus()},
         }
@@ -274,6 +277,11 @@ class Model(L.LightningModule, ABC):
             if loader is not None and hasattr(loader, "load_state_dict"):
                 loader.load_state_dict(position)
         self._monitored = state["monitored"]
+        if self._length != state.get("length", self._length) and not self._plateaus():
+            for config in self.trainer.lr_scheduler_configs:
+                taken = config.scheduler.last_epoch
+                (entry,) = self.schedule.rebuild(self.trainer.optimizers[0], *self._length, taken)
+                config.scheduler = entry["scheduler"]
 
     def _plateaus(self) -> list[Any]:
         configs = self.trainer.lr_scheduler_configs if self.automatic_optimization else []

@@ -6,6 +6,7 @@ import ast
 import inspect
 import math
 import operator
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -73,6 +74,18 @@ class Schedule:
         rise = _rise(optimizer, warmup)
         main = self._main(optimizer, total - warmup, accepted)
         return [self._entry(SequentialLR(optimizer, [rise, main], milestones=[warmup]))]
+
+    def rebuild(self, optimizer: Optimizer, steps: int, epochs: int, taken: int) -> list[dict[str, Any]]:
+        """What ``build`` gives, after ``taken`` intervals of it: a run that is resumed with another length follows the
+        schedule of that length from here on."""
+        for group in optimizer.param_groups:
+            group["lr"] = group.pop("initial_lr", group["lr"])
+        entries = self.build(optimizer, steps, epochs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Torch misses the steps that were taken before.
+            for entry in entries * taken:
+                entry["scheduler"].step()
+        return entries
 
     def _main(self, optimizer: Optimizer, total: int, accepted: set[str], **more: Any) -> LRScheduler:
         assert self.scheduler is not None
