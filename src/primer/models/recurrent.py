@@ -104,6 +104,7 @@ class Recurrent(Model):
         if self.embedding is not None:
             nn.init.zeros_(self.embedding.words.weight[PADDING].detach())
         self._carried: dict[Stage | Literal["train"], State] = {}
+        self._start_of_batch: State | None = None  # Kept: L-BFGS takes the loss of a batch several times.
         self._stage: Stage = "val"
 
     @abstractmethod
@@ -148,7 +149,8 @@ class Recurrent(Model):
         if not self.continues or batch.lengths is not None:
             return super().respond(batch)
         stage = "train" if self.training else self._stage
-        outputs, state = self.read(batch.inputs, state=self._carried.get(stage))
+        start = self._start_of_batch if self.training else self._carried.get(stage)
+        outputs, state = self.read(batch.inputs, state=start)
         self._carried[stage] = detached(state)
         return outputs
 
@@ -156,6 +158,7 @@ class Recurrent(Model):
         super().on_train_batch_start(batch, batch_idx)
         if not batch_idx:
             self._carried.pop("train", None)
+        self._start_of_batch = self._carried.get("train")
 
     def _start(self, stage: Stage) -> None:
         super()._start(stage)
