@@ -9,13 +9,11 @@ import torch
 from lightning import Callback, Trainer
 from torch import Tensor
 
-from primer import run_folder
 from primer.batch import Batch
-from primer.callbacks.pictures import SPREAD, show, spared
+from primer.callbacks.pictures import SPREAD, publish, spared
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.reports.attention import Map, draw_attention
-from primer.reports.images import png
 from primer.spec import PADDING, Sequence, Tokens
 
 
@@ -65,10 +63,7 @@ class AttentionMaps(Callback):
             with trainer.precision_plugin.forward_context(), torch.no_grad():
                 maps = [one for _, source in self.kept if (one := attention_map(pl_module, source)) is not None]
             if maps:
-                file = self.dirpath / "attention.png"
-                run_folder.write(file, png(draw_attention(maps)))
-                for logger in trainer.loggers:
-                    show(logger, "pictures/attention", file, trainer.global_step)
+                publish(trainer, self.dirpath, "attention", draw_attention(maps))
 
     def _begin(self) -> None:
         self.seen = 0

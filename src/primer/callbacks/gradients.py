@@ -18,12 +18,11 @@ from torch.utils.hooks import RemovableHandle
 
 from primer import run_folder
 from primer.batch import Batch
-from primer.callbacks.pictures import show
+from primer.callbacks.pictures import publish, spared
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.recurrence import Stack
 from primer.reports.gradients import draw_gradients
-from primer.reports.images import png
 
 READ = "recurrence input"
 """What stands for a layer in the rows of distances."""
@@ -130,10 +129,9 @@ class Gradients(Callback):
                 layers.setdefault(layer, []).append((step, norm))
             else:
                 distances.setdefault(step, []).append(norm)
-        file = self.dirpath / "pictures" / "gradients.png"
-        run_folder.write(file, png(draw_gradients(layers, distances)))
-        for logger in trainer.loggers:
-            show(logger, "pictures/gradients", file, trainer.global_step)
+        pictures = self.dirpath / "pictures"
+        with spared(pictures, "gradients"):
+            publish(trainer, pictures, "gradients", draw_gradients(layers, distances))
 
     def on_exception(self, trainer: Trainer, pl_module: Model, exception: BaseException) -> None:
         self._release()

@@ -101,10 +101,7 @@ class Pictures(Callback):
             with spared(self.dirpath, name):
                 figure = draw()
                 if figure is not None:
-                    file = self.dirpath / f"{name}.png"
-                    run_folder.write(file, drawing.png(figure))
-                    for logger in trainer.loggers:
-                        show(logger, f"pictures/{name}", file, trainer.global_step)
+                    publish(trainer, self.dirpath, name, figure)
 
     # What is kept of a test. Nothing here waits for the device.
 
@@ -208,6 +205,14 @@ def spared(dirpath: Path, name: str) -> Iterator[None]:
         logging.getLogger(__name__).warning("the picture %s", name, exc_info=True)
         reason = " ".join(str(error).split())
         say(f"warning: {dirpath.name}/{name}.png was not drawn: {type(error).__name__}: {reason}")
+
+
+def publish(trainer: Trainer, dirpath: Path, name: str, figure: Figure) -> None:
+    """Writes a picture, and hands it to the loggers that take pictures."""
+    file = dirpath / f"{name}.png"
+    run_folder.write(file, drawing.png(figure))
+    for logger in trainer.loggers:
+        show(logger, f"pictures/{name}", file, trainer.global_step)
 
 
 def show(logger: Logger, key: str, file: Path, step: int) -> None:
