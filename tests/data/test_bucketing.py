@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,32 @@ def test_the_order_is_random_and_follows_from_seed_and_epoch() -> None:
     assert order(loader(seed=1), 0) != first
     assert sorted(number for batch in first for number in batch) == list(range(1000))
     assert {frozenset(batch) for batch in first}.isdisjoint({frozenset(batch) for batch in second})
+
+
+def test_few_batches_are_mixed_anew_too() -> None:
+    """1000 samples of very different lengths in batches of 16: a single pool, and 8 samples that fill no batch."""
+    lengths = torch.randint(1, 257, (1000,), generator=torch.Generator().manual_seed(0))
+    steps = torch.arange(1000)[:, None].expand(1000, 257)
+    some = TensorLoader(Batch(steps, None, lengths), 16, shuffle=True, seed=0, lengths=lengths)
+    epochs = [order(some, epoch) for epoch in range(20)]
+    pairs = [{pair for batch in epoch[:-1] for pair in combinations(sorted(batch), 2)} for epoch in epochs]
+    together = [len(one & other) / len(one) for one, other in pairwise(pairs)]
+    print(f"{sum(together) / len(together):.2f} of the pairs of a batch are in one batch in the next epoch too")
+    assert sum(together) / len(together) < 0.4
+    last = [lengths[epoch[-1]].float().mean() for epoch in epochs]
+    # The mean of 160 draws; its standard error is 6.
+    assert torch.stack(last).mean() == pytest.approx(lengths.float().mean().item(), abs=24)
+
+
+def test_a_resumed_epoch_goes_on_with_the_same_batches() -> None:
+    whole, some = loader(), loader()
+    batches = order(whole, 2)
+    some.set_epoch(2)
+    for _ in zip(range(100), some, strict=False):
+        state = some.state_dict()
+    again = loader(seed=9)
+    again.load_state_dict(state)
+    assert [batch.inputs[:, 0].tolist() for batch in again] == batches[100:]
 
 
 def test_long_and_short_batches_come_in_no_order() -> None:

@@ -15,8 +15,9 @@ from primer.batch import Batch
 from primer.errors import InputError
 
 POOL = 100
-"""Batches whose samples are sorted by length together: enough for little padding, few enough for batches that differ
-from epoch to epoch."""
+"""Batches whose samples are sorted by length together: enough for little padding."""
+JITTER = 0.1
+"""The share by which lengths are blurred where they are sorted, so that even few batches are others in each epoch."""
 
 
 class Sized(Protocol):
@@ -46,7 +47,7 @@ class Loader(ABC):
         rank, world_size: this process and the number of them.
         seed: of the order; the initial seed of torch by default.
         lengths: ``(samples,)`` of padded samples, so that those of like length are put into the same batch: to train,
-            by sorting the samples of ``POOL`` batches at a time and then shuffling the batches, else by sorting all.
+            by roughly sorting the samples of ``POOL`` batches at a time and shuffling the batches, else by sorting all.
 
     Raises:
         ValueError: where a batch holds no sample, or less than one for each process that trains.
@@ -184,11 +185,12 @@ class TensorLoader(Loader):
 
 
 def bucketed(order: Tensor, lengths: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
-    """A random order in which samples of like length follow each other within a batch, and the batches do not."""
-    pools = [some[lengths[some].argsort(stable=True)] for some in order.split(POOL * batch_size)]
-    order = torch.cat(pools)
+    """A random order in which samples of like length follow each other within a batch, and the batches do not. The
+    samples that fill no batch are any, not the longest, and come last."""
     full = len(order) // batch_size * batch_size
-    batches = order[:full].view(-1, batch_size)
+    blurred = lengths * (1 + JITTER * torch.rand(len(lengths), generator=generator))
+    pools = [some[blurred[some].argsort(stable=True)] for some in order[:full].split(POOL * batch_size)]
+    batches = torch.cat(pools or [order[:0]]).view(-1, batch_size)
     batches = batches[torch.randperm(len(batches), generator=generator)]
     return torch.cat([batches.flatten(), order[full:]])
 
