@@ -37,6 +37,14 @@ def test_it_is_normal_and_in_units_of_the_feature(shape: tuple[int, ...]) -> Non
     assert torch.corrcoef(noise.T)[0, 1].abs() < 0.1
 
 
+def test_bytes_are_parts_of_255() -> None:
+    """Pixels that are read as a series lie in memory as bytes, and are standardised as such."""
+    pixels = torch.full((1000, 4, 1), 200, dtype=torch.uint8)
+    noisy = disturbed(Noise(0.1), pixels, Series(1, mean=(0.13,), std=(0.31,)))
+    assert noisy.mean().item() == pytest.approx(200 / 255, abs=0.01)
+    assert noisy.std().item() == pytest.approx(0.031, rel=0.1)
+
+
 def test_without_a_deviation_the_unit_is_one() -> None:
     noise = disturbed(Noise(2.0), torch.zeros(4000, 1), Vector(1))
     assert noise.std().item() == pytest.approx(2, rel=0.1)

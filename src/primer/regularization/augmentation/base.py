@@ -40,9 +40,11 @@ def uniform(low: float, high: float, images: Tensor, generator: Generator) -> Te
     return torch.rand(len(images), generator=generator, device=images.device).mul_(high - low).add_(low)
 
 
-def as_floats(images: Tensor) -> Tensor:
-    """Bytes as parts of 255; floats as they are."""
-    return images if images.is_floating_point() else images.float().div_(255)
+def as_floats(inputs: Tensor) -> Tensor:
+    """Bytes as parts of 255; floats as they are, and other numbers as floats."""
+    if inputs.dtype == torch.uint8:
+        return inputs.float().div_(255)
+    return inputs if inputs.is_floating_point() else inputs.float()
 
 
 def like(constant: Tensor, images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Generator
 
 from primer.batch import Batch
 from primer.errors import InputError
-from primer.regularization.augmentation.base import Augmentation, like
+from primer.regularization.augmentation.base import Augmentation, as_floats, like
 from primer.spec import Classes, Nothing, Series, Spec, Tags, Values, Vector
 
 
@@ -30,7 +30,7 @@ class Noise(Augmentation):
         self.std = std
 
     def __call__(self, batch: Batch, generator: Generator, spec: Spec) -> Batch:
-        inputs = batch.inputs if batch.inputs.is_floating_point() else batch.inputs.float()
+        inputs = as_floats(batch.inputs)
         assert isinstance(spec.input, Series | Vector)
         unit = like(torch.tensor(spec.input.std or (1.0,)), inputs)
         noise = torch.randn(inputs.shape, generator=generator, device=inputs.device, dtype=inputs.dtype)
