@@ -74,7 +74,7 @@ def test_the_spec() -> None:
     [
         ({"length": 1}, "length must be at least 2, not 1"),
         ({"samples": 0}, "samples must be at least 1, not 0"),
-        ({"marks": "ends"}, "marks must be one of halves, anywhere, not 'ends'"),
+        ({"marks": "ends"}, "marks must be one of anywhere, halves, not 'ends'"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(settings: dict[str, Any], message: str) -> None:

@@ -24,8 +24,8 @@ class AddingProblem(Generated):
     Args:
         length: T.
         samples: for training; as ``Generated`` says, validation and test come on top.
-        marks: where they are drawn: one in each of the two ``halves`` (Arjovsky et al. 2016), so that the first must be
-            remembered for T / 2 steps on average; or two ``anywhere``, T / 3 apart on average (Bai et al. 2018).
+        marks: where they are drawn: two ``anywhere``, T / 3 apart on average (Bai et al. 2018); or one in each of the
+            two ``halves`` (Arjovsky et al. 2016), so that they are T / 2 apart on average.
         **kwargs: as ``DataModule`` takes them.
 
     Raises:
@@ -36,11 +36,11 @@ class AddingProblem(Generated):
     targets = Values
 
     def __init__(
-        self, length: int = 200, samples: int = 50_000, marks: Literal["halves", "anywhere"] = "halves", **kwargs: Any
+        self, length: int = 200, samples: int = 50_000, marks: Literal["anywhere", "halves"] = "anywhere", **kwargs: Any
     ) -> None:
         super().__init__(length, samples, shortest=2, **kwargs)
-        if marks not in ("halves", "anywhere"):
-            raise InputError(f"marks must be one of halves, anywhere, not {marks!r}")
+        if marks not in ("anywhere", "halves"):
+            raise InputError(f"marks must be one of anywhere, halves, not {marks!r}")
         self.marks = marks
 
     def draw(self, count: int, generator: torch.Generator) -> Batch:
