@@ -30,6 +30,7 @@ def write(folder: Path, content: Any) -> Path:
 def music(folder: Path, content: Any = None, **settings: Any) -> Music:
     if content is None:
         content = {"step": "sixteenth note", "voices": VOICES, "rest": -1, "train": [piece(60 + k) for k in range(10)]}
+    settings = {"unique": False, **settings}  # Most pieces here are the same in several keys.
     return Music(path="pieces.json", data_dir=write(folder, content), **settings).prepare()
 
 
@@ -70,6 +71,19 @@ def test_training_pieces_are_there_in_other_keys(tmp_path: Path) -> None:
     for shift, start in zip(range(-2, 3), range(0, len(thirds), len(kept)), strict=True):
         copy = [str(int(word) + shift) if word.isdecimal() else word for word in kept]
         assert thirds[start : start + len(kept)] == copy
+
+
+def test_a_piece_is_in_one_part_alone(tmp_path: Path) -> None:
+    split = {
+        "train": [piece(60, 2), piece(60, 3), piece(62, 2), piece(60, 4), piece(60, 6)],
+        "dev": [piece(65, 3), piece(61, 5)],
+        "test": [piece(66, 2), piece(60, 5)],
+    }
+    data = music(tmp_path, {"voices": VOICES, "rest": -1, **split}, unique=True)
+    lengths = {part: [len(data.decode(some.inputs))] for part, some in data.parts.items()}  # type: ignore[union-attr]
+    assert lengths == {"train": [10], "val": [3], "test": [7]}
+    with pytest.raises(InputError, match="each training piece is in another part too"):
+        music(tmp_path, {"voices": VOICES, "rest": -1, "train": [piece(60)], "test": [piece(61)]}, unique=True)
 
 
 def test_what_is_too_high_is_not_transposed_further(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ class Music(TokenStream):
     Args:
         path: the file. A relative path is looked up in ``data_dir``, then in the current folder.
         transpose: the training pieces are also there up to so many semitones higher and lower.
+        unique: whether a piece that stands there several times, be it in another key, stays once: in the test part if
+            it is there, else in the validation part. So nothing is tested that was learnt: some chorales are there twice.
         eval_tracks: as in ``primer.data.segments.TokenStream``. More than one start in the middle of a piece, where no
             model can know which voice is next.
         kwargs: as there.
@@ -65,11 +67,13 @@ class Music(TokenStream):
             ``music21`` is needed and not installed.
     """
 
-    def __init__(self, *, path: str | None = None, transpose: int = 0, eval_tracks: int = 1, **kwargs: Any) -> None:
+    def __init__(
+        self, *, path: str | None = None, transpose: int = 0, unique: bool = True, eval_tracks: int = 1, **kwargs: Any
+    ) -> None:
         super().__init__(eval_tracks=eval_tracks, **kwargs)
         if transpose < 0:
             raise InputError(f"transpose must be at least 0 semitones, not {transpose}")
-        self.path, self.transpose = path, transpose
+        self.path, self.transpose, self.unique = path, transpose, unique
         self.voices: list[str] = []
 
     @property
@@ -86,6 +90,12 @@ class Music(TokenStream):
         wanted = "data.path names a JSON file of pieces"
         file = self.corpus if self.path is None else find_file(self.path, self.data_dir, wanted)
         self.voices, parts = read_grids(file)
+        if self.unique:
+            seen: set[tuple[int, ...]] = set()
+            for part in (part for part in ("test", "val", "train") if part in parts):
+                parts[part] = [piece for piece in parts[part] if _is_new(piece, seen)]
+            if not parts["train"]:
+                raise InputError(f"{file}: each training piece is in another part too; data.unique=false keeps them")
         return parts  # type: ignore[return-value]
 
     def learn(self, train: Any) -> Spec:
@@ -226,6 +236,16 @@ def _piece(raw: Any, voices: int, rest: int, place: str) -> Piece:
             if not _is_integer(pitch) or not (pitch == rest or 0 <= pitch < PITCHES):
                 raise InputError(f"{where}: {pitch!r} is no pitch from 0 to {PITCHES - 1} and not {rest}, the rest")
     return Piece(title, [[REST if pitch == rest else pitch for pitch in step] for step in raw["steps"]])
+
+
+def _is_new(piece: Piece, seen: set[tuple[int, ...]]) -> bool:
+    """Whether no piece with the same steps, in whatever key, was ``seen`` before."""
+    pitches = [pitch for step in piece.steps for pitch in step]
+    lowest = min((pitch for pitch in pitches if pitch != REST), default=0)
+    shape = tuple(REST if pitch == REST else pitch - lowest for pitch in pitches)
+    new = shape not in seen
+    seen.add(shape)
+    return new
 
 
 def _is_integer(value: Any) -> bool:
