@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ from primer.spec import Spec
 
 PROMPT = 100
 """Tokens of the test part that are continued by default."""
+SHORT = 40
+"""Characters of a paragraph, such as a title, that may come again."""
 
 
 class Text(TokenStream):
@@ -92,8 +95,17 @@ class Text(TokenStream):
 
 
 def python_documentation() -> str:
-    """The topics of Python's ``help()``, one after the other: half a million characters, a little others in each
-    version of Python."""
+    """The topics of Python's ``help()``, one after the other, without the paragraphs that stood in one before, so that
+    no part holds what another one does: some 370,000 characters, a little others in each version of Python."""
     from pydoc_data.topics import topics
 
-    return "\n".join(topics.values())
+    seen: set[str] = set()
+    return "\n".join("\n\n".join(_new_paragraphs(topic, seen)) for topic in topics.values())
+
+
+def _new_paragraphs(topic: str, seen: set[str]) -> Iterator[str]:
+    for paragraph in topic.split("\n\n"):
+        words = " ".join(paragraph.split())
+        if len(words) <= SHORT or words not in seen:
+            yield paragraph
+        seen.add(words)
