@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,9 @@ def counts(data: Opinions, part: Any) -> tuple[np.ndarray, np.ndarray]:
     return table[:, 1:].numpy(), batch.targets.numpy()  # type: ignore[union-attr]
 
 
-def test_an_lstm_reads_what_counted_words_do_not_tell(data: Opinions, quiet_trainer: Any) -> None:
+def test_an_lstm_reads_what_counted_words_do_not_tell(
+    data: Opinions, quiet_trainer: Any, figure: Callable[[str], None]
+) -> None:
     assert data.spec.target == Classes(LABELS)
     baseline = LogisticRegression(max_iter=1000).fit(*counts(data, "train")).score(*counts(data, "test"))
     torch.manual_seed(0)
@@ -78,7 +81,9 @@ def test_an_lstm_reads_what_counted_words_do_not_tell(data: Opinions, quiet_trai
     trainer = quiet_trainer(max_epochs=5)
     trainer.fit(model, data)
     (result,) = trainer.test(model, data, verbose=False)
-    print(f"LSTM after 5 epochs: {result['test/accuracy']:.4f}; words counted, logistic regression: {baseline:.4f}")
+    figure(
+        f"opinions, LSTM, 5 epochs: {result['test/accuracy']:.4f}; logistic regression of counted words: {baseline:.4f}"
+    )
     assert baseline < 0.65
     assert result["test/accuracy"] > baseline + 0.25
 

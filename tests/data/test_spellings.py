@@ -13,7 +13,7 @@ import torch
 from primer.batch import Batch
 from primer.data.conllu import CoNLLU
 from primer.data.tagging import Sentence, Tagging
-from primer.data.vocabulary import Spellings, padded, vocabulary
+from primer.data.vocabulary import Spellings, indices, padded, vocabulary
 from primer.errors import InputError
 from primer.models.lstm import LSTM
 from primer.regularization import WordDropout
@@ -75,7 +75,7 @@ def test_the_case_of_letters_stays_where_that_of_words_goes() -> None:
 def test_a_long_word_is_its_start_and_its_end(length: int, read: str) -> None:
     letters = ("<pad>", "<unk>", *"abcdefg")
     some = Spellings(Tokens(vocabulary(["abcdefg"], 1), letters), length)
-    (row,) = some.rows(["abcdefg"])
+    ((row,),) = some.rows([["abcdefg"]])
     spelled = some.table[row, 1:]
     assert "".join(letters[letter] for letter in spelled if letter) == read
     assert len(spelled) == length
@@ -83,15 +83,25 @@ def test_a_long_word_is_its_start_and_its_end(length: int, read: str) -> None:
 
 def test_a_batch_is_as_wide_as_its_longest_word_and_an_empty_one_has_letters_too() -> None:
     some = Spellings(Tokens(vocabulary(["abc"], 1), ("<pad>", "<unk>", *"abc")), 20)
-    rows = torch.tensor([some.rows(["abc", "a"])])
+    rows = torch.tensor(some.rows([["abc", "a"]]))
     assert some.unpack(Batch(rows)).inputs.shape == (1, 2, 4)
     assert some.unpack(Batch(rows[:, 1:])).inputs.shape == (1, 1, 2)
     assert some.unpack(Batch(rows[:0])).inputs.shape == (0, 2, 2)
 
 
 def test_rows_of_unequal_length_are_filled_up() -> None:
-    lengths = torch.tensor([1, 0, 3]).numpy()
-    assert padded([7, 1, 2, 3], lengths, 9).tolist() == [[7, 9, 9], [9, 9, 9], [1, 2, 3]]
+    assert padded([[7], [], [1, 2, 3]], 9).tolist() == [[7, 9, 9], [9, 9, 9], [1, 2, 3]]
+    assert padded([], 9).shape == (0, 0)
+
+
+@pytest.mark.parametrize("characters", [True, False])
+def test_words_that_are_written_like_special_tokens_are_unknown(characters: bool) -> None:
+    assert indices([["<pad>", "b", "<unk>"]], vocabulary(["<pad>", "<unk>", "b", "<pad>"], 1)) == [[1, 2, 1]]
+    data = Some(["b <pad> b", "b"], ["<unk> <pad>"], characters=characters).prepare()
+    assert data.spec.input.vocabulary == ("<pad>", "<unk>", "b")  # type: ignore[union-attr]
+    for part, words in (("train", [[2, UNKNOWN, 2], [2, 0, 0]]), ("test", [[UNKNOWN, UNKNOWN]])):
+        (batch,) = batches(data, part, bucket=False)
+        assert (batch.inputs[..., 0] if characters else batch.inputs).tolist() == words
 
 
 @pytest.mark.parametrize("setting", ["min_count", "word_length"])
@@ -131,7 +141,9 @@ def test_letters_tell_words_that_were_never_seen(characters: Any, quiet_trainer:
     assert result["test/accuracy_unknown"] == result["test/accuracy"] > 0.95  # Half of them are right by chance.
 
 
-def test_brown_with_its_letters_takes_little_time_and_memory(data_dir_or_skip: Callable[[str], Path]) -> None:
+def test_brown_with_its_letters_takes_little_time_and_memory(
+    data_dir_or_skip: Callable[[str], Path], figure: Callable[[str], None]
+) -> None:
     folder = data_dir_or_skip("pos/brown-train.conllu").parents[1]
     files = {part: f"pos/brown-{part}.conllu" for part in ("train", "dev", "test")}
     started = time.process_time()
@@ -146,7 +158,7 @@ def test_brown_with_its_letters_takes_little_time_and_memory(data_dir_or_skip: C
         batch = next(loader)
         words += int((batch.inputs[..., 0] != PADDING).sum())
     speed = words / (time.process_time() - started)
-    print(f"Brown with letters: {seconds:.1f} s, {kept / 1e6:.0f} MB, {speed / 1e6:.1f} million words a second")
+    figure(f"Brown with letters: {seconds:.1f} s, {kept / 1e6:.0f} MB, {speed / 1e6:.1f} million words a second")
     assert isinstance(data.spec, Spec)
     assert isinstance(data.spec.target, Tags)
     assert spellings.table.shape[1] == 21

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -20,7 +21,9 @@ def shown(shares: list[float]) -> str:
 
 
 @pytest.mark.slow
-def test_lenet_with_augmentation_beats_lenet_without(data_dir_or_skip, quiet_trainer, capsys) -> None:
+def test_lenet_with_augmentation_beats_lenet_without(
+    data_dir_or_skip, quiet_trainer, figure: Callable[[str], None]
+) -> None:
     folder = data_dir_or_skip("MNIST").parent
 
     def accuracy(seed: int, augmented: bool) -> float:
@@ -36,9 +39,8 @@ def test_lenet_with_augmentation_beats_lenet_without(data_dir_or_skip, quiet_tra
 
     plain, augmented = ([accuracy(seed, on) for seed in SEEDS] for on in (False, True))
     margin = (sum(augmented) - sum(plain)) / len(SEEDS)
-    with capsys.disabled():
-        print(
-            f"\nLeNet on 1,000 images of MNIST, {EPOCHS} epochs, seeds {SEEDS}: test accuracy {shown(plain)} without "
-            f"augmentation, {shown(augmented)} with it, {100 * margin:.2f} points more"
-        )
+    figure(
+        f"LeNet on 1,000 images of MNIST, {EPOCHS} epochs, seeds {SEEDS}: test accuracy {shown(plain)} without "
+        f"augmentation, {shown(augmented)} with it, {100 * margin:.2f} points more"
+    )
     assert margin > MARGIN

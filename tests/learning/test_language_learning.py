@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from typing import Any
@@ -35,18 +36,22 @@ def learnt(data: TokenStream, trainer: Any, epochs: int) -> float:
     return made.test(model, data, verbose=False)[0]["test/loss"]
 
 
-def test_an_lstm_beats_a_trigram_on_the_documentation_of_python(quiet_trainer: Any) -> None:
+def test_an_lstm_beats_a_trigram_on_the_documentation_of_python(
+    quiet_trainer: Any, figure: Callable[[str], None]
+) -> None:
     data = Text(train_size=100_000, batch_size=8, segment=40, eval_tracks=64).prepare()
     baseline, loss = trigram(data), learnt(data, quiet_trainer, epochs=3)
-    print(f"100,000 characters of Python's documentation: LSTM {loss:.3f} nats a character, trigram {baseline:.3f}")
+    figure(f"100,000 characters of Python's documentation: LSTM {loss:.3f} nats a character, trigram {baseline:.3f}")
     assert loss < baseline - 0.1
 
 
-def test_an_lstm_beats_a_trigram_on_the_chorales(quiet_trainer: Any, data_dir_or_skip: Any) -> None:
+def test_an_lstm_beats_a_trigram_on_the_chorales(
+    quiet_trainer: Any, data_dir_or_skip: Any, figure: Callable[[str], None]
+) -> None:
     file = data_dir_or_skip("music/chorales.json")
     data = Music(path=str(file), batch_size=8, segment=64, eval_tracks=64).prepare()
     baseline, loss = trigram(data), learnt(data, quiet_trainer, epochs=1)
-    print(f"Bach's chorales: LSTM {loss:.3f} nats a note, trigram {baseline:.3f}")
+    figure(f"Bach's chorales: LSTM {loss:.3f} nats a note, trigram {baseline:.3f}")
     assert loss < baseline - 0.5
 
 

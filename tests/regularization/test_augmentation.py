@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import statistics
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -252,9 +253,10 @@ def test_a_step_is_set_by_its_name() -> None:
 # Speed.
 
 
-def test_flip_and_crop_take_at_most_a_third_of_what_torchvision_takes_sample_by_sample(capsys) -> None:
+def test_flip_and_crop_take_at_most_a_third_of_what_torchvision_takes_sample_by_sample(
+    figure: Callable[[str], None],
+) -> None:
     times = runpy.run_path(str(ROOT / "benchmarks" / "augmentation.py"))["measure"]("flip and crop")
     ratio = statistics.median(theirs / mine for theirs, mine in zip(times["torchvision"], times["ours"], strict=True))
-    with capsys.disabled():
-        print(f"\nflip and crop of 256x3x32x32 bytes: torchvision takes {ratio:.1f} times as long, sample by sample")
+    figure(f"flip and crop of 256x3x32x32 bytes: torchvision takes {ratio:.1f} times as long, sample by sample")
     assert ratio > 3
