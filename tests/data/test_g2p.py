@@ -10,7 +10,7 @@ import pytest
 
 from primer.batch import Batch
 from primer.data.g2p import G2P, records
-from primer.data.pairs import padded
+from primer.data.vocabulary import padded
 from primer.errors import InputError
 from primer.models.seq2seq import Seq2Seq
 from primer.objectives.metrics import answers

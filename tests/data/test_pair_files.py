@@ -88,6 +88,16 @@ def test_parts_of_their_own(tmp_path: Path) -> None:
     assert torch.equal(test.lengths, torch.tensor([3, 1]))
 
 
+def test_words_that_are_written_like_special_tokens_are_unknown(tmp_path: Path) -> None:
+    train = write(tmp_path, "a <pad> <end> <unk>\tx <end> y <pad>\nb\t<start> x\n")
+    data = PairFiles(path=str(train), test=str(train), val_fraction=0.0, level="word").prepare()
+    assert data.spec.input == Tokens(("<pad>", "<unk>", "<end>", "a", "b"))
+    assert data.spec.target == Sequence(("<pad>", "<unk>", "<start>", "<end>", "x", "y"))
+    for batch in (data.parts["train"], data.parts["test"]):
+        assert batch.inputs.tolist() == [[3, UNKNOWN, 2, UNKNOWN], [4, 0, 0, 0]]  # type: ignore[union-attr]
+        assert batch.targets.tolist() == [[4, UNKNOWN, 5, UNKNOWN, 3], [UNKNOWN, 4, 3, IGNORE, IGNORE]]  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -117,10 +117,16 @@ def test_texts_become_numbers(write: Callable[..., Path]) -> None:
     assert whole.lengths.tolist() == [3, 4]  # type: ignore[union-attr]
 
 
-def test_what_is_held_out_has_the_same_share_of_each_label(write: Callable[..., Path]) -> None:
-    data = TextClassification(train=str(write(many("aab" * 100)))).prepare()
-    shares = {part: Counter(some.targets.tolist()) for part, some in data.parts.items()}  # type: ignore[union-attr]
-    assert shares == {"train": {0: 140, 1: 70}, "val": {0: 20, 1: 10}, "test": {0: 40, 1: 20}}
+@pytest.mark.parametrize(
+    ("labels", "train"), [("aab" * 100, [140, 70]), ("aab" * 99 + "xyz", [138, 69, 1, 1, 1])], ids=["plain", "rare"]
+)
+def test_what_is_held_out_has_the_same_share_of_each_label(
+    write: Callable[..., Path], labels: str, train: list[int]
+) -> None:
+    for seed in range(3):
+        data = TextClassification(train=str(write(many(labels))), split_seed=seed).prepare()
+        shares = {part: some.targets.bincount().tolist() for part, some in data.parts.items()}  # type: ignore[union-attr]
+        assert shares == {"train": train, "val": [20, 10], "test": [40, 20]}
 
 
 # Mistakes.
@@ -151,6 +157,9 @@ def test_what_is_held_out_has_the_same_share_of_each_label(write: Callable[..., 
         ('{"text": ["a"], "label": 1}\n', "a.jsonl", {}, """line 1: 'text' is ["a"], where a text was expected"""),
         ('{"text": " ", "label": 1}\n', "a.jsonl", {}, "line 1: the text is empty"),
         (b'{"text": "\xe9", "label": 1}\n', "a.jsonl", {}, "line 1: byte 0xe9 is not UTF-8"),
+        ('\n{"text": "a", "label": ' + 5000 * "1" + "}", "a.jsonl", {}, "line 2: malformed JSON: Exceeds the limit"),
+        ("\n" + 100_000 * "[", "a.jsonl", {}, "line 2: malformed JSON: maximum recursion depth exceeded"),
+        (CSV, "a.csv", {"text": 3}, "line 1: data.text=3 and data.label=label are one column"),
     ],
 )  # fmt: skip
 def test_malformed_files_are_refused_with_their_line(
@@ -176,10 +185,15 @@ def test_the_format_must_be_known(write: Callable[..., Path]) -> None:
 @pytest.mark.parametrize("part", ["dev", "test"])
 def test_a_label_outside_of_the_training_part_is_refused(write: Callable[..., Path], part: str) -> None:
     train, other = write(many("ab" * 20)), write(many("abc"), f"{part}.csv")
-    with pytest.raises(
-        InputError, match=re.escape(f"{other}, line 4: the label 'c' does not occur in the training part")
-    ):
+    message = f"{other}, line 4: the label 'c' does not occur in the training part, so it cannot be learnt: correct it"
+    with pytest.raises(InputError, match=re.escape(message)):
         TextClassification(train=str(train), **{part: str(other)}).prepare()
+
+
+@pytest.mark.parametrize(("text", "name"), [(CSV, "a.csv"), ('{"text": "a", "label": 1}\n', "a.jsonl")])
+def test_the_text_and_the_label_are_two_columns(write: Callable[..., Path], text: str, name: str) -> None:
+    with pytest.raises(InputError, match=r"data\.text and data\.label are both 'text': must be two columns"):
+        texts(write(text, name), label="text")
 
 
 def test_one_label_alone_is_nothing_to_learn(write: Callable[..., Path]) -> None:
@@ -197,7 +211,7 @@ def test_numbers_under_one_are_refused(setting: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_baseline_on_film_reviews(data_dir_or_skip: Callable[[str], Path]) -> None:
+def test_the_baseline_on_film_reviews(data_dir_or_skip: Callable[[str], Path], figure: Callable[[str], None]) -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -216,7 +230,7 @@ def test_the_baseline_on_film_reviews(data_dir_or_skip: Callable[[str], Path]) -
 
     best = max(map(fitted, (1, 4, 10)), key=lambda model: model.score(texts["val"], labels["val"]))
     accuracy = best.score(texts["test"], labels["test"])
-    print(f"film reviews: majority {majority:.4f}, TF-IDF and logistic regression {accuracy:.4f}")
+    figure(f"film reviews: majority {majority:.4f}, TF-IDF and logistic regression {accuracy:.4f}")
     assert majority == pytest.approx(0.586, abs=1e-3)
     assert accuracy == pytest.approx(0.769, abs=3e-3)
 

@@ -8,7 +8,7 @@ import torch
 
 from primer.batch import Batch
 from primer.data.generated import Generated
-from primer.data.tagging import SPECIAL
+from primer.data.vocabulary import SPECIAL
 from primer.spec import Spec, Tags, Tokens
 
 SYMBOLS = tuple("12345678")

@@ -41,6 +41,8 @@ def read_labelled(path: Path, format: str, columns: tuple[Column, Column], heade
         if path.suffix.lower() not in SUFFIXES:
             raise InputError(f"{path}: what is in it does not show in its name; set data.format=csv, tsv or jsonl")
         format = SUFFIXES[path.suffix.lower()]
+    if columns[0] == columns[1]:
+        raise InputError(f"data.text and data.label are both {columns[0]!r}: must be two columns")
     read = read_json_lines(path) if format == "jsonl" else read_table(path, format, columns, header)
     rows = []
     for line, cells in read:
@@ -73,6 +75,8 @@ def read_table(
             raise InputError(f"{path}, line {first}: there is no column {column!r}; there are {known}")
         if names.count(str(column)) > 1:
             raise InputError(f"{path}, line {first}: two columns are called {column!r}; name one by its place")
+    if len({names.index(column) + 1 if column in names else column for column in columns}) == 1:
+        raise InputError(f"{path}, line {first}: data.text={columns[0]} and data.label={columns[1]} are one column")
     for line, cells in rows:
         if len(cells) != width:
             raise InputError(f"{path}, line {line}: {len(cells)} columns, where line {first} has {width}")
@@ -87,7 +91,7 @@ def read_json_lines(path: Path) -> list[tuple[int, dict[Column, Any]]]:
             continue
         try:
             content = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # RecursionError: lists in lists, a thousand deep.
             raise InputError(f"{path}, line {number}: malformed JSON: {error}") from None
         if not isinstance(content, dict):
             raise InputError(f'{path}, line {number}: a JSON object was expected, such as {{"text": …, "label": …}}')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Sequence as Series
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule
+from primer.data.vocabulary import SPECIAL, indices, padded
 from primer.errors import InputError
-from primer.spec import IGNORE, PADDING, UNKNOWN, Sequence, Spec, Tokens
+from primer.spec import IGNORE, PADDING, Sequence, Spec, Tokens
 
-SPECIAL = ("<pad>", "<unk>", "<start>", "<end>")
-"""The first entries of a target vocabulary; those of a source vocabulary are the first two of them."""
+TARGET_SPECIAL = (*SPECIAL, "<start>", "<end>")
+"""The first entries of a target vocabulary."""
 START, END = 2, 3
 
 
@@ -32,8 +33,8 @@ class Pairs(DataModule):
     unit: ClassVar[str] = "token"
 
     def learn(self, train: Any) -> Spec:
-        source = vocabulary((source for source, *_ in train), SPECIAL[:2])
-        target = vocabulary((target for _, target, *_ in train), SPECIAL)
+        source = alphabetical((source for source, *_ in train), SPECIAL)
+        target = alphabetical((target for _, target, *_ in train), TARGET_SPECIAL)
         return Spec(Tokens(source), Sequence(target, START, END, self.unit))
 
     def encode(self, records: Any) -> Batch:
@@ -42,8 +43,8 @@ class Pairs(DataModule):
         sources = indices([source for source, *_ in records], self.spec.input.vocabulary)
         if empty := sum(not source for source in sources):
             raise InputError(f"{empty} of {len(sources)} sources are empty: each must have at least one token")
-        ended = ([token for target in some for token in (*target, SPECIAL[END])] for _, *some in records)
-        targets = indices(ended, self.spec.target.vocabulary)
+        answers = [indices(some, self.spec.target.vocabulary, len(TARGET_SPECIAL)) for _, *some in records]
+        targets = [[token for answer in some for token in (*answer, END)] for some in answers]
         return Batch(
             padded(sources, PADDING),
             padded(targets, IGNORE),
@@ -56,19 +57,6 @@ class Pairs(DataModule):
         return (data.targets == END).int().argmax(1) + 1 if train else (data.targets != IGNORE).sum(1)
 
 
-def vocabulary(sequences: Iterable[Series[str]], special: tuple[str, ...]) -> tuple[str, ...]:
-    """The special tokens, then all tokens of the sequences in the order of the alphabet."""
-    return (*special, *sorted({token for sequence in sequences for token in sequence} - set(special)))
-
-
-def indices(sequences: Iterable[Series[str]], words: tuple[str, ...]) -> list[list[int]]:
-    """Each token's place in a vocabulary."""
-    places = {word: place for place, word in enumerate(words)}
-    return [[places.get(token, UNKNOWN) for token in sequence] for sequence in sequences]
-
-
-def padded(rows: list[list[int]], value: int) -> Tensor:
-    """Rows of any lengths as ``(rows, longest)``, filled up with ``value``."""
-    longest = max((len(row) for row in rows), default=0)
-    filled = [row + [value] * (longest - len(row)) for row in rows]
-    return torch.tensor(filled, dtype=torch.int64).view(len(rows), longest)
+def alphabetical(sequences: Iterable[Iterable[str]], special: tuple[str, ...]) -> tuple[str, ...]:
+    """The special entries of a vocabulary, then all tokens of the sequences in the order of the alphabet."""
+    return (*special, *sorted(set(chain.from_iterable(sequences)) - set(special)))

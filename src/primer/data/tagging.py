@@ -10,9 +10,9 @@ import torch
 
 from primer.batch import Batch
 from primer.data.base import DataModule
-from primer.data.vocabulary import SPECIAL, Spellings, padded, vocabulary
+from primer.data.vocabulary import SPECIAL, Spellings, indices, padded, vocabulary
 from primer.errors import InputError
-from primer.spec import IGNORE, PADDING, UNKNOWN, UNSEEN, Spec, Tags, Tokens
+from primer.spec import IGNORE, PADDING, UNSEEN, Spec, Tags, Tokens
 
 
 class Sentence(NamedTuple):
@@ -83,13 +83,12 @@ class Tagging(DataModule):
         tags = {tag: k for k, tag in enumerate(self.spec.target.names)}
         self._check_tags(records, tags)
         if self._spellings:
-            inputs = self._spellings.rows(word for sentence in records for word in sentence.words)
+            inputs = self._spellings.rows(sentence.words for sentence in records)
         else:
-            entries = {word: k for k, word in enumerate(self.spec.input.vocabulary)}
-            inputs = [entries.get(word, UNKNOWN) for sentence in records for word in self._words(sentence)]
-        targets = [tags.get(tag, len(tags) - 1) for sentence in records for tag in sentence.tags]
-        lengths = np.array([len(sentence.words) for sentence in records], dtype=np.int64)
-        return Batch(padded(inputs, lengths, PADDING), padded(targets, lengths, IGNORE), torch.from_numpy(lengths))
+            inputs = indices((self._words(sentence) for sentence in records), self.spec.input.vocabulary)
+        targets = [[tags.get(tag, len(tags) - 1) for tag in sentence.tags] for sentence in records]
+        lengths = torch.tensor([len(sentence.words) for sentence in records], dtype=torch.int64)
+        return Batch(padded(inputs, PADDING), padded(targets, IGNORE), lengths)
 
     def unpacking(self) -> Callable[[Batch], Batch] | None:
         return self._spellings.unpack if self._spellings else None

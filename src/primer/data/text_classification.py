@@ -12,9 +12,9 @@ from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
 from primer.data.labelled_rows import FORMATS, Row, read_labelled
 from primer.data.lines import find_files
-from primer.data.vocabulary import padded, vocabulary
+from primer.data.vocabulary import indices, padded, vocabulary
 from primer.errors import InputError
-from primer.spec import PADDING, UNKNOWN, Classes, Spec, Tokens
+from primer.spec import PADDING, Classes, Spec, Tokens
 
 TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 """A run of letters, digits and underscores, which may hold apostrophes; or any other character by itself."""
@@ -71,13 +71,14 @@ class LabelledTexts(DataModule):
         for text in records:
             if text.label not in classes:
                 place = f"{text.place}: " if text.place else ""
-                raise InputError(f"{place}the label {text.label!r} does not occur in the training part")
-        entries = {word: k for k, word in enumerate(self.spec.input.vocabulary)}
-        kept = [text.tokens[: self.max_length] for text in records]
-        inputs = [entries.get(token, UNKNOWN) for tokens in kept for token in tokens]
-        lengths = np.array([len(tokens) for tokens in kept], dtype=np.int64)
+                raise InputError(
+                    f"{place}the label {text.label!r} does not occur in the training part, so it cannot be learnt: "
+                    "correct it, leave such texts out, or add some to those for training"
+                )
+        inputs = indices((text.tokens[: self.max_length] for text in records), self.spec.input.vocabulary)
+        lengths = torch.tensor([len(tokens) for tokens in inputs], dtype=torch.int64)
         targets = torch.tensor([classes[text.label] for text in records], dtype=torch.int64)
-        return Batch(padded(inputs, lengths, PADDING), targets, torch.from_numpy(lengths))
+        return Batch(padded(inputs, PADDING), targets, lengths)
 
 
 class TextClassification(LabelledTexts):
@@ -88,7 +89,8 @@ class TextClassification(LabelledTexts):
 
     Args:
         train, dev, test: the files. A relative path is looked up in ``data_dir``, then in the current folder. Without
-            ``dev`` or ``test``, a share of the training file is held out, with the same share of each label.
+            ``dev`` or ``test``, a share of the training file is held out, with the same share of each label; a text
+            that is the only one of its label stays.
         format: ``csv``; ``tsv``, which knows no quotation marks, so that no cell holds a tab or a line end; ``jsonl``,
             an object on each line. ``auto`` goes by the file's name.
         text, label: the names of the columns, or their places from 1; of JSON lines the keys.

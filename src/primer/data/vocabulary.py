@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -22,15 +22,28 @@ def vocabulary(words: Iterable[str], min_count: int) -> tuple[str, ...]:
     """Padding and unknown, then the words that occur at least ``min_count`` times, the most frequent first."""
     counts = Counter(words)
     kept = sorted((w for w, count in counts.items() if count >= min_count), key=lambda w: (-counts[w], w))
-    return (*SPECIAL, *kept)
+    return (*SPECIAL, *(word for word in kept if word not in SPECIAL))
 
 
-def padded(flat: list[int], lengths: np.ndarray, padding: int) -> Tensor:
-    """The rows that stand one after the other in ``flat``, as a matrix filled up with ``padding``."""
+def places(words: tuple[str, ...], special: int = len(SPECIAL)) -> dict[str, int]:
+    """Where each word of a vocabulary stands. Its first entries, the ``special`` ones, are no words: a text that holds
+    ``<pad>`` holds an unknown word."""
+    return {word: place for place, word in enumerate(words[special:], start=special)}
+
+
+def indices(sequences: Iterable[Iterable[str]], words: tuple[str, ...], special: int = len(SPECIAL)) -> list[list[int]]:
+    """Each token's place in a vocabulary, where unknown words have one too."""
+    known = places(words, special)
+    return [[known.get(token, UNKNOWN) for token in sequence] for sequence in sequences]
+
+
+def padded(rows: Sequence[Sequence[int]], value: int) -> Tensor:
+    """Rows of any lengths as ``(rows, longest)``, filled up with ``value``."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
     real = np.arange(lengths.max(initial=0)) < lengths[:, None]
-    rows = np.full(real.shape, padding, dtype=np.int64)
-    rows[real] = flat
-    return torch.from_numpy(rows)
+    filled = np.full(real.shape, value, dtype=np.int64)
+    filled[real] = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
+    return torch.from_numpy(filled)
 
 
 class Spellings:
@@ -45,16 +58,15 @@ class Spellings:
 
     def __init__(self, tokens: Tokens, length: int, lowercase: bool = False) -> None:
         self.length, self.lowercase = length, lowercase
-        self.entries = {word: k for k, word in enumerate(tokens.vocabulary)}
-        self.letters = {letter: k for k, letter in enumerate(tokens.characters)}
-        self.places: dict[str, int] = {}
+        self.entries, self.letters = places(tokens.vocabulary), places(tokens.characters)
+        self.known: dict[str, int] = {}
         self.table = torch.full((1, 1 + length), PADDING)
 
-    def rows(self, words: Iterable[str]) -> list[int]:
-        """The row of each word; a word that is new gets one. Row 0 is padding."""
-        known = len(self.places)
-        found = [self.places.setdefault(word, len(self.places) + 1) for word in words]
-        if new := [self._row(word) for word in islice(self.places, known, None)]:
+    def rows(self, sentences: Iterable[Iterable[str]]) -> list[list[int]]:
+        """The row of each word of each sentence; a word that is new gets one. Row 0 is padding."""
+        before = len(self.known)
+        found = [[self.known.setdefault(word, len(self.known) + 1) for word in sentence] for sentence in sentences]
+        if new := [self._row(word) for word in islice(self.known, before, None)]:
             self.table = torch.cat([self.table.cpu(), torch.tensor(new)])
         return found
 
