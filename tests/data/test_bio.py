@@ -40,8 +40,10 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         lambda text: text.replace("\n", " \r\n"),
         lambda text: text.rstrip("\n"),
         lambda text: "\ufeff\n" + text,
+        lambda text: "".join(f"  {line.replace(' ', '   ')}\n" for line in text.splitlines() if "DOCSTART" not in line),
+        lambda text: text.replace("\n\n\n", "\n-DOCSTART- -X- -X- O\n"),
     ],
-    ids=["spaces", "tabs", "CRLF", "no last line end", "byte order mark"],
+    ids=["spaces", "tabs", "CRLF", "no last line end", "byte order mark", "more spaces", "no empty line"],
 )
 def test_words_and_tags_are_read(write: Callable[..., Path], change: Callable[[str], str]) -> None:
     first, second = parse(write(change(CONLL)))
@@ -59,8 +61,9 @@ def test_the_column_of_the_tags_is_chosen(write: Callable[..., Path]) -> None:
             BIO(train="a", column=column)
 
 
-def test_a_word_may_hold_spaces_between_tabs(write: Callable[..., Path]) -> None:
+def test_a_word_may_hold_spaces_between_tabs_and_other_spaces_anywhere(write: Callable[..., Path]) -> None:
     assert parse(write("New York\tB-LOC\n"))[0].words == ("New York",)
+    assert parse(write("10\u00a0000 O\nNew\u2009York B-LOC\n"))[0].words == ("10\u00a0000", "New\u2009York")
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,17 @@ def test_words_and_tags_are_read(write: Callable[..., Path]) -> None:
         lambda text: text.rstrip("\n"),
         lambda text: "\ufeff" + text,
         lambda text: "\n\n" + text.replace("\n\n", "\n \n\n"),
+        lambda text: "# global.columns = ID FORM\n# newdoc\n" + text + "# the end\n# of it\n",
+        lambda text: text + "\n# the end",
     ],
-    ids=["CRLF", "no last line end", "byte order mark", "more empty lines"],
+    ids=[
+        "CRLF",
+        "no last line end",
+        "byte order mark",
+        "more empty lines",
+        "comments at both ends",
+        "comment at the end",
+    ],
 )
 def test_ways_to_end_lines_make_no_difference(write: Callable[..., Path], change: Callable[[str], str]) -> None:
     plain = [sentence[:2] for sentence in parse(write(DOGS + RUNS))]
@@ -93,7 +102,14 @@ def test_other_line_separators_belong_to_words(write: Callable[..., Path]) -> No
     ("text", "message"),
     [
         ("", "line 1: there is no sentence"),
-        ("# a comment alone\n\n", "line 1: there is no sentence"),
+        ("# a comment alone\n", "line 1: there is no sentence"),
+        ("# a comment alone\n\n", "line 2: the sentence is empty: no word follows its comments"),
+        (DOGS + "# sent_id = 2\n# text =\n\n" + RUNS, "line 7: the sentence is empty"),
+        (DOGS + "\n\n# sent_id = 2\n \n", "line 8: the sentence is empty"),
+        (DOGS.rstrip() + "\n" + RUNS, "line 4: the id is 1, where 4 was expected; is an empty line missing?"),
+        (DOGS + row(2, "and", "CCONJ"), "line 5: the id is 2, where 1 was expected"),
+        (DOGS + row("1-2", "du", "_") + row(1, "de", "ADP") + row("1.1", "so", "_") + row(3, "le", "DET"),
+            "line 8: the id is 3, where 2 was expected"),
         (DOGS + "1\tand\tso\n", "line 5: 3 columns between tabs, not the 10 of CoNLL-U"),
         (DOGS + "1 and _ CCONJ _ _ _ _ _ _\n", "line 5: 1 columns between tabs"),
         (DOGS + row("one", "and", "CCONJ"), "line 5: the id 'one' is no number"),
@@ -103,7 +119,7 @@ def test_other_line_separators_belong_to_words(write: Callable[..., Path]) -> No
         (DOGS + row(1, "", "X"), "line 5: there is no word in column 2"),
         (DOGS.encode() + b"# caf\xe9\n" + DOGS.encode(), "line 5: byte 0xe9 is not UTF-8; save it as UTF-8"),
     ],
-)
+)  # fmt: skip
 def test_malformed_files_are_refused_with_their_line(
     write: Callable[..., Path], text: str | bytes, message: str
 ) -> None:
@@ -224,21 +240,23 @@ def brown(data_dir_or_skip: Callable[[str], Path], _kept: dict[str, CoNLLU]) -> 
     return _kept["brown"]
 
 
-def test_brown_and_its_baseline(brown: CoNLLU, data_dir_or_skip: Callable[[str], Path]) -> None:
+def test_brown_and_its_baseline(
+    brown: CoNLLU, data_dir_or_skip: Callable[[str], Path], figure: Callable[[str], None]
+) -> None:
     assert [brown.parts[part].size for part in ("train", "val", "test")] == [46175, 5523, 5642]
     assert [int((batch.targets != IGNORE).sum()) for batch in brown.parts.values()] == [929728, 115661, 115803]  # type: ignore[union-attr]
     whole = CoNLLU(**BROWN, data_dir=brown.data_dir).prepare()
     accuracy = most_frequent_tag_accuracy(whole.parts["train"], whole.parts["test"])
-    print(f"Brown, most frequent tag per word: {accuracy:.4f}")
+    figure(f"Brown, most frequent tag per word: {accuracy:.4f}")
     assert accuracy == pytest.approx(0.926, abs=5e-4)
 
 
 @pytest.mark.slow
-def test_an_lstm_beats_the_baseline_on_brown(brown: CoNLLU, quiet_trainer: Any) -> None:
+def test_an_lstm_beats_the_baseline_on_brown(brown: CoNLLU, quiet_trainer: Any, figure: Callable[[str], None]) -> None:
     torch.manual_seed(0)
     model = LSTM(brown.spec)
     trainer = quiet_trainer(max_epochs=2)
     trainer.fit(model, brown)
     (result,) = trainer.test(model, brown, verbose=False)
-    print(f"Brown, LSTM after 2 epochs: {result['test/accuracy']:.4f}")
+    figure(f"Brown, LSTM after 2 epochs: {result['test/accuracy']:.4f}")
     assert result["test/accuracy"] > 0.926 + 0.01

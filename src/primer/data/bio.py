@@ -20,7 +20,7 @@ class BIO(Tagging):
 
     The tag of a word that is part of no entity is ``O``; of the first word of an entity, ``B-`` and the kind of the
     entity; of the others, ``I-`` and the kind (Ramshaw and Marcus 1995). A file may also keep ``B-`` for an entity
-    that follows one of its own kind. Lines that begin with ``-DOCSTART-`` are passed over.
+    that follows one of its own kind. Lines that begin with ``-DOCSTART-`` count as empty; several empty lines are one.
 
     Args:
         train, dev, test: the files. A relative path is looked up in ``data_dir``, then in the current folder. Without
@@ -59,16 +59,15 @@ def parse(path: Path, column: int = -1) -> list[Any]:
     first = columns = 0
     needed = column if column > 0 else 1 - column
     for number, line in enumerate([*read_lines(path), ""], start=1):
-        if line.startswith("-DOCSTART-"):
-            continue
-        if not line.strip():
+        if not line.strip() or line.startswith("-DOCSTART-"):
             if rows:
                 words, tags, lines = zip(*rows, strict=True)
                 sentences.append(Sentence(words, tags, str(path), lines))
                 rows = []
             continue
-        line = line.rstrip()
-        cells = line.split("\t") if "\t" in line else line.split()
+        line = line.rstrip(" \t")
+        # A no-break space is part of a word: French writes 10 000 with one.
+        cells = line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
         if not first:
             first, columns = number, len(cells)
         if len(cells) != columns:

@@ -63,13 +63,21 @@ def parse(path: Path, column: str = "upos") -> list[Any]:
     tags: list[str] = []
     lines: list[int] = []
     position = TAGS[column]
-    for number, line in enumerate([*read_lines(path), ""], start=1):
+    commented = False
+    content = read_lines(path)
+    for number, line in enumerate([*content, ""], start=1):
         if line.startswith("#"):
+            commented = True
             continue
         if not line.strip():
             if words:
                 sentences.append(Sentence(tuple(words), tuple(tags), str(path), tuple(lines)))
                 words, tags, lines = [], [], []
+            elif commented and number < len(content):  # From there on it is the end of the file.
+                raise InputError(
+                    f"{path}, line {number}: the sentence is empty: no word follows its comments; leave them out too"
+                )
+            commented = False
             continue
         cells = line.split("\t")
         if len(cells) != COLUMNS:
@@ -78,6 +86,11 @@ def parse(path: Path, column: str = "upos") -> list[Any]:
             if re.fullmatch(r"\d+[-.]\d+", cells[0]):
                 continue
             raise InputError(f"{path}, line {number}: the id {cells[0]!r} is no number")
+        if cells[0] != str(len(words) + 1):
+            raise InputError(
+                f"{path}, line {number}: the id is {cells[0]}, where {len(words) + 1} was expected; "
+                "is an empty line missing?"
+            )
         if not cells[FORM]:
             raise InputError(f"{path}, line {number}: there is no word in column {FORM + 1}")
         tag = cells[position]
