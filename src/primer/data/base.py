@@ -254,7 +254,8 @@ class DataModule(L.LightningDataModule, ABC):
         return {"train": pool, "val": val, "test": test}
 
     def _hold_out(self, records: Records, count: int) -> tuple[Records, Records]:
-        """All but ``count`` samples, and those samples: the same share of each class where classes allow."""
+        """All but ``count`` samples, and those samples: the same share of each class where classes allow. A sample that
+        is the only one of its class stays where there are enough others: what is not learnt cannot be tested."""
         size = _size(records)
         if count <= 0 or count >= size:
             every, none = np.arange(size), np.arange(0)
@@ -263,13 +264,16 @@ class DataModule(L.LightningDataModule, ABC):
                 if count <= 0
                 else (_take(records, none), _take(records, every))
             )
-        labels = self.labels(records)
+        rows, labels = np.arange(size), self.labels(records)
         if labels is not None:
-            kinds, counts = np.unique(labels, return_counts=True)
-            if counts.min() < 2 or len(kinds) > min(count, size - count):
+            _, kind, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+            several = rows[sizes[kind] > 1]
+            if count < len(several):
+                rows, labels, sizes = several, labels[several], sizes[sizes > 1]
+            if sizes.min() < 2 or len(sizes) > min(count, len(rows) - count):
                 labels = None
-        stay, leave = train_test_split(np.arange(size), test_size=count, random_state=self.split_seed, stratify=labels)
-        return _take(records, np.sort(stay)), _take(records, np.sort(leave))
+        _, leave = train_test_split(rows, test_size=count, random_state=self.split_seed, stratify=labels)
+        return _take(records, np.setdiff1d(np.arange(size), leave)), _take(records, np.sort(leave))
 
     def _fold(self, records: Records) -> tuple[Records, Records]:
         assert self.folds is not None
