@@ -1,5 +1,6 @@
 """Tables from CSV files: what a column becomes, what is missing, and each way in which a file can be malformed."""
 
+import csv
 from functools import partial
 
 import pytest
@@ -77,6 +78,17 @@ def test_columns_and_ignore_choose_the_inputs(table):
     assert table(text, ignore=["id"]).prepare().spec.input.names == ("a", "b")
     assert table(text, columns=["b", "a"], ignore=["a"]).prepare().spec.input.names == ("b",)
     assert table(text, columns=["kind", "a"]).prepare().spec.input.names == ("a",)
+
+
+def test_lines_of_spaces_are_blank_and_cells_may_be_long(table):
+    rows = "".join(f"{k},{'ab'[k % 2]}\n" for k in range(20))
+    text = f"  \nx,kind\n{rows}   \n30,{'a' * 200_000}\n31,{'a' * 200_000}\n \t \n"
+    data = table(text).prepare()
+    assert data.spec.target == Classes(("a", "a" * 200_000, "b"))
+    assert sum(part.size for part in data.parts.values()) == 22
+    with pytest.raises(InputError, match=r"table\.csv, line 24: 3 cells"):
+        table(text.replace("30,", "30,1,")).prepare()
+    assert csv.field_size_limit() == 131_072
 
 
 def test_quotes_byte_order_mark_blank_lines_and_delimiter(table):

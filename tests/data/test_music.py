@@ -101,6 +101,8 @@ STEPS = [[60, 55, 52, 48]]
     [
         ("{", r"line 1: this is no JSON"),
         ('{\n"voices": 4,,\n}', r"line 2: this is no JSON"),
+        ('{"rest": ' + 5000 * "1" + "}", "this JSON cannot be read: Exceeds the limit"),
+        (100_000 * "[", "this JSON cannot be read: maximum recursion depth exceeded"),
         ([], "must be an object with a list of pieces under train"),
         ({"voices": VOICES, "train": []}, "must be an object with a list of pieces under train"),
         ({"train": [{"steps": STEPS}]}, "voices must be a list of their names"),
@@ -152,7 +154,7 @@ def test_what_a_model_says_amiss_is_no_harm(tmp_path: Path) -> None:
 def read_midi(content: bytes) -> tuple[Any, list[list[int]]]:
     """A MIDI file, and which pitch each of its tracks has at each sixteenth note."""
     mido = pytest.importorskip("mido")
-    file = mido.MidiFile(file=io.BytesIO(content))
+    file = mido.MidiFile(file=io.BytesIO(content), charset="utf-8")
     tracks = []
     for track in file.tracks:
         sounding, pitch = [], REST
@@ -175,7 +177,7 @@ def test_a_midi_file_has_a_track_for_each_voice() -> None:
 
 
 def test_no_voice_is_a_drum() -> None:
-    names = [str(k) for k in range(20)]
+    names = [f"Сопрано {k}" for k in range(20)]
     file, tracks = read_midi(midi([list(range(40, 60))] * 3, REST, names))
     assert [track.name for track in file.tracks] == names
     assert tracks == [[pitch] * 3 for pitch in range(40, 60)]

@@ -95,10 +95,17 @@ def test_what_is_malformed_is_told_in_one_line(text: str, message: str, tmp_path
         ("t,x\n1,\n2,2\n3,3\n", "line 2: 'x' is missing, without a value on both sides"),
         ("t,x\n1,1\n2,2\n3,\n", "line 4: 'x' is missing, without a value on both sides"),
         ("t,x\n1,\n2,\n", "line 2: 'x' is missing, without"),
-        ("t,x\n1,1\n2,2\n3,3\n1000,4\n", "line 5: more steps are left out than there are; is t the column of times?"),
+        ("t,x\n1,1\n2,2\n3,3\n1000,4\n", "line 5: more steps are left out than there are, the last of them between "
+            "'3' and '1000'; is that time right, and data.time the column of times?"),
+        ("t,x\n1,1\n2,2\n3,3\n1e15,4\n", "line 5: more steps are left out than there are"),
+        ("t,x\n1,1\n2,2\n3,3\n-1e300,4\n", "line 2: more steps are left out than there are, the last of them between "
+            "'-1e300' and '1'"),
+        ("t,x\n1,1\n2,2\n-1e308,3\n1e308,4\n3,5\n", "line 2: more steps are left out than there are"),
+        ("t,x\n1e308,1\n-1e308,2\n", "line 2: the time between '-1e308' and '1e308' is no multiple"),
+        ("t,x\n1970-01-01,1\n1970-01-02,2\n1970-01-03,3\n9999-12-31,4\n", "line 5: more steps are left out"),
         ("t,x\n1,1\n2,2\n3,3\n4.5,4\n", "line 5: the time between '3' and '4.5' is no multiple"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_interpolated_is_told_too(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         steps(tmp_path, text, time="t", interpolate=True)

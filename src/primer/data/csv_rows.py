@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import math
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from primer.data.lines import read_text
 from primer.errors import InputError
 
 Row = tuple[int, list[str]]
@@ -26,7 +26,7 @@ def read_rows(path: Path, delimiter: str = ",", least: int = 2) -> tuple[list[st
     1 or 2, are refused.
 
     Raises:
-        InputError: where there is no such file, or it is no table, with its line.
+        InputError: where the file cannot be read, or is no table, with its line.
     """
     found = read_cells(path, delimiter)
     if not found:
@@ -49,27 +49,36 @@ def read_cells(path: Path, delimiter: str = ",") -> list[Row]:
     """Each row that is not blank, with the number of its line. Cells are stripped.
 
     Raises:
-        InputError: where there is no such file, or it is no table, with its line.
+        InputError: where the file cannot be read, or is no table, with its line.
     """
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
-    raw = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {line}: byte {raw[error.start]:#04x} is not UTF-8; save it as UTF-8") from None
+    text = read_text(path)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     found: list[Row] = []
     line = 1
+    limit = csv.field_size_limit(len(text))  # By default a cell of 131,073 characters is an error.
     try:
         for cells in reader:
-            if cells:
-                found.append((line, [cell.strip() for cell in cells]))
+            stripped = [cell.strip() for cell in cells]
+            if stripped not in ([], [""]):
+                found.append((line, stripped))
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"{path}, line {line}: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
     return found
+
+
+def delimiter_of(name: str) -> str:
+    """The character between two cells, by what a user calls it.
+
+    Raises:
+        InputError: where it is not one, or cannot stand there.
+    """
+    delimiter = "\t" if name in ("tab", "\\t") else name
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise InputError(f"delimiter must be one character that is no quote and ends no line, not {name!r}")
+    return delimiter
 
 
 def as_numbers(texts: list[str]) -> np.ndarray | None:

@@ -14,7 +14,8 @@ from torch import Tensor
 from primer.batch import Batch
 from primer.choices import nearest
 from primer.data.base import DataModule, Part, Records
-from primer.data.csv_rows import Row, as_numbers, read_rows
+from primer.data.csv_rows import Row, as_numbers, delimiter_of, read_rows
+from primer.data.lines import find_file
 from primer.data.scaling import moments
 from primer.errors import InputError
 from primer.spec import Classes, Spec, Values, Vector
@@ -40,7 +41,7 @@ class CSVTable(DataModule):
     those of the whole file: in numerical order where all are numbers, else in that of the alphabet.
 
     Args:
-        path: of the file.
+        path: of the file. A relative path is looked up in ``data_dir``, then in the current folder.
         target: the column to predict; a list of several makes a regression of several values.
         task: ``auto`` is regression where the target column is numeric and has a value that is no whole number, or more
             than 20 different ones; classification otherwise.
@@ -77,9 +78,7 @@ class CSVTable(DataModule):
         ):
             if value not in valid:
                 raise InputError(f"{name} must be one of {', '.join(valid)}, not {value!r}")
-        self.delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
-        if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
-            raise InputError(f"delimiter must be one character that is no quote and ends no line, not {delimiter!r}")
+        self.delimiter = delimiter_of(delimiter)
         self.path, self.task, self.missing = path, task, missing
         self.target = [target] if isinstance(target, str) else list(dict.fromkeys(target or ()))
         self.columns, self.ignore = columns, ignore
@@ -88,7 +87,8 @@ class CSVTable(DataModule):
         """The inputs as yet hold NaN for a missing number, and for a category its place in ``self.categories``."""
         if self.path is None:
             raise InputError("data=csv needs a file: set data.path to it, and data.target to the column to predict")
-        names, rows = read_rows(Path(self.path).expanduser(), self.delimiter)
+        self.file = find_file(str(self.path), self.data_dir, "data.path names a CSV file")
+        names, rows = read_rows(self.file, self.delimiter)
         self.chosen = self._choose(names)
         rows = self._complete(names, rows)
         self.lines = [line for line, _ in rows]
@@ -143,11 +143,11 @@ class CSVTable(DataModule):
         for setting, asked in (("target", self.target), ("columns", self.columns or ()), ("ignore", self.ignore)):
             for name in asked:
                 if name not in names:
-                    raise InputError(f"data.{setting}: {self.path} has no column {name!r}; {nearest(name, names)}")
+                    raise InputError(f"data.{setting}: {self.file} has no column {name!r}; {nearest(name, names)}")
         wanted = dict.fromkeys(names if self.columns is None else self.columns)
         chosen = [name for name in wanted if name not in self.target and name not in self.ignore]
         if not chosen:
-            raise InputError(f"{self.path} has no column left to predict {' and '.join(self.target)} from")
+            raise InputError(f"{self.file} has no column left to predict {' and '.join(self.target)} from")
         return chosen
 
     def _complete(self, names: list[str], rows: list[Row]) -> list[Row]:
@@ -158,13 +158,13 @@ class CSVTable(DataModule):
         if self.missing == "error" and len(complete) < len(rows):
             line, k = next((line, k) for line, cells in rows for k in places if not cells[k])
             raise InputError(
-                f"{self.path}, line {line}: {names[k]!r} is missing; data.missing=drop leaves such rows out, "
+                f"{self.file}, line {line}: {names[k]!r} is missing; data.missing=drop leaves such rows out, "
                 "data.missing=impute fills them up"
             )
         if not complete:
-            raise InputError(f"{self.path}: each of its {len(rows)} rows lacks one of {', '.join(needed)}")
+            raise InputError(f"{self.file}: each of its {len(rows)} rows lacks one of {', '.join(needed)}")
         if len(complete) < len(rows):
-            log.warning("%s: %d of %d rows left out for missing cells", self.path, len(rows) - len(complete), len(rows))
+            log.warning("%s: %d of %d rows left out for missing cells", self.file, len(rows) - len(complete), len(rows))
         return complete
 
     def _targets(self, cells: dict[str, list[str]]) -> np.ndarray:
@@ -179,7 +179,7 @@ class CSVTable(DataModule):
             return np.column_stack(columns).astype(np.float32)
         self.classes = tuple(sorted(set(texts), key=None if numbers is None else float))
         if len(self.classes) < 2:
-            raise InputError(f"{self.path}: the target {name!r} is {texts[0]!r} in every row, so nothing can be learnt")
+            raise InputError(f"{self.file}: the target {name!r} is {texts[0]!r} in every row, so nothing can be learnt")
         place = {label: k for k, label in enumerate(self.classes)}
         return np.array([place[text] for text in texts])
 
@@ -192,7 +192,7 @@ class CSVTable(DataModule):
         odd = [k for k, text in enumerate(texts) if as_numbers([text]) is None]
         if len(odd) < len(texts) / 2:
             raise InputError(
-                f"{self.path}, line {self.lines[odd[0]]}: the target {name!r} is {texts[odd[0]]!r}, where most rows "
+                f"{self.file}, line {self.lines[odd[0]]}: the target {name!r} is {texts[odd[0]]!r}, where most rows "
                 "have a number; correct it, or set data.task"
             )
         return False
@@ -202,7 +202,7 @@ class CSVTable(DataModule):
         if numbers is None:
             k = next(k for k, text in enumerate(texts) if as_numbers([text]) is None)
             raise InputError(
-                f"{self.path}, line {self.lines[k]}: the target {name!r} is {texts[k]!r}, and regression needs a number"
+                f"{self.file}, line {self.lines[k]}: the target {name!r} is {texts[k]!r}, and regression needs a number"
             )
         return self._finite(name, numbers)
 
@@ -214,7 +214,7 @@ class CSVTable(DataModule):
         self.categories[name] = sorted(set(texts))
         if len(self.categories[name]) > MOST_CATEGORIES:
             raise InputError(
-                f"{self.path}: the column {name!r} has {len(self.categories[name])} different texts, more than "
+                f"{self.file}: the column {name!r} has {len(self.categories[name])} different texts, more than "
                 f"{MOST_CATEGORIES} categories; add it to data.ignore"
             )
         place = {category: k for k, category in enumerate(self.categories[name])}
@@ -224,5 +224,5 @@ class CSVTable(DataModule):
         large = np.flatnonzero(np.abs(numbers) > LARGEST)
         if large.size:
             line = self.lines[large[0]]
-            raise InputError(f"{self.path}, line {line}: {name!r} is {numbers[large[0]]}, too large to compute with")
+            raise InputError(f"{self.file}, line {line}: {name!r} is {numbers[large[0]]}, too large to compute with")
         return numbers

@@ -35,7 +35,7 @@ def midi(steps: Sequence[Sequence[int]], rest: int, voices: Sequence[str]) -> by
         import mido
     except ImportError:
         raise InputError("a MIDI file needs the package mido: install primer[music]") from None
-    file = mido.MidiFile(type=1, ticks_per_beat=4 * TICKS)
+    file = mido.MidiFile(type=1, ticks_per_beat=4 * TICKS, charset="utf-8")
     for k, name in enumerate(voices):
         track = file.add_track(name)
         if not k:

@@ -57,7 +57,7 @@ class Music(TokenStream):
         path: the file. A relative path is looked up in ``data_dir``, then in the current folder.
         transpose: the training pieces are also there up to so many semitones higher and lower.
         unique: whether a piece that stands there several times, be it in another key, stays once: in the test part if
-            it is there, else in the validation part. So nothing is tested that was learnt: some chorales are there twice.
+            it is there, else in the validation part. So nothing is tested that was learnt. Some chorales come twice.
         eval_tracks: as in ``primer.data.segments.TokenStream``. More than one start in the middle of a piece, where no
             model can know which voice is next.
         kwargs: as there.
@@ -92,8 +92,8 @@ class Music(TokenStream):
         self.voices, parts = read_grids(file)
         if self.unique:
             seen: set[tuple[int, ...]] = set()
-            for part in (part for part in ("test", "val", "train") if part in parts):
-                parts[part] = [piece for piece in parts[part] if _is_new(piece, seen)]
+            later_first: tuple[Part, ...] = ("test", "val", "train")
+            parts = {part: [p for p in parts[part] if _is_new(p, seen)] for part in later_first if part in parts}
             if not parts["train"]:
                 raise InputError(f"{file}: each training piece is in another part too; data.unique=false keeps them")
         return parts  # type: ignore[return-value]
@@ -202,6 +202,8 @@ def read_grids(file: Path) -> tuple[list[str], dict[Part, list[Piece]]]:
         content = json.loads("\n".join(read_lines(file)))
     except json.JSONDecodeError as error:
         raise InputError(f"{file}, line {error.lineno}: this is no JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # Thousands of digits in a number, or of lists in lists.
+        raise InputError(f"{file}: this JSON cannot be read: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("train"), list) or not content["train"]:
         raise InputError(f"{file} must be an object with a list of pieces under train")
     rest, voices = content.get("rest", REST), content.get("voices")

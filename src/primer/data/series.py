@@ -14,6 +14,8 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
+from primer.data.csv_rows import delimiter_of
+from primer.data.lines import find_file
 from primer.data.scaling import moments
 from primer.data.steps import read_steps
 from primer.errors import InputError
@@ -78,9 +80,7 @@ class TimeSeries(DataModule):
                 raise InputError(f"{name} must be at least 1, not {value}")
         if missing not in ("error", "interpolate"):
             raise InputError(f"missing must be one of error, interpolate, not {missing!r}")
-        self.delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
-        if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
-            raise InputError(f"delimiter must be one character that is no quote and ends no line, not {delimiter!r}")
+        self.delimiter = delimiter_of(delimiter)
         self.path, self.time, self.missing = path, time, missing
         self.target = [target] if isinstance(target, str) else list(dict.fromkeys(target or ()))
         self.covariates = [name for name in dict.fromkeys(covariates) if name not in self.target]
@@ -99,8 +99,7 @@ class TimeSeries(DataModule):
     def _file(self, path: str) -> AbstractContextManager[Path]:
         if path in EMBEDDED:
             return resources.as_file(resources.files("primer.data") / "embedded" / f"{path}.csv")
-        places = [folder / Path(path).expanduser() for folder in (self.data_dir, Path())]
-        return nullcontext(next((place for place in places if place.is_file()), places[-1]))
+        return nullcontext(find_file(path, self.data_dir, f"data.path names a CSV file, or is {' or '.join(EMBEDDED)}"))
 
     def learn(self, train: Any) -> Spec:
         rows: Tensor = train.inputs

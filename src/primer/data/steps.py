@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,6 @@ def read_steps(
     if time is not None:
         rows, places = _in_order(file, rows, names.index(time), interpolate)
     last, grid = rows[-1][0], np.arange(places[-1] + 1)
-    if len(grid) > 2 * len(rows):
-        raise InputError(f"{file}, line {last}: more steps are left out than there are; is {time} the column of times?")
     steps = []
     for name in columns:
         column = _numbers(file, rows, name, names.index(name))
@@ -76,15 +75,16 @@ def _numbers(file: Path, rows: list[Row], name: str, place: int) -> np.ndarray:
 
 def _in_order(file: Path, rows: list[Row], column: int, interpolate: bool) -> tuple[list[Row], np.ndarray]:
     """The rows in the order of time, and for each the number of its step, from 0."""
-    times = np.array([_seconds(file, line, cells[column]) for line, cells in rows])
-    order = np.argsort(times, kind="stable")
-    rows, gaps = [rows[k] for k in order], np.diff(times[order])
-    usual = np.sort(gaps)[(gaps.size - 1) // 2] if gaps.size else 1.0
+    times = [_seconds(file, line, cells[column]) for line, cells in rows]
+    rows = [rows[k] for k in sorted(range(len(rows)), key=times.__getitem__)]
+    gaps = [later - earlier for earlier, later in pairwise(sorted(times))]
+    usual = sorted(gaps)[(len(gaps) - 1) // 2] if gaps else 1.0
+    places = [0]
     for gap, (_, earlier), (line, later) in zip(gaps, rows, rows[1:], strict=False):
         between = f"between {earlier[column]!r} and {later[column]!r}"
         if not gap:
             raise InputError(f"{file}, line {line}: the time {later[column]!r} is there twice")
-        steps = round(gap / usual) if usual else 0
+        steps = round(gap / usual) if usual and math.isfinite(gap / usual) else 0
         if not steps or abs(gap - steps * usual) > TOLERANCE * steps * usual:
             raise InputError(
                 f"{file}, line {line}: the time {between} is no multiple of the usual step; without data.time the rows "
@@ -94,7 +94,13 @@ def _in_order(file: Path, rows: list[Row], column: int, interpolate: bool) -> tu
             raise InputError(
                 f"{file}, line {line}: {steps - 1} steps are left out {between}; data.missing=interpolate fills them in"
             )
-    return rows, np.concatenate([[0], np.rint(gaps / usual).cumsum()]).astype(np.int64)
+        places.append(places[-1] + steps)
+        if places[-1] >= 2 * len(rows):  # Before there are arrays of that size.
+            raise InputError(
+                f"{file}, line {line}: more steps are left out than there are, the last of them {between}; is that "
+                "time right, and data.time the column of times?"
+            )
+    return rows, np.array(places)
 
 
 def _seconds(file: Path, line: int, text: str) -> float:
