@@ -215,6 +215,23 @@ def test_without_other_files_shares_of_the_training_file_are_held_out(write: Cal
         CoNLLU(train=str(write(DOGS))).prepare()
 
 
+def test_the_files_of_a_treebank_are_found_by_that_for_training(tmp_path: Path) -> None:
+    for part, text in (("train", DOGS * 40), ("dev", DOGS * 3), ("test", DOGS)):
+        (tmp_path / f"en-ud-{part}.conllu").write_text(text)
+
+    def sizes(**files: str | None) -> dict[str, int]:
+        data = CoNLLU(data_dir=tmp_path, **{"dev": "auto", "test": "auto", **files}).prepare()  # type: ignore[arg-type]
+        return {part: batch.size for part, batch in data.parts.items()}
+
+    assert sizes(train="en-ud-train.conllu") == {"train": 40, "val": 3, "test": 1}
+    assert sizes(train="en-ud-train.conllu", dev=None) == {"train": 36, "val": 4, "test": 1}
+    # Where there is no such file, no file of another name takes its place.
+    (tmp_path / "mine.conllu").write_text(DOGS * 40)
+    assert sizes(train="mine.conllu") == {"train": 28, "val": 4, "test": 8}
+    (tmp_path / "en-ud-test.conllu").unlink()
+    assert sizes(train="en-ud-train.conllu") == {"train": 32, "val": 3, "test": 8}
+
+
 BROWN: dict[str, Any] = {
     "train": "pos/brown-train.conllu",
     "dev": "pos/brown-dev.conllu",

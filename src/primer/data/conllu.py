@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from primer.data.base import Part, Records
-from primer.data.lines import find_files, read_lines
+from primer.data.lines import find_file, find_files, read_lines
 from primer.data.tagging import Sentence, Tagging
 from primer.errors import InputError
 
@@ -23,8 +23,10 @@ class CoNLLU(Tagging):
     Contractions (``1-2``) and words that are not there (``1.1``) are passed over: their parts have lines of their own.
 
     Args:
-        train, dev, test: the files. A relative path is looked up in ``data_dir``, then in the current folder. Without
-            ``dev`` or ``test``, a share of the training file is held out.
+        train, dev, test: the files. A relative path is looked up in ``data_dir``, then in the current folder. ``auto``
+            is the file beside the training file that treebanks have: of ``en_ewt-ud-train.conllu``, that is
+            ``en_ewt-ud-dev.conllu``. With None, or where there is no such file, a share of the training file is held
+            out.
         column: the tags, ``upos`` (universal) or ``xpos`` (the corpus's own).
         kwargs: as in ``primer.data.tagging.Tagging``.
 
@@ -48,8 +50,17 @@ class CoNLLU(Tagging):
         self.files = {"train": train, "dev": dev, "test": test}
 
     def read(self) -> dict[Part, Records]:
-        files = find_files(self.data_dir, "data.train, data.dev and data.test name CoNLL-U files", **self.files)
-        return {part: parse(path, self.column) for part, path in files.items()}
+        wanted = "data.train, data.dev and data.test name CoNLL-U files"
+        train = find_file(self.files["train"] or "", self.data_dir, wanted)
+        files = {part: beside(train, part) if file == "auto" else file for part, file in self.files.items()}
+        found = find_files(self.data_dir, wanted, **files)
+        return {part: parse(path, self.column) for part, path in found.items()}
+
+
+def beside(train: Path, part: str) -> str | None:
+    """The file of another part in the folder of the training file; None where there is none."""
+    file = train.with_name(train.name.replace("train", part))
+    return str(file) if file != train and file.is_file() else None
 
 
 def parse(path: Path, column: str = "upos") -> list[Any]:
