@@ -98,21 +98,18 @@ def test_it_learns_one_batch_by_heart_and_decodes_it(data: Reversed, batch: Batc
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_padding_and_batch_size_change_nothing(data: Reversed, attention: str, cell: str, bidirectional: bool) -> None:
     model = build(data, attention=attention, cell=cell, bidirectional=bidirectional, num_layers=2)
-    part = data.parts["val"]
     fit(model, data.parts["train"], steps=15)  # So that some sequences end, and others do not.
-    assert part.size > 5
-    ones = [part.select(slice(row, row + 1)) for row in range(part.size)]
-    wide = Batch(
-        torch.nn.functional.pad(part.inputs, (0, 5)),
-        torch.nn.functional.pad(targets_of(part), (0, 4), value=IGNORE),
-        part.lengths,
-    )
-    expected = measured(model, [part])
-    for batches in (ones, [wide], [part.select(slice(0, 4)), part.select(slice(4, None))]):
-        assert measured(model, batches) == pytest.approx(expected, abs=1e-5)
-    rows = trimmed(model.predict(part))
-    assert trimmed(model.predict(wide)) == rows
-    assert [trimmed(model.predict(one))[0] for one in ones] == rows
+    differ_in_nothing(model, data.parts["val"])
+
+
+@pytest.mark.parametrize("beam_size", [1, 2])
+def test_nor_where_no_sequence_ends(data: Reversed, beam_size: int) -> None:
+    model, part = build(data, beam_size=beam_size), data.parts["val"]
+    model.head[-1].bias.data[[PADDING, model.end]] = -30
+    limits = model.limits(part.inputs, part.lengths)
+    assert len(limits.unique()) > 2  # Each row is written up to a limit of its own.
+    assert [len(row) for row in trimmed(model.predict(part))] == limits.tolist()
+    differ_in_nothing(model, part)
 
 
 def test_padding_gets_no_gradient(data: Reversed, batch: Batch) -> None:
@@ -349,6 +346,23 @@ def measured(model: Seq2Seq, batches: list[Batch]) -> dict[str, float]:
             total, count = total + loss.item() * int(number), count + int(number)
             metrics.update(model.predict(batch, outputs), targets_of(batch))
     return {"loss": total / count} | {name: value.item() for name, value in metrics.compute().items()}
+
+
+def differ_in_nothing(model: Seq2Seq, part: Batch) -> None:
+    """Holds what is predicted and measured of a part against the same in other batches and with more padding."""
+    assert part.size > 5
+    ones = [part.select(slice(row, row + 1)) for row in range(part.size)]
+    wide = Batch(
+        torch.nn.functional.pad(part.inputs, (0, 5)),
+        torch.nn.functional.pad(targets_of(part), (0, 4), value=IGNORE),
+        part.lengths,
+    )
+    expected = measured(model, [part])
+    for batches in (ones, [wide], [part.select(slice(0, 4)), part.select(slice(4, None))]):
+        assert measured(model, batches) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    rows = trimmed(model.predict(part))
+    assert trimmed(model.predict(wide)) == rows
+    assert [trimmed(model.predict(one))[0] for one in ones] == rows
 
 
 def trimmed(tokens: Tensor) -> list[list[int]]:

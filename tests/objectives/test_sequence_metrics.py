@@ -21,7 +21,7 @@ from primer.objectives.metrics import (
     first_answers,
 )
 from primer.objectives.sequences import step_cross_entropy
-from primer.spec import IGNORE, Sequence, Tags
+from primer.spec import IGNORE, PADDING, Sequence, Tags
 
 END = 3
 TARGETS = torch.tensor([
@@ -65,10 +65,8 @@ def test_the_value_does_not_depend_on_batches(name: str, size: int) -> None:
 def test_the_value_does_not_depend_on_padding(name: str) -> None:
     make, value = METRICS[name]
     targets = torch.nn.functional.pad(TARGETS, (0, 3), value=IGNORE)
-    predictions = torch.nn.functional.pad(PREDICTIONS, (0, 4))
-    predictions[3, 5:] = 0
-    expected = value if name != "edit_distance_rate" else (6 + 4) / 6  # Row 3 has no end, so its length counts.
-    assert measured(make(), predictions, targets) == pytest.approx(expected)
+    predictions = torch.nn.functional.pad(PREDICTIONS, (0, 4))  # Row 3 has no end: it stops where it is padded.
+    assert measured(make(), predictions, targets) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -89,9 +87,10 @@ def test_the_edit_distance_of_two_known_words() -> None:
     assert measured(EditDistanceRate(END), torch.tensor(kitten), torch.tensor(sitting)) == pytest.approx(3 / 7)
 
 
-def test_cut_stops_before_the_end_or_the_padding() -> None:
-    rows = torch.tensor([[4, END, 5], [4, 5, IGNORE], [END, 4, END], [4, 5, 6]])
-    assert cut(rows, END) == [[4], [4, 5], [], [4, 5, 6]]
+def test_cut_stops_before_the_first_of_its_marks() -> None:
+    rows = torch.tensor([[4, END, 5], [4, 5, PADDING], [END, 4, END], [PADDING, END, 5], [4, 5, 6]])
+    assert cut(rows, END, PADDING) == [[4], [4, 5], [], [], [4, 5, 6]]
+    assert cut(rows, END) == [[4], [4, 5, PADDING], [], [PADDING], [4, 5, 6]]
 
 
 def test_step_cross_entropy_is_the_mean_over_the_steps_that_count() -> None:

@@ -1,4 +1,5 @@
-"""Metrics over whole sequences of indices. Each ends before its first ``end``; targets are padded with ``IGNORE``.
+"""Metrics over whole sequences of indices. Each ends before its first ``end``, or where its padding begins; targets are
+padded with ``IGNORE``.
 
 What follows the first ``end`` of a target are other right answers, each with its ``end``."""
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.text import edit_distance
 
-from primer.spec import IGNORE
+from primer.spec import IGNORE, PADDING
 
 
 class ExactMatch(Metric):
@@ -26,7 +27,7 @@ class ExactMatch(Metric):
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
         """Both ``(batch, time)``, of any two lengths of time."""
-        pairs = zip(cut(predictions, self.end), answers(targets, self.end), strict=True)
+        pairs = zip(cut(predictions, self.end, PADDING), answers(targets, self.end), strict=True)
         self.matches += sum(said in right for said, right in pairs)
         self.sequences += len(targets)
 
@@ -83,7 +84,7 @@ class EditDistanceRate(Metric):
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
         """Both ``(batch, time)``, of any two lengths of time."""
-        said, right = cut(predictions, self.end), answers(targets, self.end)
+        said, right = cut(predictions, self.end, PADDING), answers(targets, self.end)
         counts = [len(some) for some in right]
         repeated = [_letters(one) for one, count in zip(said, counts, strict=True) for _ in range(count)]
         distances = edit_distance(repeated, [_letters(one) for some in right for one in some], reduction="none")
@@ -114,11 +115,11 @@ def answers(targets: Tensor, end: int) -> list[list[list[int]]]:
     return found
 
 
-def cut(sequences: Tensor, end: int) -> list[list[int]]:
-    """Each row of ``(batch, time)`` up to its first ``end`` or ``IGNORE``, as a list."""
+def cut(sequences: Tensor, *marks: int) -> list[list[int]]:
+    """Each row of ``(batch, time)`` up to its first ``marks``, any of them, as a list."""
     rows = []
     for row in sequences.tolist():
-        stops = [row.index(mark) for mark in (end, IGNORE) if mark in row]
+        stops = [row.index(mark) for mark in marks if mark in row]
         rows.append(row[: min(stops)] if stops else row)
     return rows
 
