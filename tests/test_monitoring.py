@@ -1,18 +1,25 @@
-"""What decides on the best checkpoint, early stopping and a plateau where nothing is validated."""
+"""What decides on the best checkpoint, early stopping and a plateau."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from omegaconf import OmegaConf
 
 from primer.checks import composed
 from primer.config import instantiate
 from primer.data.digits import Digits
+from primer.errors import InputError
+from primer.models.linear import Linear
+from primer.models.lstm import LSTM
+from primer.monitoring import check_monitors
 from primer.regularization import Regularization
-from primer.training import build_callbacks, build_model
+from primer.spec import Classes, Spec, Tags, Tokens, Vector
+from primer.training import build_callbacks, build_model, train
 
 
 @pytest.mark.parametrize(
@@ -41,3 +48,37 @@ def test_the_training_loss_stands_in_and_less_of_it_is_better(overrides: list[st
     assert (saver.monitor, saver.mode) == wanted
     assert (stopper.monitor, stopper.mode) == wanted
     assert (schedule.monitor, schedule.scheduler.keywords["mode"]) == wanted  # type: ignore[union-attr]
+
+
+TAGGER = LSTM(Spec(Tokens(("<pad>", "<unk>", "Bo")), Tags(("O", "B-PER", "I-PER"))))
+CLASSIFIER = Linear(Spec(Vector(2), Classes(("no", "yes"))))
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "measured"),
+    [
+        (TAGGER, "val/entity_f1", True),
+        (TAGGER, "val/accuracy_unknown", True),
+        (TAGGER, "val/entities", False),
+        (TAGGER, "val/confusion", False),
+        (CLASSIFIER, "val/f1", True),
+        (CLASSIFIER, "val/confusion", False),
+        (CLASSIFIER, "val/entity_f1", False),
+        (CLASSIFIER, "train/loss", True),
+    ],
+)
+def test_only_what_is_measured_can_be_watched(model: Any, name: str, measured: bool) -> None:
+    config = {"monitor": name, "scheduler": {}, "callbacks": {}}
+    if measured:
+        return check_monitors(config, model)
+    with pytest.raises(InputError, match=f"monitor={name}: this run measures no such thing; "):
+        check_monitors(config, model)
+
+
+def test_the_entities_of_a_run_are_watched(tmp_path: Path, command: Any) -> None:
+    (tmp_path / "words.txt").write_text("Ann B-PER\nmet O\nBo B-PER\n\nThe O\nRed B-ORG\nCross I-ORG\n\n" * 10)
+    overrides = [f"data.train={tmp_path}/words.txt", "monitor=val/entity_f1", "mode=max", "trainer.max_epochs=2"]
+    metrics = train(command("train", "run", "model=lstm", "data=bio", "accelerator=cpu", *overrides))
+    best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)["callbacks"]
+    assert any(state.get("monitor") == "val/entity_f1" for state in best.values())
+    assert 0 <= metrics["val/entity_f1"] <= 1

@@ -13,7 +13,7 @@ from primer.models.base import Model
 
 def check_monitors(config: dict[str, Any], model: Model) -> None:
     """Raises ``InputError`` where a metric is to be watched that the run does not measure."""
-    measured = ["train/loss", "lr", "val/loss", *(f"val/{name}" for name in model.objective.metrics())]
+    measured = ["train/loss", "lr", "val/loss", *(f"val/{name}" for name in model.objective.figures())]
     for place, name in monitors(config):
         if name not in measured and name not in model.measures:
             raise InputError(f"{place}={name}: this run measures no such thing; {nearest(name, measured)}")

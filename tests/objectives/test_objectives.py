@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from primer.errors import InputError
 from primer.objectives import (
@@ -28,7 +31,7 @@ from primer.objectives import (
 )
 from primer.objectives.classification import report
 from primer.objectives.regression import R2
-from primer.spec import IGNORE, Classes, Nothing, Sequence, Tags, Target, Values
+from primer.spec import IGNORE, Classes, NextToken, Nothing, Sequence, Tags, Target, Values
 
 TWO, THREE = Classes(("no", "yes")), Classes(("a", "b", "c"))
 UNIT, SCALED = Values(("x", "y")), Values(("x", "y"), (10.0, -1.0), (2.0, 0.5))
@@ -190,6 +193,48 @@ def test_what_is_padding_does_not_count_in_tags() -> None:
     found = measured(two, two.predict(logits[..., :2]), targets)
     assert found["confusion"].sum() == real.sum()
     assert found["accuracy"] == pytest.approx((logits[..., :2].argmax(-1)[real] == targets[real]).float().mean().item())
+
+
+@pytest.mark.parametrize("names", [("N", "V"), ("N", "V", "X"), ("N",)])
+def test_of_tags_all_count_the_same_however_few(names: tuple[str, ...]) -> None:
+    objective = TagCrossEntropy(Tags(names))
+    chance = torch.Generator().manual_seed(0)
+    targets, predictions = (torch.randint(0, len(names), (4, 6), generator=chance) for _ in range(2))
+    found = measured(objective, predictions, targets, parts=2)
+    wanted = sklearn.metrics.precision_recall_fscore_support(targets.flatten(), predictions.flatten(), average="macro")
+    for name, figure in zip(("precision", "recall", "f1"), wanted, strict=False):
+        assert found[name] == pytest.approx(figure, abs=1e-6), name
+
+
+class NoDouble(TorchDispatchMode):
+    """Refuses numbers of 64 bits, which some devices do not have."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        assert not any(isinstance(one, Tensor) and one.dtype == torch.float64 for one in pytree.tree_leaves(made)), func
+        return made
+
+
+WORDS = ("<pad>", "<unk>", "<start>", "<end>", "a")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [TWO, THREE, SCALED, Values(("y t+1", "y t+2"), (1.0, 1.0), (2.0, 2.0), (0.5, 0.5), (0.7, 0.7)),
+     Tags(("O", "B-X", "I-X")), Sequence(WORDS), Sequence(WORDS, unit="phoneme"), NextToken(WORDS)],
+    ids=str,
+)  # fmt: skip
+def test_nothing_is_measured_in_double_precision(target: Target) -> None:
+    objective = auto(target)
+    steps = () if isinstance(target, Classes | Values) else (3,)
+    outputs = torch.randn(4, *steps, objective.outputs)
+    targets = torch.randint(0, 2, (4, *steps)) if not isinstance(target, Values) else torch.randn(4, objective.outputs)
+    inputs = torch.randn(4, 3, 1) if isinstance(target, Values) else torch.randint(0, 5, (4, 3))
+    metrics = objective.metrics()
+    with NoDouble():
+        objective.loss(outputs, targets)
+        metrics.update(objective.predict(outputs), targets, inputs=inputs, outputs=outputs)
+        metrics.compute()
 
 
 def test_the_loss_of_nothing_but_padding_is_zero() -> None:

@@ -131,15 +131,26 @@ class BinaryCrossEntropy(Smoothed):
         return class_metrics(2)
 
 
-def class_metrics(classes: int) -> MetricCollection:
-    """Accuracy, precision, recall, F1 and the confusion matrix; targets of ``IGNORE`` do not count."""
-    some: dict[str, Any] = {
-        "confusion": MulticlassConfusionMatrix(max(classes, 2), ignore_index=IGNORE, validate_args=False)
-    }
-    if classes <= 2:
+class ConfusionMatrix(MulticlassConfusionMatrix):
+    """How often each class was taken for each: no number to watch."""
+
+    figures = ()
+
+
+def class_metrics(classes: int, one_of_two: bool = True) -> MetricCollection:
+    """Accuracy, precision, recall, F1 and the confusion matrix; targets of ``IGNORE`` do not count.
+
+    Args:
+        classes: how many there are.
+        one_of_two: whether precision, recall and F1 are those of the second class where there are two, and not the
+            mean over both.
+    """
+    some: dict[str, Any] = {"confusion": ConfusionMatrix(max(classes, 2), ignore_index=IGNORE, validate_args=False)}
+    if one_of_two and classes <= 2:
         kinds = {"accuracy": BinaryAccuracy, "precision": BinaryPrecision, "recall": BinaryRecall, "f1": BinaryF1Score}
         some |= {name: kind(ignore_index=IGNORE, validate_args=False) for name, kind in kinds.items()}
     else:
+        classes = max(classes, 2)
         some["accuracy"] = MulticlassAccuracy(classes, average="micro", ignore_index=IGNORE, validate_args=False)
         kinds = {"precision": MulticlassPrecision, "recall": MulticlassRecall, "f1": MulticlassF1Score}
         some |= {

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from primer.objectives.classification import CrossEntropy, Smoothed
+from primer.objectives.classification import CrossEntropy, Smoothed, class_metrics
 from primer.objectives.language import BitsPerCharacter, Perplexity
 from primer.objectives.metrics import EditDistanceRate, ExactMatch, TokenAccuracy, WordErrorRate, first_answers
 from primer.objectives.tagging import tag_metrics
@@ -15,7 +15,8 @@ from primer.spec import IGNORE, NextToken, Sequence, Tags, Target
 
 class TagCrossEntropy(CrossEntropy):
     """Cross-entropy for each step of a sequence, without padding: outputs ``(batch, time, tags)``. Words are judged by
-    their tags, and those that are unknown by themselves; tags that mark entities, by the entities too."""
+    their tags, precision, recall and F1 as the mean over all of these, and those that are unknown by themselves; tags
+    that mark entities, by the entities too."""
 
     targets = Tags
 
@@ -23,7 +24,7 @@ class TagCrossEntropy(CrossEntropy):
         return step_cross_entropy(outputs, targets, self.smoothing)
 
     def metrics(self) -> MetricCollection:
-        metrics = super().metrics()
+        metrics = class_metrics(len(self.names), one_of_two=False)
         metrics.add_metrics(tag_metrics(self.names))
         return metrics
 

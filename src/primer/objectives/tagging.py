@@ -49,6 +49,7 @@ class EntityScores(Metric):
             unseen tags, is a kind too.
     """
 
+    figures = ("entity_precision", "entity_recall", "entity_f1")
     entities_right: Tensor
     entities_predicted: Tensor
     entities_true: Tensor
@@ -78,13 +79,11 @@ class EntityScores(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Each is 0 where it is a share of nothing."""
-        right, said, true = (
-            state.double() for state in (self.entities_right, self.entities_predicted, self.entities_true)
-        )
+        right, said, true = self.entities_right, self.entities_predicted, self.entities_true
         return {
-            "entity_precision": (right / said.clamp(min=1)).float(),
-            "entity_recall": (right / true.clamp(min=1)).float(),
-            "entity_f1": (2 * right / (said + true).clamp(min=1)).float(),
+            "entity_precision": right / said.clamp(min=1),
+            "entity_recall": right / true.clamp(min=1),
+            "entity_f1": 2 * right / (said + true).clamp(min=1),
         }
 
     def _entities(self, tags: Tensor, padding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
