@@ -43,9 +43,12 @@ def test_unknown_words_differ_by_their_letters(characters: str) -> None:
     assert not torch.allclose(one[6:], other[6:])
 
 
+@pytest.mark.parametrize("initialization", ["default", "orthogonal"])
 @pytest.mark.parametrize("characters", ["cnn", "lstm"])
-def test_longer_words_beside_it_change_no_word(characters: str) -> None:
-    embedding = build(characters)
+def test_longer_words_beside_it_change_no_word(characters: Any, initialization: Any) -> None:
+    torch.manual_seed(0)
+    model = LSTM(Spec(TOKENS, Tags(("N", "V"))), characters=characters, initialization=initialization)
+    embedding: Any = model.embedding
     longer = torch.nn.functional.pad(SPELLED, (0, 5))
     torch.testing.assert_close(embedding(longer), embedding(SPELLED))
 
@@ -84,7 +87,7 @@ def test_a_model_reads_letters(characters: Any) -> None:
     [
         (
             lambda: build("cnn", Tokens(("<pad>", "<unk>"))),
-            "characters=cnn reads the letters of words: set data.characters",
+            "characters=cnn reads the letters of words, which this data set does not spell: tagged words have them",
         ),
         (lambda: TokenEmbedding(TOKENS, 6, "lstm", character_size=5), "character_size must be even"),
         (lambda: LSTM(Spec(Series(3), Tags(("a", "b"))), characters="cnn"), "has no words"),

@@ -72,6 +72,15 @@ def test_recurrent_biases_start_at_zero() -> None:
     assert started["weight_hh_l0"].any()
 
 
+@pytest.mark.parametrize("name", get_args(Initialization))
+def test_the_vector_of_padding_stays_at_zero(name: str) -> None:
+    embedding, other = nn.Embedding(5, 3, padding_idx=1), nn.Embedding(5, 3)
+    initialize(nn.ModuleList([embedding, other]), name)
+    assert embedding.weight.requires_grad
+    assert (embedding.weight != 0).any(dim=1).tolist() == [name != "zeros" and row != 1 for row in range(5)]
+    assert other.weight.any(dim=1).all() == (name != "zeros")
+
+
 def test_another_name_is_refused() -> None:
     with pytest.raises(
         InputError, match="initialization must be one of default, xavier, he, normal, orthogonal, zeros, not 'ones'"

@@ -42,7 +42,10 @@ class TokenEmbedding(nn.Module):
         if characters not in ("none", *SPELLINGS):
             raise InputError(f"characters must be one of none, {', '.join(SPELLINGS)}, not {characters!r}")
         if characters != "none" and not tokens.characters:
-            raise InputError(f"characters={characters} reads the letters of words: set data.characters=true")
+            raise InputError(
+                f"characters={characters} reads the letters of words, which this data set does not spell: tagged words "
+                "have them, data=pos_tags, conllu or bio with data.characters=true"
+            )
         self.words = nn.Embedding(len(tokens.vocabulary), size, padding_idx=PADDING, sparse=sparse)
         self.words.weight.sparse = sparse  # type: ignore[attr-defined]  # primer.optim.SparseAdam looks here.
         self.letters = None

@@ -12,7 +12,8 @@ Initialization = Literal["default", "xavier", "he", "normal", "orthogonal", "zer
 
 
 def initialize(module: nn.Module, name: str) -> None:
-    """Sets every weight matrix and kernel of ``module``, and its biases to zero; norms stay at one and zero.
+    """Sets every weight matrix and kernel of ``module``, and its biases to zero; norms stay at one and zero, and the
+    vector of padding in an embedding at zero.
 
     Args:
         module: what is initialised, with all that is in it.
@@ -45,3 +46,5 @@ def initialize(module: nn.Module, name: str) -> None:
                 gates = parameter.shape[0] // parameter.shape[1] if key.startswith("weight_hh") else 1
                 for weight in parameter.detach().chunk(gates):  # Each gate has a recurrent matrix of its own.
                     rules[name](weight)
+        if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
+            nn.init.zeros_(layer.weight.detach()[layer.padding_idx])
