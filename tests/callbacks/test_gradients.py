@@ -20,12 +20,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from primer.batch import Batch
 from primer.callbacks import Gradients
 from primer.callbacks.gradients import by_distance, distances_of
+from primer.data.dates import Dates
 from primer.data.digits import Digits
 from primer.errors import InputError
 from primer.models.gru import GRU
 from primer.models.lstm import LSTM
 from primer.models.mlp import MLP
 from primer.models.rnn import RNN
+from primer.models.seq2seq import Seq2Seq
 from primer.optim.chained import SparseAdam
 from primer.spec import Classes, Series, Spec, Tags, Tokens, Values
 
@@ -130,15 +132,33 @@ def test_norms_are_those_of_autograd(batch: Batch, accumulated: int, quiet_train
     assert min(distances) > 0
 
 
-def test_the_mean_over_an_epoch_counts_sequences_of_all_its_batches(quiet_trainer: Trainer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("accumulated", [1, 2, 3])  # With 3, a step of fewer batches.
+def test_batches_of_different_sizes(accumulated: int, quiet_trainer: Trainer, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = still(RNN(SPEC, hidden_size=3, bidirectional=False))
-    short = Batch(PADDED.inputs[2:], PADDED.targets[2:], PADDED.lengths[2:])  # type: ignore[index]
-    _, first = by_hand(model, PADDED)
-    _, second = by_hand(model, short._replace(inputs=short.inputs, lengths=torch.tensor([1])))
-    fitted(quiet_trainer, tmp_path, model, [short, PADDED])
+    short = Batch(*(some[2:] for some in PADDED))  # type: ignore[misc,arg-type]
+    both = Batch(*(torch.cat(some) for some in zip(short, PADDED, strict=True)))  # type: ignore[arg-type]
+    (one, second), (three, first), (all_four, _) = (by_hand(model, batch) for batch in (short, PADDED, both))
+    fitted(quiet_trainer, tmp_path, model, [short, PADDED], accumulate_grad_batches=accumulated)
+    # A layer has the norm of the gradient that a step follows; a distance has the mean over the sequences of an epoch.
+    for layer, norm in all_four.items():
+        wanted = [one[layer], three[layer]] if accumulated == 1 else [norm]
+        assert [float(row["norm"]) for row in rows(tmp_path) if row["layer"] == layer] == pytest.approx(wanted)
     found = [float(row["norm"]) for row in rows(tmp_path) if row["distance"]]
     assert found == pytest.approx([(3 * first[0] + second[0]) / 4, *first[1:]])
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_of_an_encoder_and_decoder_the_encoder_is_watched(
+    bidirectional: bool, quiet_trainer: Trainer, tmp_path: Path
+) -> None:
+    data = Dates(samples=60, batch_size=16).prepare()
+    model = Seq2Seq(data.spec, embedding_size=4, hidden_size=4, attention="none", bidirectional=bidirectional)
+    quiet_trainer(max_epochs=1, callbacks=[Gradients(tmp_path, 1)]).fit(model, data)
+    found = {int(row["distance"]): float(row["norm"]) for row in rows(tmp_path) if row["distance"]}
+    longest = int(data.parts["train"].lengths.max())  # type: ignore[union-attr]
+    assert list(found) == list(range(longest))
+    assert all(norm > 0 for norm in found.values())
 
 
 def test_distances_of_packed_steps() -> None:

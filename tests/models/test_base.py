@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 from small_runs import Sentences, Trainer, close, digits, figures, perceptron, tagger, weights
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.utils.data import DataLoader, IterableDataset
 
 from primer import training
 from primer.batch import Batch
@@ -17,7 +20,7 @@ from primer.data.base import DataModule, Part, Records
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.mlp import MLP
-from primer.optim import SparseAdam
+from primer.optim import Schedule, SparseAdam
 from primer.spec import Classes, Nothing, Series, Spec, Tags, Values, Vector
 
 
@@ -82,6 +85,28 @@ def test_a_run_without_an_end_is_refused(quiet_trainer: Trainer) -> None:
     data = digits()
     with pytest.raises(InputError, match=r"set trainer\.max_epochs or trainer\.max_steps"):
         quiet_trainer(max_epochs=-1).fit(perceptron(data), data)
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        ({"max_epochs": 4}, 4),
+        ({"max_epochs": 4, "accumulate_grad_batches": 3}, 4),
+        ({"max_epochs": 20, "max_steps": 25}, 4),  # Seven steps an epoch.
+        ({"max_epochs": 20, "max_steps": 8, "accumulate_grad_batches": 3}, 3),
+        ({"max_epochs": 4, "max_steps": 1000}, 4),
+        ({"max_epochs": -1, "max_steps": 28}, 4),
+    ],
+)
+def test_a_schedule_by_epoch_is_as_long_as_the_run(
+    settings: dict[str, int], epochs: int, quiet_trainer: Trainer
+) -> None:
+    data = digits(train_size=110)
+    model = perceptron(data)
+    model.schedule = Schedule(CosineAnnealingLR)
+    trainer = quiet_trainer(limit_val_batches=0, **settings)
+    trainer.fit(model, data)
+    assert trainer.lr_scheduler_configs[0].scheduler.T_max == epochs
 
 
 def test_the_same_seed_gives_the_same_weights(quiet_trainer: Trainer) -> None:
@@ -183,3 +208,36 @@ def test_a_model_may_have_no_optimizer(quiet_trainer: Trainer) -> None:
     model = Mean(data.spec)
     quiet_trainer(max_epochs=1).fit(model, data)
     assert torch.allclose(model.total, data.parts["train"].inputs.sum(0))  # type: ignore[arg-type]
+
+
+def test_a_model_may_make_its_own_data(quiet_trainer: Trainer) -> None:
+    """As one that learns from an environment does: what it sees next follows from what it does now."""
+
+    class Steps(IterableDataset):
+        def __init__(self, walker: Walker) -> None:
+            self.walker = walker
+
+        def __iter__(self) -> Iterator[Batch]:
+            while True:
+                place = 2 * torch.rand(1, 2) - 1
+                for _ in range(3):
+                    yield Batch(place, -place)
+                    with torch.no_grad():
+                        place = place + self.walker(place)
+
+    class Walker(MLP):
+        """Learns to walk to the origin."""
+
+        def train_dataloader(self) -> DataLoader:
+            return DataLoader(Steps(self), batch_size=None)
+
+    torch.manual_seed(0)
+    model = Walker(Spec(Vector(2), Values(("x", "y"))), hidden_sizes=())
+    model.optimizer = partial(Adam, lr=0.1)
+    model.schedule = Schedule(CosineAnnealingLR, interval="step")
+    trainer = quiet_trainer(max_steps=200, max_epochs=-1)
+    trainer.fit(model)
+    assert trainer.global_step == 200
+    place = torch.ones(1, 2)
+    assert (place + model(place)).abs().max() < 0.2
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)

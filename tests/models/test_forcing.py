@@ -44,9 +44,22 @@ def run(trainer: Callable[..., Any], data: Dates, model: Seq2Seq, path: Any = No
 def test_it_falls_in_equal_steps_from_epoch_to_epoch(data: Dates, quiet_trainer) -> None:
     model = build(data, teacher_forcing=1.0, teacher_forcing_end=0.25)
     assert run(quiet_trainer, data, model, max_epochs=4) == pytest.approx([1.0, 0.75, 0.5, 0.25])
-    # A run that is measured in steps, two of them an epoch, and one of a single epoch.
-    assert run(quiet_trainer, data, model, max_steps=6) == pytest.approx([1.0, 0.625, 0.25])
     assert run(quiet_trainer, data, model, max_epochs=1) == [1.0]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_steps": 6},  # Two steps an epoch.
+        {"max_epochs": 20, "max_steps": 6},
+        {"max_epochs": 3, "max_steps": 1000},
+        {"max_epochs": -1, "max_steps": 3, "accumulate_grad_batches": 2},
+        {"max_epochs": 20, "max_steps": 3, "accumulate_grad_batches": 5},
+    ],
+)
+def test_the_last_epoch_is_the_one_in_which_the_run_ends(data: Dates, settings: dict[str, int], quiet_trainer) -> None:
+    model = build(data, teacher_forcing=1.0, teacher_forcing_end=0.25)
+    assert run(quiet_trainer, data, model, **settings) == pytest.approx([1.0, 0.625, 0.25])
 
 
 def test_without_an_end_it_stays(data: Dates, quiet_trainer) -> None:

@@ -21,7 +21,6 @@ from primer.batch import Batch
 from primer.callbacks.pictures import publish, spared
 from primer.errors import InputError
 from primer.models.base import Model
-from primer.models.recurrence import Stack
 from primer.reports.gradients import draw_gradients
 
 READ = "recurrence input"
@@ -53,8 +52,10 @@ class Gradients(Callback):
     - In a recurrent network: the norm of the gradient with respect to what the recurrence reads, :math:`\| \partial L /
       \partial x_{T-d} \|`, by the distance :math:`d` from the last real step :math:`T`; the mean over the sequences
       that are so long. Where one thing is said of the whole sequence, read in one direction
-      (``model.bidirectional=false``), this is what reaches a step from ``d`` steps later. The first of several
-      processes speaks for its own share of a batch; a compiled model has no such norms.
+      (``model.bidirectional=false``), this is what reaches a step from ``d`` steps later. Of an encoder and a decoder,
+      it is the encoder that is watched; without attention all reaches it through its last state. :math:`L` is the mean
+      loss of a batch, however many are accumulated. The first of several processes speaks for its own share of a batch;
+      a compiled model has no such norms.
 
     ``gradients.csv`` holds a row for each layer at each step that was recorded, and after each epoch one for each
     distance, the mean over the epoch. ``pictures/gradients.png`` shows both, and goes to the loggers that take
@@ -84,16 +85,17 @@ class Gradients(Callback):
             return
         self._due = True
         recurrence = getattr(pl_module, "recurrence", None)
-        if isinstance(recurrence, Stack) and pl_module._compiled_call_impl is None:
+        if isinstance(recurrence, nn.Module) and pl_module._compiled_call_impl is None:
             factor = trainer.accumulate_grad_batches / loss_scale(trainer)
-            self._hook = recurrence.register_forward_pre_hook(partial(self._watch, factor))
+            self._hook = recurrence.register_forward_pre_hook(partial(self._watch, pl_module, factor))
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Model, optimizer: Optimizer) -> None:
         if not self._due:
             return
         self._release()
         # Optimizers that undo the scale of a loss in half precision by themselves have not done so yet.
-        factor = 1 / loss_scale(trainer) if getattr(optimizer, "_step_supports_amp_scaling", False) else 1.0
+        scale = loss_scale(trainer) if getattr(optimizer, "_step_supports_amp_scaling", False) else 1.0
+        factor = pl_module.correction() / scale  # Which the model, whose hook is later, has not made yet.
         norms = layer_norms(pl_module)
         if norms:
             self._records.append(Record(trainer.global_step, tuple(norms), factor * torch.stack(list(norms.values()))))
@@ -142,7 +144,7 @@ class Gradients(Callback):
             self._hook.remove()
             self._hook = None
 
-    def _watch(self, factor: float, recurrence: nn.Module, arguments: Any) -> Any:
+    def _watch(self, model: Model, factor: float, recurrence: nn.Module, arguments: Any) -> Any:
         """Has the gradient with respect to the first argument of the recurrence noted, in the backward pass."""
         steps, *others = arguments
         values = steps.data if isinstance(steps, PackedSequence) else steps
@@ -151,7 +153,7 @@ class Gradients(Callback):
         distances = distances_of(steps).to(values.device)
 
         def note(gradient: Tensor) -> None:
-            norms = factor * gradient.flatten(0, -2).norm(dim=-1)
+            norms = factor * model.own_correction() * gradient.flatten(0, -2).norm(dim=-1)
             both = torch.stack([norms, torch.ones_like(norms)])
             self._sums.append(both.new_zeros(2, int(longest)).index_add_(1, distances, both))
 

@@ -186,8 +186,8 @@ class Model(L.LightningModule, ABC):
         steps = trainer.estimated_stepping_batches
         if math.isinf(steps):
             raise InputError("a run needs an end: set trainer.max_epochs or trainer.max_steps")
-        batches = max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
-        epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else math.ceil(steps / batches)
+        batches = max(1, trainer.num_training_batches / trainer.accumulate_grad_batches)
+        epochs = 1 if math.isinf(batches) else math.ceil(steps / math.ceil(batches))  # Data without an end are one.
         self._length = int(steps), epochs
         schedulers = self.schedule.build(optimizer, *self._length)
         for entry in schedulers:
@@ -349,9 +349,20 @@ class Model(L.LightningModule, ABC):
         self._window.append(everywhere)
         return loss * counts * world / self._window[0]
 
+    def correction(self) -> Tensor | float:
+        """What the gradients are multiplied by before a step, to be those of the mean over all targets."""
+        if not self._window:
+            return 1.0
+        return self.trainer.accumulate_grad_batches * self._window[0] / torch.stack(self._window).sum()
+
+    def own_correction(self) -> Tensor | float:
+        """What the gradients of the latest batch alone are to be multiplied by, besides the number of batches that are
+        accumulated, to be those of its own mean loss."""
+        return self._window[0] / self._window[-1] if self._window else 1.0
+
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self._window:
-            factor = self.trainer.accumulate_grad_batches * self._window[0] / torch.stack(self._window).sum()
+            factor = self.correction()
             for parameter in self.parameters():
                 if parameter.grad is not None:
                     parameter.grad.mul_(factor)

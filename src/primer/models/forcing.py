@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-from lightning import Trainer
-
 from primer.errors import InputError
 
 
@@ -28,10 +24,7 @@ class ScheduledSampling:
             if not 0 <= share <= 1:
                 raise InputError(f"{name} must be from 0 to 1, not {share}")
 
-    def at(self, trainer: Trainer) -> float:
-        """The probability in the current epoch of a run."""
-        epochs = trainer.max_epochs or -1
-        if epochs < 0:  # The run is as long as its steps.
-            epochs = math.ceil(trainer.max_steps / trainer.num_training_batches)
-        done = min(1.0, trainer.current_epoch / max(1, epochs - 1))
+    def at(self, epoch: int, epochs: int) -> float:
+        """The probability in an epoch of a run of some, counted from 0."""
+        done = min(1.0, epoch / max(1, epochs - 1))
         return (1 - done) * self.first + done * self.last

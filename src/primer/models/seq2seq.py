@@ -229,9 +229,14 @@ class Seq2Seq(Model):
             return torch.full_like(inputs[:, 0], self.max_length or longest(inputs.shape[1]))
         return longest(lengths.to(inputs.device))
 
+    @property
+    def recurrence(self) -> nn.Module:
+        """What ``primer.callbacks.Gradients`` looks at: the network that reads the source."""
+        return self.encoder
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         super().on_train_batch_start(batch, batch_idx)
-        self.teacher_forcing = self.sampling.at(self.trainer)
+        self.teacher_forcing = self.sampling.at(self.trainer.current_epoch, self._length[1])
 
     def _start(self, stage: Stage) -> None:
         super()._start(stage)
