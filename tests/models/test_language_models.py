@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -12,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from primer import training
+from primer.batch import Batch
 from primer.checkpoint import load
 from primer.data.text import Text
 from primer.models.gru import GRU
@@ -100,16 +102,50 @@ def test_the_state_is_carried_without_its_gradient(kind: type[Recurrent], folder
 def test_training_and_validation_carry_states_of_their_own(folder: Path, quiet_trainer: Any) -> None:
     class Watch(L.Callback):
         def __init__(self) -> None:
-            self.rows: list[tuple[int, int]] = []
+            self.rows: list[dict[str, int]] = []
 
-        def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
-            sizes = {stage: state[0][0].shape[1] for stage, state in pl_module._carried.items()}
-            self.rows.append((sizes["train"], sizes.get("val", 0)))
+        def note(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+            self.rows.append({stage: state[0][0].shape[1] for stage, state in pl_module._carried.items()})
+
+        on_train_batch_end = on_validation_batch_end = note
 
     watch, data = Watch(), text(folder, segment=100)
     quiet_trainer(max_epochs=1, val_check_interval=2, callbacks=[watch]).fit(build(data), data)
-    assert watch.rows[0] == (4, 0)
-    assert watch.rows[-1] == (4, 3)
+    assert watch.rows[:4] == [{"train": 4}, {"train": 4}, {"train": 4, "val": 3}, {"train": 4, "val": 3}]
+    assert {"train": 4} in watch.rows[4:]  # A validation that is over leaves nothing.
+    assert len(data.val_dataloader()) == 2
+
+
+def test_outside_of_a_run_each_batch_stands_for_itself(folder: Path, quiet_trainer: Any) -> None:
+    data = text(folder, segment=100)
+    model = build(data)
+    batch = next(iter(data.test_dataloader()))
+    wanted = model(batch.inputs)
+    fewer = Batch(*(some[:2] for some in batch[:2]))
+    for stage in (None, "fit", "validate", "test", "predict"):
+        if stage == "fit":
+            quiet_trainer(max_epochs=1, max_steps=2, limit_val_batches=1).fit(model, data)
+            wanted = model.eval()(batch.inputs)
+        elif stage == "predict":
+            (first, *_) = quiet_trainer().predict(model, data.test_dataloader())
+            assert torch.equal(first, wanted.argmax(-1))
+        elif stage:
+            getattr(quiet_trainer(), stage)(model, data, verbose=False)
+        for mode in (False, True):
+            model.train(mode)
+            for some in (batch, fewer, batch):
+                torch.testing.assert_close(model.respond(some), wanted[: some.size])
+        model.eval()
+        assert torch.equal(model.predict(fewer), wanted[:2].argmax(-1))
+
+
+def test_a_prediction_carries_the_state(folder: Path, quiet_trainer: Any) -> None:
+    short, whole = text(folder, segment=7), text(folder, segment=10_000)
+    model = build(short)
+    for _ in range(2):
+        parts, (wanted,) = (quiet_trainer().predict(model, data.test_dataloader()) for data in (short, whole))
+        assert len(parts) > 2
+        assert torch.equal(torch.cat(parts, dim=1), wanted)
 
 
 def test_overfits_one_batch(folder: Path) -> None:
@@ -166,3 +202,22 @@ def test_a_resumed_run_equals_the_unbroken_one(folder: Path, quiet_trainer: Any)
     forgetful = run(quiet_trainer, folder, "forgetful", path=file)
     assert not torch.equal(forgetful.head.weight, whole.head.weight)
     assert load(file).spec == whole.spec
+
+
+@pytest.mark.parametrize(("before", "after", "kept"), [(1, 1, True), (2, 2, False), (2, 1, False), (1, 2, False)])
+def test_of_several_processes_each_starts_without_the_state_of_the_first(
+    before: int, after: int, kept: bool, folder: Path
+) -> None:
+    model, batch = build(text(folder)).train(), Batch(torch.tensor([[2, 3, 4]]), torch.tensor([[3, 4, 5]]))
+    model.respond(batch)
+    checkpoint: dict[str, Any] = {}
+    trainer: Any = SimpleNamespace(
+        world_size=before, train_dataloader=None, lr_scheduler_configs=[], callback_metrics={}
+    )
+    model._trainer = trainer
+    model.on_save_checkpoint(checkpoint)
+    again = build(text(folder))
+    trainer.world_size = after
+    again._trainer = trainer
+    again._resume(checkpoint["primer"] | {"loaders": []})
+    assert ("train" in again._carried) is kept

@@ -17,7 +17,7 @@ from primer.models.initialization import Initialization, initialize
 from primer.models.layers import check_rate, check_sizes
 from primer.models.recurrence import Pooling, SequenceDropout, Stack, State, unpacked
 from primer.objectives import Objective
-from primer.spec import PADDING, Classes, Image, NextToken, Series, Spec, Tags, Tokens, Values
+from primer.spec import Classes, Image, NextToken, Series, Spec, Tags, Tokens, Values
 
 
 class Recurrent(Model):
@@ -27,7 +27,8 @@ class Recurrent(Model):
     Padding is not read: sequences are packed, so that the backward direction starts at the last real step.
 
     Where the next token is to be said, the state is carried from one batch to the next, without its gradient:
-    truncated back-propagation through time (Williams and Peng 1990).
+    truncated back-propagation through time (Williams and Peng 1990). A run that is resumed in the middle of an epoch
+    goes on with the state that it had; on several processes the first batch then starts without one.
 
     Args:
         spec: what the data set offers.
@@ -101,11 +102,9 @@ class Recurrent(Model):
         self.normalization = nn.LayerNorm(states) if normalization == "layer" else nn.Identity()
         self.head = nn.Linear(states, self.outputs)
         initialize(self, initialization)
-        if self.embedding is not None:
-            nn.init.zeros_(self.embedding.words.weight[PADDING].detach())
-        self._carried: dict[Stage | Literal["train"], State] = {}
+        self._carried: dict[Stage | Literal["train", "predict"], State] = {}
         self._start_of_batch: State | None = None  # Kept: L-BFGS takes the loss of a batch several times.
-        self._stage: Stage = "val"
+        self._stage: Stage | Literal["predict"] | None = None  # The loop that the model is in, unless it trains.
 
     @abstractmethod
     def layer(self, **settings: Any) -> nn.RNNBase:
@@ -146,9 +145,10 @@ class Recurrent(Model):
     # The state that is carried from one batch to the next.
 
     def respond(self, batch: Batch) -> Tensor:
-        if not self.continues or batch.lengths is not None:
-            return super().respond(batch)
+        """The outputs for a batch. Of the next token, while a loop runs: in view of the batches before."""
         stage = "train" if self.training else self._stage
+        if not self.continues or batch.lengths is not None or stage is None:
+            return super().respond(batch)
         start = self._start_of_batch if self.training else self._carried.get(stage)
         outputs, state = self.read(batch.inputs, state=start)
         self._carried[stage] = detached(state)
@@ -160,22 +160,38 @@ class Recurrent(Model):
             self._carried.pop("train", None)
         self._start_of_batch = self._carried.get("train")
 
+    def on_train_end(self) -> None:
+        super().on_train_end()
+        self._start_of_batch = None  # What is carried stays: a checkpoint may still be written.
+
     def _start(self, stage: Stage) -> None:
         super()._start(stage)
-        self._stage = stage
-        self._carried.pop(stage, None)
+        self._enter(stage)
+
+    def _finish(self, stage: Stage) -> None:
+        super()._finish(stage)
+        self._enter(None)
 
     def on_predict_epoch_start(self) -> None:
-        self._carried.pop(self._stage, None)
+        self._enter("predict")
+
+    def on_predict_epoch_end(self) -> None:
+        self._enter(None)
+
+    def _enter(self, stage: Stage | Literal["predict"] | None) -> None:
+        """Starts a loop, or, with None, ends it: nothing is carried from one to another."""
+        self._stage = stage
+        self._carried = {name: state for name, state in self._carried.items() if name == "train"}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        if "train" in self._carried:
+        # The first of several processes writes the file, and the tracks of the others have states of their own.
+        if "train" in self._carried and self.trainer.world_size == 1:
             checkpoint["primer"]["carried"] = self._carried["train"]
 
     def _resume(self, state: dict[str, Any]) -> None:
         super()._resume(state)
-        if "carried" in state:
+        if "carried" in state and self.trainer.world_size == 1:
             self._carried["train"] = [moved(part, self.device) for part in state["carried"]]
 
 
