@@ -14,7 +14,6 @@ from primer.choices import groups, target_of
 from primer.regularization import Regularization
 from primer.training import build_data, build_model
 
-
 ONE_OF_EACH = {target_of("model", name): name for name in reversed(groups()["model"])}
 
 

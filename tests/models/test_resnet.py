@@ -102,15 +102,6 @@ def test_it_overfits_a_batch(block, channels: int, side: int, overfits) -> None:
     assert overfits(network, steps=60, lr=3e-3) == 1.0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet20", "resnet32", "resnet44", "resnet56"])
-def test_every_preset_overfits_a_batch(name: str, overfits) -> None:
-    seed_everything(0, verbose=False)
-    blocks = (int(name[6:]) - 2) // 6
-    settings = IMAGENET[name][0] if name in IMAGENET else {"layers": [blocks] * 3, **FAMILY}
-    assert overfits(ResNet(CIFAR, **settings), steps=60) == 1.0
-
-
 def test_bad_settings_are_refused() -> None:
     for settings, message in (
         ({"layers": []}, "at least one stage"),
