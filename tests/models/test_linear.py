@@ -69,7 +69,7 @@ def newton(epochs=5):
 def line_of(model):
     """Slope and intercept in the units of the data."""
     spec = model.spec
-    weight, bias = model.linear.weight[0, 0].item(), model.linear.bias[0].item()
+    weight, bias = model.head.weight[0, 0].item(), model.head.bias[0].item()
     slope = weight * spec.target.std[0] / spec.input.std[0]
     return slope, spec.target.mean[0] + bias * spec.target.std[0] - slope * spec.input.mean[0]
 
@@ -135,7 +135,7 @@ def test_gaussian_likelihood_finds_the_noise(fit):
     (test,) = data.test_dataloader()
     with torch.no_grad():
         deviation = objective.deviation(model(test.inputs))
-    assert model.linear.out_features == 2
+    assert model.head.out_features == 2
     assert deviation.mean().item() == pytest.approx(100, rel=0.2)
 
 
@@ -202,7 +202,7 @@ def test_overfits_one_batch(fit):
 
 
 def test_takes_images_and_vectors():
-    assert Linear(Digits().prepare().spec).linear.weight.shape == (10, 64)
+    assert Linear(Digits().prepare().spec).head.weight.shape == (10, 64)
     spec = Spec(Vector(3), Values(("a", "b")))
     assert Linear(spec)(torch.randn(5, 3)).shape == (5, 2)
     assert Linear(spec, objective=GaussianNLL(spec.target))(torch.randn(5, 3)).shape == (5, 4)
@@ -210,7 +210,7 @@ def test_takes_images_and_vectors():
 
 def test_dropout_is_of_the_inputs_and_of_training_alone():
     model = Linear(Spec(Vector(1000), Values(("z",))), dropout=0.5)
-    torch.nn.init.ones_(model.linear.weight)
+    torch.nn.init.ones_(model.head.weight)
     ones = torch.ones(1, 1000)
     assert model(ones).item() != 1000
     assert model(ones).item() == pytest.approx(1000, rel=0.2)
@@ -219,9 +219,9 @@ def test_dropout_is_of_the_inputs_and_of_training_alone():
 
 def test_initialization_by_name():
     spec = Spec(Vector(100), Classes(tuple("0123456789")))
-    assert not Linear(spec).linear.weight.any()
-    assert Linear(spec, initialization="normal").linear.weight.std().item() == pytest.approx(0.01, rel=0.2)
-    assert Linear(spec, initialization="he").linear.weight.std().item() == pytest.approx(0.02**0.5, rel=0.2)
+    assert not Linear(spec).head.weight.any()
+    assert Linear(spec, initialization="normal").head.weight.std().item() == pytest.approx(0.01, rel=0.2)
+    assert Linear(spec, initialization="he").head.weight.std().item() == pytest.approx(0.02**0.5, rel=0.2)
 
 
 def test_ridge_makes_the_slope_smaller(fit):

@@ -48,8 +48,8 @@ class Linear(Model):
         super().__init__(spec, objective)
         assert isinstance(spec.input, Vector | Image)
         self.dropout = nn.Dropout(check_rate("dropout", dropout))
-        self.linear = nn.Linear(spec.input.size, self.outputs)
+        self.head = nn.Linear(spec.input.size, self.outputs)
         initialize(self, initialization)
 
     def forward(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch outputs"]:  # type: ignore[override]
-        return self.linear(self.dropout(inputs.flatten(1)))
+        return self.head(self.dropout(inputs.flatten(1)))
