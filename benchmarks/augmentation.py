@@ -1,5 +1,7 @@
 """What augmentation of a batch costs, beside torchvision's v2 transforms sample by sample, which is how samples get
-parameters of their own there, and beside kornia, which works on batches of floats, where it is installed.
+parameters of their own there, and beside kornia, which works on batches of floats, where it is installed. Kornia 0.9.0
+took from 1.1 times as long (rotate and scale) and 4 times (flip and crop) to 28 times (color jitter) on two CPU cores,
+so nothing here needs it.
 
 All take turns, a batch each, and the ratios are taken round by round, so that a machine whose speed drifts does no
 harm. All have one thread: single images are too small to be shared among several, and batches would be at odds with
