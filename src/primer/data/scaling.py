@@ -13,15 +13,26 @@ from primer.spec import Image, Input, Series, Vector
 def moments(values: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each column (``(samples, features)``) or channel (``(samples, channels, height,
     width)``; bytes count as parts of 255). A constant column gets the deviation 1."""
-    scale = 255.0 if values.dtype == torch.uint8 else 1.0
-    flat = values.transpose(0, 1).flatten(1)
     means, deviations = [], []
-    for row in flat:  # One channel at a time: a copy of all in floats would be eight times the data set.
-        row = row.double()
-        deviation = row.std(correction=0).item()
-        means.append(row.mean().item() / scale)
-        deviations.append(deviation / scale if deviation > 1e-8 * row.abs().max().item() else 1.0)
+    for row in values.transpose(0, 1).flatten(1):
+        mean, deviation, largest = _of_bytes(row) if row.dtype == torch.uint8 else _of_numbers(row)
+        means.append(mean)
+        deviations.append(deviation if deviation > 1e-8 * largest else 1.0)
     return tuple(means), tuple(deviations)
+
+
+def _of_bytes(row: Tensor) -> tuple[float, float, float]:
+    """Mean, deviation and largest absolute value, from how often each of 256 levels occurs: floats of all would take
+    eight times the memory of the data set."""
+    shares = torch.bincount(row, minlength=256).double() / max(1, len(row))
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    mean = (shares * levels).sum()
+    return mean.item(), (shares * (levels - mean).square()).sum().sqrt().item(), row.max().item() / 255
+
+
+def _of_numbers(row: Tensor) -> tuple[float, float, float]:
+    row = row.double()
+    return row.mean().item(), row.std(correction=0).item(), row.abs().max().item()
 
 
 def standardize(kind: Input) -> Callable[[Tensor], Tensor] | None:
