@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -67,17 +68,18 @@ def job(cfg: DictConfig, function: str) -> float | None:
         The metric that a sweep optimizes, where the config names one.
     """
     module, name = function.rsplit(".", 1)
-    folder = Path(cfg.paths.output_dir)
+    folder, log_dir = Path(cfg.paths.output_dir), Path(cfg.paths.log_dir)
+    first = first_files(folder)
     try:
         with sweep_folder():
             metrics = getattr(import_module(module), name)(cfg)
     except InputError as error:
-        discard(folder, Path(cfg.paths.log_dir))
+        discard(folder, first, log_dir)
         fail(str(error))
     except Exception as error:
         if type(error).__name__ != "MisconfigurationException":  # Lightning's name for settings that clash.
             raise
-        discard(folder, Path(cfg.paths.log_dir))
+        discard(folder, first, log_dir)
         fail(str(error))
     from primer.console import say
 
@@ -112,12 +114,35 @@ def fail(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def discard(folder: Path, log_dir: Path) -> None:
-    """Takes away the folder of a run that was refused, and the folders above it that are empty then."""
+def first_files(folder: Path) -> list[Path]:
+    """What a run writes before it has any results and may take away again: those files and folders that are not there
+    yet, and its log, which Hydra has opened already, where nothing stands in it."""
+    from primer.run_folder import FIRST
+
+    handlers = [one for one in logging.getLogger().handlers if isinstance(one, logging.FileHandler)]
+    logs = [file for one in handlers if (file := Path(one.baseFilename)).is_file() and not file.stat().st_size]
+    return [path for name in FIRST if not (path := folder.absolute() / name).exists()] + logs
+
+
+def discard(folder: Path, files: list[Path], log_dir: Path) -> None:
+    """Takes away what a refused run has written, and the folders that are empty then: nothing else, since the folder
+    may be one of the user's own.
+
+    Args:
+        folder: of the run. Where it has results, all stays.
+        files: what ``first_files`` has named before the run.
+        log_dir: the folder of all logs, which stays.
+    """
     if (folder / "checkpoints").exists() or (folder / "metrics.csv").exists():
         return
-    shutil.rmtree(folder, ignore_errors=True)
-    for parent in folder.parents:
-        if parent == log_dir or not parent.is_relative_to(log_dir) or any(parent.iterdir()):
-            break
-        parent.rmdir()
+    for file in files:
+        if file.is_dir():
+            shutil.rmtree(file, ignore_errors=True)
+        else:
+            file.unlink(missing_ok=True)
+    for place in dict.fromkeys([folder.absolute(), *(file.parent for file in files)]):
+        above = [parent for parent in place.parents if parent.is_relative_to(log_dir.absolute())]
+        for empty in [place, *above]:
+            if empty in (log_dir.absolute(), Path.cwd()) or not empty.is_dir() or any(empty.iterdir()):
+                break
+            empty.rmdir()
