@@ -26,9 +26,10 @@ from primer.data.digits import Digits
 from primer.errors import InputError
 from primer.evaluation import evaluate
 from primer.models.base import Model
+from primer.models.linear import Linear
 from primer.models.mlp import MLP
 from primer.objectives import CrossEntropy, Objective
-from primer.spec import Spec
+from primer.spec import Classes, Image, Sequence, Spec, Tokens, Values, Vector
 
 DATA = {"_target_": "primer.data.digits.Digits", "batch_size": 20, "train_size": 100}
 EVIL = ["os.system", "primer.training.os.system", "torch.hub.load", "builtins.eval", "primer.run_folder.write"]
@@ -136,6 +137,7 @@ def test_the_file_of_a_path(tmp_path: Path) -> None:
     assert checkpoint.find(tmp_path).name == "last.ckpt"
     (tmp_path / "checkpoints" / "best.ckpt").touch()
     assert checkpoint.find(str(tmp_path)).name == "best.ckpt"
+    assert checkpoint.find(tmp_path, ("last", "best")).name == "last.ckpt"
     assert checkpoint.find(tmp_path / "checkpoints" / "last.ckpt").name == "last.ckpt"
 
 
@@ -193,6 +195,44 @@ def test_other_weights_than_the_model_has_are_refused(saved: Saved, tmp_path: Pa
     path = changed(saved, tmp_path, lambda content: content["primer"]["model"].update(hidden_sizes=[9]))
     with pytest.raises(InputError, match="does not fit"):
         primer.load(path)
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "wanted"),
+    [
+        (Tokens(("", "?", "a")), Tokens(("", "?", "a", "b")), ["input vocabulary: 3 entries there, 4 here"]),
+        (Tokens(("", "?", "a")), Tokens(("", "?", "b")), ["input vocabulary: 'a' there, 'b' here"]),
+        (Tokens(("",), ("x",)), Tokens(("",)), ["input characters: 1 entries there, 0 here"]),
+        (Vector(2, ("a", "b"), (0.0, 1.0)), Vector(2, ("a", "b"), (0.0, 1.5)), ["input scale: 1.0 there, 1.5 here"]),
+        (Vector(1, ("a",), (3.0000001,)), Vector(1, ("a",), (3.0,)), []),
+        (Vector(1), Vector(2), ["input features: 1 there, 2 here"]),
+        (Vector(1), Image(1, 2, 2), ["input: Vector there, Image here"]),
+        (Image(1, 2, 2, (0.5,)), Image(1, 4, 4, (0.4,)), []),
+        (Classes(("a", "b")), Classes(("a", "c")), ["target classes: 'b' there, 'c' here"]),
+        (Values(("y",), (1.0,), (2.0,)), Values(("y",), (5.0,), (2.0,)), ["target scale: 1.0 there, 5.0 here"]),
+        (Sequence(("a",)), Sequence(("a",), end=4), ["target end: 3 there, 4 here"]),
+    ],
+)
+def test_what_two_descriptions_of_data_do_not_share(there: Any, here: Any, wanted: list[str]) -> None:
+    side = "target" if isinstance(here, Classes | Values | Sequence) else "input"
+    found = list(checkpoint.differences(side, there, here))
+    assert found == wanted
+    assert not list(checkpoint.differences(side, here, here))
+
+
+def test_a_run_goes_on_only_from_a_checkpoint_of_the_same(saved: Saved) -> None:
+    folder, model, data = saved
+    file = folder / "checkpoints" / "best.ckpt"
+    checkpoint.check_resuming(file, model)
+    with pytest.raises(InputError, match=r"another MLP: hidden.0.weight is \(8, 64\) there and \(9, 64\) here"):
+        checkpoint.check_resuming(file, MLP(data.spec, hidden_sizes=[9], normalization="batch"))
+    with pytest.raises(InputError, match=r"another MLP: hidden.1.weight is \(8,\) there and missing here"):
+        checkpoint.check_resuming(file, MLP(data.spec, hidden_sizes=[8], normalization="none"))
+    with pytest.raises(InputError, match=r"best.ckpt is of the model MLP, and this run's is Linear"):
+        checkpoint.check_resuming(file, Linear(data.spec))
+    other = Spec(data.spec.input, Classes(tuple("abcdefghij")))
+    with pytest.raises(InputError, match=r"best.ckpt was trained on other data: target classes: '0' there, 'a' here"):
+        checkpoint.check_resuming(file, MLP(other, hidden_sizes=[8], normalization="batch"))
 
 
 def evaluated(path: Path, tmp_path: Path) -> dict[str, float]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from typing import Any
 
 from lightning.pytorch.accelerators import AcceleratorRegistry
@@ -33,6 +36,29 @@ def check_accelerator(settings: dict[str, Any]) -> None:
         )
     if isinstance(devices, int) and devices > there:
         raise InputError(f"accelerator.devices={devices}, but this machine has {there} {NAMES.get(name, name)}")
+
+
+def check_compiler(settings: dict[str, Any]) -> None:
+    """Refuses ``trainer.compile`` where the compiler that ``torch.compile`` calls is not there.
+
+    Args:
+        settings: the ``accelerator`` group.
+
+    Raises:
+        InputError: with what it looks for.
+    """
+    name = settings["accelerator"]
+    if name in ("auto", "gpu", "cuda") and count("cuda"):  # Triton compiles what starts its kernels.
+        commands = [os.environ["CC"]] if os.environ.get("CC") else ["gcc", "clang"]
+    elif name == "cpu" or (name == "auto" and not count("mps")):
+        commands = [os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")]
+    else:
+        return
+    if not any(shutil.which(command.split()[0]) for command in commands):
+        raise InputError(
+            f"trainer.compile=true needs the compiler {' or '.join(commands)}, which this machine has not: install it, "
+            "or leave trainer.compile=false"
+        )
 
 
 def count(kind: str) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from primer.config import check_targets, locate, targets
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.objectives import Objective
-from primer.spec import Spec
+from primer.spec import Image, Input, Spec, Target
 
 
 def load(path: str | Path) -> Model:
@@ -45,18 +48,66 @@ def read(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def find(path: str | Path) -> Path:
-    """The checkpoint file that a path means: itself, or in a run folder ``checkpoints/best.ckpt`` or ``last.ckpt``."""
+def find(path: str | Path, names: Sequence[str] = ("best", "last")) -> Path:
+    """The checkpoint file that a path means: itself, or in a run folder the first that is there of the ``names``."""
     path = Path(path)
     if path.is_file():
         return path
     if not path.is_dir():
         raise InputError(f"there is no run folder or checkpoint {path}")
-    for name in ("best", "last"):
+    for name in names:
         file = path / "checkpoints" / f"{name}.ckpt"
         if file.is_file():
             return file
     raise InputError(f"there is no checkpoint in {path / 'checkpoints'}")
+
+
+def check_resuming(file: Path, model: Model) -> None:
+    """Raises ``InputError`` where a run with this model cannot go on from a checkpoint: it is no checkpoint, or one of
+    other data or of another model."""
+    checkpoint = read(file)
+    check_data(f"resume={file}", Spec.from_dict(checkpoint["primer"]["spec"]), model.spec)
+    trained = checkpoint["primer"]["model"]["_target_"].split(".")[-1]
+    if trained != type(model).__name__:
+        raise InputError(f"resume={file} is of the model {trained}, and this run's is {type(model).__name__}")
+    states = checkpoint["state_dict"], model.state_dict()
+    shapes = [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in states]
+    for name in dict.fromkeys([*shapes[0], *shapes[1]]):
+        there, here = (some.get(name, "missing") for some in shapes)
+        if there != here:
+            raise InputError(f"resume={file} is of another {trained}: {name} is {there} there and {here} here")
+
+
+def check_data(what: str, there: Spec, here: Spec) -> None:
+    """Raises ``InputError`` where ``what`` was trained on other data than those that are here."""
+    sides = (("input", there.input, here.input), ("target", there.target, here.target))
+    if other := [text for side, one, two in sides for text in differences(side, one, two)]:
+        raise InputError(f"{what} was trained on other data: {'; '.join(other)}")
+
+
+def differences(side: str, there: Input | Target, here: Input | Target) -> Iterator[str]:
+    """What two descriptions of data do not share, in words. Images may come in another form."""
+    if type(there) is not type(here):
+        yield f"{side}: {type(there).__name__} there, {type(here).__name__} here"
+    elif not isinstance(here, Image):
+        kind = "features" if side == "input" else type(here).__name__.lower()
+        words = {"names": kind, "mean": "scale", "std": "scale"}
+        for field in fields(here):
+            old, new = getattr(there, field.name), getattr(here, field.name)
+            what = f"{side} {words.get(field.name, field.name)}"
+            if not isinstance(new, tuple):
+                old, new = (old,), (new,)
+            if len(old) != len(new):
+                yield f"{what}: {len(old):,} entries there, {len(new):,} here"
+            elif pair := next((pair for pair in zip(old, new, strict=True) if not alike(*pair)), None):
+                yield f"{what}: {pair[0]!r} there, {pair[1]!r} here"
+
+
+def alike(one: str | float, other: str | float) -> bool:
+    """Whether two entries are the same, but for the last digits, in which machines differ."""
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
+    return math.isclose(one, other, rel_tol=1e-4, abs_tol=1e-6)
 
 
 def model_from(checkpoint: dict[str, Any]) -> Model:

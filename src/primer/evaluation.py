@@ -10,11 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from primer import checkpoint, run_folder
 from primer.accelerators import check_accelerator
+from primer.config import instantiate
 from primer.console import show_table
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.layers import check_sizes
-from primer.spec import Image
+from primer.spec import Image, NextToken
 from primer.training import build_data, quieten, seed_everything, show_results, write_report
 
 
@@ -28,7 +29,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         The metrics, ``test/…`` for every part.
 
     Raises:
-        InputError: where there is no such checkpoint, or it cannot be loaded safely.
+        InputError: where there is no such checkpoint, it cannot be loaded safely, or the data are others by now.
     """
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     if (config["run"] is None) == (config["ckpt"] is None):
@@ -43,14 +44,16 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         raise InputError(f"{file} was not written by train.py: it holds no config to find its data by")
     if config["beam_size"] is not None:
         set_beam_size(model, config["beam_size"])
+    callbacks = build_callbacks(config, model)
     seed_everything(model.config["seed"])
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
     datamodule = build_data({"data": data})
+    checkpoint.check_data(str(file), model.spec, datamodule.spec)
     if isinstance(model.spec.input, Image) and isinstance(datamodule.spec.input, Image):
         datamodule.present(model.spec.input)  # As in training, where trained weights may have asked for another form.
     trainer = L.Trainer(
-        **config["accelerator"], logger=False, enable_checkpointing=False, enable_model_summary=False,
-        enable_progress_bar=False, use_distributed_sampler=False, default_root_dir=folder,
+        **config["accelerator"], callbacks=callbacks, logger=False, enable_checkpointing=False,
+        enable_model_summary=False, enable_progress_bar=False, use_distributed_sampler=False, default_root_dir=folder,
     )  # fmt: skip
     show_table("primer", {"checkpoint": str(file), "model": type(model).__name__, "part": config["part"]})
     datamodule.test_part = config["part"]
@@ -74,3 +77,18 @@ def set_beam_size(model: Model, beam_size: int) -> None:
         raise InputError(f"beam_size={beam_size}: {type(model).__name__} writes no sequences, so it has no beam")
     check_sizes(beam_size=beam_size)
     model.beam_size = beam_size  # type: ignore[assignment]
+
+
+def build_callbacks(config: dict[str, Any], model: Model) -> list[L.Callback]:
+    """What samples from a model of the next token.
+
+    Raises:
+        InputError: where the model is none and there is a prompt.
+    """
+    if config["samples"] is None:
+        return []
+    if config["samples"]["prompt"] is not None and not isinstance(model.spec.target, NextToken):
+        raise InputError(
+            f"samples.prompt: {type(model).__name__} was trained for no next token, so it continues nothing"
+        )
+    return [instantiate(config["samples"], L.Callback)]

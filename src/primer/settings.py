@@ -29,6 +29,7 @@ class Evaluate:
     ckpt: str | None
     part: Literal["train", "val", "test"]
     beam_size: int | None
+    samples: dict | None
 
 
 @dataclass

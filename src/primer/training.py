@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from primer import checkpoint, run_folder, weights
-from primer.accelerators import check_accelerator
+from primer.accelerators import check_accelerator, check_compiler
 from primer.callbacks import EMA
 from primer.config import instantiate, locate
 from primer.console import is_main_process, show_table
@@ -51,7 +51,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
     folder = Path(config["paths"]["output_dir"])
     quieten()
     check_accelerator(config["accelerator"])
-    resume = checkpoint.find(config["resume"]) if config["resume"] else None
+    if config["trainer"]["compile"]:
+        check_compiler(config["accelerator"])
+    resume = checkpoint.find(config["resume"], ("last", "best")) if config["resume"] else None
     config["seed"] = seed_everything(config["seed"])
 
     regularization = instantiate(config["regularization"], Regularization)
@@ -62,6 +64,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         config["model"] = weights.with_stem(config["model"], trained)
     model = build_model(config, datamodule, regularization)
     check_monitors(config, model)
+    if resume:
+        checkpoint.check_resuming(resume, model)
     callbacks = build_callbacks(config, datamodule, regularization)
     if trained:
         weights.load(model, trained)

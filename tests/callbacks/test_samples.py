@@ -20,6 +20,7 @@ from primer.models.lstm import LSTM
 from primer.training import train
 
 TEXT = "the cat sat on the mat, and the dog sat on the cat. " * 40
+PIECES_OF_TWO = [{"steps": [[60, 48], [60 + k, 48]]} for k in range(10)]
 PIECE = {"title": "x", "steps": [[64, 60, -1, 48 + k % 5] for k in range(40)]}
 
 
@@ -60,7 +61,8 @@ def test_the_seed_and_the_settings_decide(text: Text, tmp_path: Path, quiet_trai
 def test_music_is_composed(tmp_path: Path, quiet_trainer: Any) -> None:
     mido = pytest.importorskip("mido")
     voices = ["soprano", "alto", "tenor", "bass"]
-    (tmp_path / "x.json").write_text(json.dumps({"voices": voices, "rest": -1, "train": [PIECE] * 10}))
+    pieces = [{"title": str(k), "steps": [*PIECE["steps"], [60 + k] * 4]} for k in range(10)]  # type: ignore[misc]
+    (tmp_path / "x.json").write_text(json.dumps({"voices": voices, "rest": -1, "train": pieces}))
     data = Music(path="x.json", data_dir=tmp_path).prepare()
     assert sampled(data, tmp_path / "a", quiet_trainer, length=80) == ["sample.json", "sample.mid"]
     steps = json.loads((tmp_path / "a" / "sample.json").read_text())["steps"]
@@ -89,15 +91,33 @@ def test_a_sample_that_fails_costs_a_line(tmp_path: Path, text: Text, quiet_trai
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"length": -1}, "callbacks.samples.length must be at least 0, not -1"),
-        ({"temperature": -1.0}, "callbacks.samples.temperature must be at least 0"),
-        ({"top_k": 0}, "callbacks.samples.top_k must be at least 1"),
-        ({"top_p": 2.0}, "callbacks.samples.top_p must be above 0"),
+        ({"length": -1}, "samples.length must be at least 0, not -1"),
+        ({"temperature": -1.0}, "samples.temperature must be at least 0"),
+        ({"top_k": 0}, "samples.top_k must be at least 1"),
+        ({"top_p": 2.0}, "samples.top_p must be above 0"),
     ],
 )
 def test_refuses_what_is_no_setting(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Samples("x", **settings)
+
+
+@pytest.mark.parametrize("stage", ["fit", "test"])
+def test_a_prompt_of_what_is_unknown_is_refused_at_the_start(
+    stage: str, text: Text, tmp_path: Path, quiet_trainer: Any
+) -> None:
+    model = LSTM(text.spec, embedding_size=4, hidden_size=8)
+    before = model.head.weight.clone()
+    trainer = quiet_trainer(max_epochs=1, callbacks=[Samples(tmp_path, prompt="the Dog: a dog")])
+    with pytest.raises(InputError, match=r"^samples\.prompt: the training part has no 'D', ':'$"):
+        getattr(trainer, stage)(model, datamodule=text)
+    assert torch.equal(model.head.weight, before)
+    (tmp_path / "x.json").write_text(json.dumps({"voices": ["a", "b"], "train": PIECES_OF_TWO}))
+    music = Music(path="x.json", data_dir=tmp_path).prepare()
+    model = LSTM(music.spec, embedding_size=4, hidden_size=8)
+    trainer = quiet_trainer(max_epochs=1, callbacks=[Samples(tmp_path, prompt="60 rest 99")])
+    with pytest.raises(InputError, match=r"^samples\.prompt: a prompt is made of rest and the pitches .*, not '99'$"):
+        getattr(trainer, stage)(model, datamodule=music)
 
 
 def test_a_run_leaves_a_sample_in_its_folder(tmp_path: Path, text: Text, command: Any) -> None:

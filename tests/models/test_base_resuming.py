@@ -17,6 +17,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleLR
 
 from primer import training
+from primer.callbacks import Checkpoint
 from primer.models.base import Model
 from primer.models.mlp import MLP
 from primer.models.state import plain, random_state, restore_random_state
@@ -175,6 +176,25 @@ def test_the_test_is_of_the_best_checkpoint(quiet_trainer: Trainer, tmp_path: Pa
     assert all(torch.equal(value, best["state_dict"][name]) for name, value in weights(model).items())
     assert not all(torch.equal(value, last[name]) for name, value in weights(model).items())
     assert (tmp_path / "report.txt").read_text().startswith("class")
+
+
+def test_a_run_that_is_killed_while_it_saves_leaves_the_checkpoint_before(
+    quiet_trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torn(self: L.Trainer, filepath: str, *args: Any) -> None:
+        if self.current_epoch:
+            Path(filepath).write_bytes(b"half")
+            raise InterruptedError
+        save(self, filepath, *args)
+
+    save = L.Trainer.save_checkpoint
+    monkeypatch.setattr(L.Trainer, "save_checkpoint", torn)
+    data = digits()
+    saver = Checkpoint(dirpath=tmp_path, filename="last", enable_version_counter=False)
+    trainer = quiet_trainer(max_epochs=2, callbacks=[saver], enable_checkpointing=True)
+    with pytest.raises(InterruptedError):
+        trainer.fit(perceptron(data), data)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 0
 
 
 def test_without_checkpoints_the_test_is_of_the_model_as_it_is(quiet_trainer: Trainer, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from primer.data.segments import TokenStream
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.sampling import check_sampling, continue_
-from primer.spec import NextToken
+from primer.spec import UNKNOWN, NextToken
 
 
 class Samples(Callback):
@@ -28,7 +28,8 @@ class Samples(Callback):
         temperature, top_k, top_p: as in ``primer.models.sampling.probabilities``.
 
     Raises:
-        ValueError: for a negative number, or a setting out of its range.
+        ValueError: for a negative number, or a setting out of its range; and before a run starts, for a prompt that
+            holds what the training part does not have.
     """
 
     def __init__(
@@ -41,18 +42,29 @@ class Samples(Callback):
         top_p: float | None = None,
     ) -> None:
         if length < 0:
-            raise InputError(f"callbacks.samples.length must be at least 0, not {length}")
+            raise InputError(f"samples.length must be at least 0, not {length}")
         try:
             check_sampling(temperature, top_k, top_p)
         except InputError as error:
-            raise InputError(f"callbacks.samples.{error}") from None
+            raise InputError(f"samples.{error}") from None
         self.dirpath, self.prompt, self.length = Path(dirpath), prompt, length
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
 
+    def setup(self, trainer: Trainer, pl_module: Model, stage: str) -> None:
+        data = self._data(trainer, pl_module)
+        if data is None or not self.prompt:
+            return
+        try:
+            known = (data.prompt(self.prompt) != UNKNOWN).all()
+        except InputError as error:
+            raise InputError(f"samples.prompt: {error}") from None
+        if not known:
+            strange = [repr(sign) for sign in dict.fromkeys(self.prompt) if UNKNOWN in data.prompt(sign)]
+            raise InputError(f"samples.prompt: the training part has no {', '.join(strange)}")
+
     def on_test_end(self, trainer: Trainer, pl_module: Model) -> None:
-        data = getattr(trainer, "datamodule", None)
-        speaks = isinstance(pl_module.spec.target, NextToken) and hasattr(pl_module, "read")
-        if not speaks or not isinstance(data, TokenStream) or not self.length:
+        data = self._data(trainer, pl_module)
+        if data is None:
             return
         try:
             prompt = data.prompt(self.prompt)
@@ -73,3 +85,9 @@ class Samples(Callback):
             logging.getLogger(__name__).warning("the sample", exc_info=True)
             reason = " ".join(str(error).split())
             say(f"warning: no sample was written to {self.dirpath.name}: {type(error).__name__}: {reason}")
+
+    def _data(self, trainer: Trainer, pl_module: Model) -> TokenStream | None:
+        """Where the prompt comes from; None where there is nothing to sample."""
+        data = getattr(trainer, "datamodule", None)
+        speaks = isinstance(pl_module.spec.target, NextToken) and hasattr(pl_module, "read")
+        return data if speaks and self.length and isinstance(data, TokenStream) else None
