@@ -8,12 +8,13 @@ import sys
 from itertools import zip_longest
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from primer.checks import check_command, check_config, check_fit, composed, explain, jobs, parse
 from primer.choices import fits, groups, nearest, target_of, targets_of
 from primer.config import CONFIGS, ROOT
 from primer.errors import InputError
+from primer.help import help_text
 
 
 def refusal(*overrides: str, name: str = "train", multirun: bool = False) -> str:
@@ -232,12 +233,21 @@ def test_each_step_of_a_list_is_held_against_the_data() -> None:
         (["runn=x"], "did you mean run?"),
         (["part=tset"], "part must be one of train, val, test, not 'tset'"),
         (["run=3"], "run must be a text or null, not 3"),
+        (["samples.length=long"], "samples.length must be an integer, not 'long'"),
         (["model=mlp"], "model: evaluate takes no such group"),
         (["accelerator=gpuu"], "did you mean gpu?"),
     ],
 )
 def test_a_mistake_in_evaluate(overrides: list[str], wanted: str) -> None:
     assert wanted in refusal(*overrides, name="evaluate")
+
+
+def test_settings_for_train_alone_do_no_harm_in_evaluate() -> None:
+    config = composed("evaluate", ["run=x"])
+    with open_dict(config):
+        config.merge_with({"seed": 3, "trainer": {"max_epochs": 3}, "optimizer": {"lr": 0.1}})  # As configs/local does.
+    check_config(config, "evaluate")
+    assert "seed: there is no seed at the top" in refusal("run=x", "+seed=3", name="evaluate")
 
 
 @pytest.mark.parametrize(
@@ -327,14 +337,22 @@ def test_mistakes_are_told_without_torch() -> None:
     assert lines[-1] == "[]"
 
 
-def test_help_names_every_choice() -> None:
-    from primer.help import ORDER, help_text
-
+def test_help_names_every_group_and_choice() -> None:
     text = help_text("train")
-    assert set(ORDER) <= {*groups(), "experiment"}
-    for group in ORDER:
-        for choice in groups().get(group, []):
+    for group, choices in groups().items():
+        if group == "local":  # It has no choices, and is told of in the last line.
+            continue
+        assert re.search(rf"^  {group} ", text, re.MULTILINE)
+        for choice in choices:
             assert re.search(rf"\b{choice}\b", text)
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_help_fits_the_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns, width in (("60", 60), ("90", 90), ("300", 100)):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert max(map(len, help_text(name).splitlines())) <= width
+    assert len(help_text(name, 100).splitlines()) <= 40
 
 
 def test_nothing_is_left_in_hydra() -> None:

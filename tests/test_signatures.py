@@ -151,3 +151,13 @@ def test_torch_is_not_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_value_of_a_simple_type_needs_no_look_at_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    rate, strategy = annotation("torch.optim.AdamW", "lr"), annotation("lightning.Trainer", "strategy")
+    read: list[str] = []
+    monkeypatch.setattr("primer.signatures._alias", lambda name, module: read.append(name))
+    assert mismatch(0.1, rate) is mismatch("auto", strategy) is None
+    assert read == []
+    assert mismatch("fast", rate) == "a number"
+    assert read == ["Tensor", "Tensor"]

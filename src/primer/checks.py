@@ -156,8 +156,11 @@ def check_config(config: DictConfig, name: str) -> None:
     top = describe(f"primer.settings.{name.capitalize()}")
     assert top is not None
     config.paths.output_dir = "the run folder"  # Known only once the job runs.
+    lines: Any = OmegaConf.to_container(config.hydra.overrides.task)
+    typed = {parse(line).key_or_group.split(".")[0] for line in lines}
+    own = {*top.parameters, *choices, *typed}
     for key in config:
-        if key == "hydra":
+        if key == "hydra" or (name != "train" and key not in own):  # What configs/local says may be for train alone.
             continue
         try:
             value = OmegaConf.select(config, str(key))
@@ -167,6 +170,7 @@ def check_config(config: DictConfig, name: str) -> None:
         if key in top.parameters:
             if wanted := mismatch(plain, top.parameters[str(key)]):
                 raise InputError(f"{key} must be {wanted}, not {plain!r}")
+            check_node(plain, str(key))
         elif key in groups():
             check_node(plain, str(key))
         else:

@@ -153,10 +153,19 @@ def _compare(value: Any, node: ast.expr, module: Module) -> tuple[bool, str]:
 
 
 def _any(value: Any, nodes: list[ast.expr], module: Module) -> tuple[bool, str]:
+    for node in sorted(nodes, key=_far):
+        fits, words = _compare(value, node, module)
+        if fits and words:  # The sources of the other types, which may be those of torch, need not be read.
+            return True, words
     checks = [_compare(value, node, module) for node in nodes]
     checks = [check for check in checks if check[1]] or checks  # A tensor, say, never comes from a config.
     words = dict.fromkeys(words for _, words in checks if words)
     return any(fits for fits, _ in checks), " or ".join(words)
+
+
+def _far(node: ast.expr) -> bool:
+    """Whether another file may have to be read to hold a value against a type."""
+    return any(isinstance(one, ast.Name) and one.id not in SIMPLE for one in ast.walk(node))
 
 
 def _alias(name: str, module: Module) -> Annotation | None:

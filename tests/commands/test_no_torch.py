@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 
 import pytest
 
@@ -87,9 +88,20 @@ def test_the_list_needs_no_torch(apart) -> None:
 
 
 def test_the_help_fits_on_a_screen(apart) -> None:
-    lines = probe(apart, "train.py", "--help")[2].splitlines()
-    assert len(lines) <= 50
-    assert max(map(len, lines)) <= 100
+    done = apart("train.py", "--help", COLUMNS="100")
+    assert len(done.out.splitlines()) <= 40
+    assert max(map(len, done.out.splitlines())) <= 100
+
+
+def test_what_does_not_fit_is_told_at_once(apart) -> None:
+    def spent() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    before = spent()
+    done = apart("train.py", "model=lstm", "data=iris")
+    assert done.status == 2
+    assert spent() - before < 2  # Seconds of a processor, which other processes do not lengthen.
 
 
 @pytest.mark.parametrize(("overrides", "hint"), MISTAKES, ids=[" ".join(case[0]) for case in MISTAKES])
