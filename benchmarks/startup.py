@@ -16,6 +16,7 @@ COMMANDS = {
     "python -m primer list": ["-m", "primer", "list"],
     "train.py --cfg job": ["train.py", "--cfg", "job"],
     "train.py optimzer=adam": ["train.py", "optimzer=adam"],
+    "train.py model=lstm data=iris": ["train.py", "model=lstm", "data=iris"],
     "import torch": ["-c", "import torch"],
     "import lightning": ["-c", "import lightning"],
     "import primer.training": ["-c", "import primer.training"],
@@ -30,7 +31,7 @@ def main() -> None:
             began = time.perf_counter()
             subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
             times.append(time.perf_counter() - began)
-        print(f"  {name:24} {statistics.median(times):6.2f}")
+        print(f"  {name:30} {statistics.median(times):6.2f}")
 
 
 if __name__ == "__main__":
