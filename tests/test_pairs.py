@@ -21,7 +21,7 @@ from primer.data.base import DataModule
 from primer.data.images import TorchvisionImages
 from primer.listing import pairs
 from primer.regularization import Regularization
-from primer.training import build_data, build_loggers, build_model, build_schedule
+from primer.training import build_data, build_loggers, build_model, build_schedule, train
 
 TABLE = "x,colour,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{'yes' if i % 2 else 'no'}\n" for i in range(60))
 SENTENCE = "1\tDogs\tdog\tNOUN\tNN\t_\t_\t_\t_\t_\n2\tbark\tbark\tVERB\tVB\t_\t_\t_\t_\t_\n\n"
@@ -115,13 +115,24 @@ def test_two_steps(model: str, data: str, quiet_trainer) -> None:
     config = config_of(f"model={model}", f"data={data}", "regularization=light", *large, *SMALL.get(data, ()))
     datamodule = data_of(data)
     network = build_model(config, datamodule, instantiate(config["regularization"], Regularization))
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     trainer = quiet_trainer(max_steps=2, limit_val_batches=1, limit_test_batches=1)
     trainer.fit(network, datamodule=datamodule)
     (figures,) = trainer.test(network, datamodule=datamodule, verbose=False)
     assert trainer.global_step == 2
-    assert any(not torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert any(not torch.equal(parameter, before[name]) for name, parameter in network.named_parameters())
     assert math.isfinite(figures["test/loss"])
+
+
+@pytest.mark.parametrize("choice", groups()["experiment"])
+def test_two_steps_of_every_experiment(choice: str, command) -> None:
+    data = composed("train", [f"experiment={choice}"]).hydra.runtime.choices.data
+    brief = ("max_steps=2", "limit_val_batches=1", "limit_test_batches=1", "compile=false")
+    sizes = ("data.batch_size=8", "data.eval_batch_size=8", "accelerator=cpu", "logger=none")
+    length = [f"trainer.{setting}" for setting in brief]
+    metrics = train(command("train", choice, f"experiment={choice}", *SMALL.get(data, ()), *sizes, *length))
+    assert metrics["steps"] == 2
+    assert math.isfinite(metrics["test/loss"])
 
 
 @pytest.mark.parametrize(
