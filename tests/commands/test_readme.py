@@ -45,7 +45,7 @@ def test_a_training_command_runs(line: str, here, request) -> None:
 
 def test_a_run_is_evaluated_resumed_and_loaded(here) -> None:
     folder = str(here("train.py", "trainer.max_epochs=2").folder)
-    (evaluate,) = commands("python evaluate.py")
+    evaluate, sample = commands("python evaluate.py")
     assert here("evaluate.py", *shlex.split(evaluate.replace(RUN, folder))[2:]).status == 0
     resume, transfer = [line for line in commands("python train.py") if RUN in line]
     assert here("train.py", *shlex.split(resume.replace(RUN, folder))[2:]).status == 0
@@ -55,6 +55,9 @@ def test_a_run_is_evaluated_resumed_and_loaded(here) -> None:
     names: dict[str, object] = {"primer": primer}
     exec(code.replace(RUN, folder), names)
     assert isinstance(names["model"], Model)
+    text = str(here("train.py", "model=lstm", "data=text", "debug=fast").folder)
+    done = here("evaluate.py", *shlex.split(sample.replace(RUN, text))[2:])
+    assert (done.folder / "samples" / "sample.txt").is_file(), done.err
 
 
 def test_make_knows_its_targets() -> None:
