@@ -90,7 +90,7 @@ def test_the_first_filters_are_the_weights() -> None:
     linear = Linear(Spec(GREY, TEN), initialization="xavier")
     kernels = layers.first_filters(ran(linear, GREY), GREY)
     assert kernels is not None
-    assert torch.equal(kernels, linear.linear.weight.view(10, 1, 8, 8))
+    assert torch.equal(kernels, linear.head.weight.view(10, 1, 8, 8))
 
 
 @pytest.mark.parametrize("kind", [LSTM, GRU])
