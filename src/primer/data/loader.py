@@ -190,7 +190,7 @@ def bucketed(order: Tensor, lengths: Tensor, batch_size: int, generator: torch.G
     full = len(order) // batch_size * batch_size
     blurred = lengths * (1 + JITTER * torch.rand(len(lengths), generator=generator))
     pools = [some[blurred[some].argsort(stable=True)] for some in order[:full].split(POOL * batch_size)]
-    batches = torch.cat(pools or [order[:0]]).view(-1, batch_size)
+    batches = torch.cat(pools).view(-1, batch_size)
     batches = batches[torch.randperm(len(batches), generator=generator)]
     return torch.cat([batches.flatten(), order[full:]])
 

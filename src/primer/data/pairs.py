@@ -11,9 +11,9 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule
-from primer.data.vocabulary import SPECIAL, indices, padded
+from primer.data.vocabulary import SPECIAL, indices, padded, places
 from primer.errors import InputError
-from primer.spec import IGNORE, PADDING, Sequence, Spec, Tokens
+from primer.spec import IGNORE, PADDING, UNKNOWN, Sequence, Spec, Tokens
 
 TARGET_SPECIAL = (*SPECIAL, "<start>", "<end>")
 """The first entries of a target vocabulary."""
@@ -43,8 +43,11 @@ class Pairs(DataModule):
         sources = indices([source for source, *_ in records], self.spec.input.vocabulary)
         if empty := sum(not source for source in sources):
             raise InputError(f"{empty} of {len(sources)} sources are empty: each must have at least one token")
-        answers = [indices(some, self.spec.target.vocabulary, len(TARGET_SPECIAL)) for _, *some in records]
-        targets = [[token for answer in some for token in (*answer, END)] for some in answers]
+        known = places(self.spec.target.vocabulary, len(TARGET_SPECIAL))
+        targets = [
+            [place for answer in some for place in (*(known.get(token, UNKNOWN) for token in answer), END)]
+            for _, *some in records
+        ]
         return Batch(
             padded(sources, PADDING),
             padded(targets, IGNORE),

@@ -31,9 +31,9 @@ def places(words: tuple[str, ...], special: int = len(SPECIAL)) -> dict[str, int
     return {word: place for place, word in enumerate(words[special:], start=special)}
 
 
-def indices(sequences: Iterable[Iterable[str]], words: tuple[str, ...], special: int = len(SPECIAL)) -> list[list[int]]:
+def indices(sequences: Iterable[Iterable[str]], words: tuple[str, ...]) -> list[list[int]]:
     """Each token's place in a vocabulary, where unknown words have one too."""
-    known = places(words, special)
+    known = places(words)
     return [[known.get(token, UNKNOWN) for token in sequence] for sequence in sequences]
 
 
