@@ -14,7 +14,7 @@ from primer.config import check_targets, locate, targets
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.objectives import Objective
-from primer.spec import Image, Input, Spec, Target
+from primer.spec import Input, Spec, Target
 
 
 def load(path: str | Path) -> Model:
@@ -62,22 +62,6 @@ def find(path: str | Path, names: Sequence[str] = ("best", "last")) -> Path:
     raise InputError(f"there is no checkpoint in {path / 'checkpoints'}")
 
 
-def check_resuming(file: Path, model: Model) -> None:
-    """Raises ``InputError`` where a run with this model cannot go on from a checkpoint: it is no checkpoint, or one of
-    other data or of another model."""
-    checkpoint = read(file)
-    check_data(f"resume={file}", Spec.from_dict(checkpoint["primer"]["spec"]), model.spec)
-    trained = checkpoint["primer"]["model"]["_target_"].split(".")[-1]
-    if trained != type(model).__name__:
-        raise InputError(f"resume={file} is of the model {trained}, and this run's is {type(model).__name__}")
-    states = checkpoint["state_dict"], model.state_dict()
-    shapes = [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in states]
-    for name in dict.fromkeys([*shapes[0], *shapes[1]]):
-        there, here = (some.get(name, "missing") for some in shapes)
-        if there != here:
-            raise InputError(f"resume={file} is of another {trained}: {name} is {there} there and {here} here")
-
-
 def check_data(what: str, there: Spec, here: Spec) -> None:
     """Raises ``InputError`` where ``what`` was trained on other data than those that are here."""
     sides = (("input", there.input, here.input), ("target", there.target, here.target))
@@ -86,10 +70,10 @@ def check_data(what: str, there: Spec, here: Spec) -> None:
 
 
 def differences(side: str, there: Input | Target, here: Input | Target) -> Iterator[str]:
-    """What two descriptions of data do not share, in words. Images may come in another form."""
+    """What two descriptions of data do not share, in words."""
     if type(there) is not type(here):
         yield f"{side}: {type(there).__name__} there, {type(here).__name__} here"
-    elif not isinstance(here, Image):
+    else:
         kind = "features" if side == "input" else type(here).__name__.lower()
         words = {"names": kind, "mean": "scale", "std": "scale"}
         for field in fields(here):

@@ -48,9 +48,9 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     seed_everything(model.config["seed"])
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
     datamodule = build_data({"data": data})
-    checkpoint.check_data(str(file), model.spec, datamodule.spec)
     if isinstance(model.spec.input, Image) and isinstance(datamodule.spec.input, Image):
         datamodule.present(model.spec.input)  # As in training, where trained weights may have asked for another form.
+    checkpoint.check_data(str(file), model.spec, datamodule.spec)
     trainer = L.Trainer(
         **config["accelerator"], callbacks=callbacks, logger=False, enable_checkpointing=False,
         enable_model_summary=False, enable_progress_bar=False, use_distributed_sampler=False, default_root_dir=folder,

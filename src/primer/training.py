@@ -28,6 +28,7 @@ from primer.objectives.classification import report
 from primer.optim import Schedule
 from primer.profiler import Quiet
 from primer.regularization import Regularization
+from primer.resuming import check_resuming
 from primer.transfer import Transfer
 
 # Lightning asks the driver of NVIDIA for the number of GPUs before each optimizer step, which takes a tenth of a
@@ -65,7 +66,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     model = build_model(config, datamodule, regularization)
     check_monitors(config, model)
     if resume:
-        checkpoint.check_resuming(resume, model)
+        check_resuming(resume, model)
     callbacks = build_callbacks(config, datamodule, regularization)
     if trained:
         weights.load(model, trained)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ class Checkpoint(ModelCheckpoint):
     - Lightning asks for its key some six times a step: here it is made once.
     """
 
+    _inherited: Sequence[tuple[Path, Path]] = ()
+
     @cached_property
     def state_key(self) -> str:  # type: ignore[override]
         return f"{super().state_key}{self.filename}"
@@ -43,9 +46,7 @@ class Checkpoint(ModelCheckpoint):
         if not found:
             return
         renamed = {"": ""} | {path: str(Path(str(self.dirpath)) / Path(path).name) for path in found}
-        if trainer.is_global_zero:
-            for path, file in found.items():
-                copy(file, Path(renamed[path]))
+        self._inherited = [(file, Path(renamed[path])) for path, file in found.items() if file is not None]
         checkpoint["callbacks"][self.state_key] = state | {
             "dirpath": self.dirpath,
             "best_k_models": {renamed[path]: score for path, score in state["best_k_models"].items()},
@@ -53,6 +54,12 @@ class Checkpoint(ModelCheckpoint):
             "kth_best_model_path": renamed[state["kth_best_model_path"]],
             "last_model_path": "",
         }
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        inherited, self._inherited = self._inherited, []
+        for file, place in inherited if trainer.is_global_zero else ():  # Not before: a refused run leaves nothing.
+            copy(file, place)
 
     def _scored(self, file: Path, score: torch.Tensor) -> bool:
         """Whether a file is the checkpoint that was saved with a score: there may be a later one of the same name."""

@@ -250,7 +250,11 @@ class Model(L.LightningModule, ABC):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.trainer.state.fn == "fit" and "primer" in checkpoint:
-            loaders = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
+            loops = checkpoint["loops"]["fit_loop"]
+            if not loops["epoch_loop.batch_progress"]["is_last_batch"]:
+                for part in ("total", "current"):  # An epoch that a limit of steps broke off is not a whole one.
+                    loops["epoch_progress"][part]["processed"] = loops["epoch_progress"][part]["completed"]
+            loaders = loops["state_dict"].get("combined_loader", [])
             self._resumed = checkpoint["primer"] | {"loaders": loaders}
 
     def __setattr__(self, name: str, value: Any) -> None:

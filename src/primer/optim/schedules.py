@@ -77,7 +77,14 @@ class Schedule:
 
     def rebuild(self, optimizer: Optimizer, steps: int, epochs: int, taken: int) -> list[dict[str, Any]]:
         """What ``build`` gives, after ``taken`` intervals of it: a run that is resumed with another length follows the
-        schedule of that length from here on."""
+        schedule of that length from here on.
+
+        Raises:
+            ValueError: where the run is shorter than that.
+        """
+        total = steps if self.interval == "step" else epochs
+        if taken > total:
+            raise InputError(f"resume: {taken} {self.interval}s are done, and the run is only {total} long")
         for group in optimizer.param_groups:
             group["lr"] = group.pop("initial_lr", group["lr"])
         entries = self.build(optimizer, steps, epochs)
