@@ -12,7 +12,6 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
-import lightning as L
 import torch
 from lightning.pytorch.core.hooks import DataHooks
 from torch import Tensor, nn
@@ -21,7 +20,9 @@ from torchmetrics import MetricCollection
 
 from primer.batch import Batch
 from primer.errors import InputError
-from primer.models.state import arguments, plain, random_state, restore_random_state
+from primer.models.resumable import Resumable
+from primer.models.state import arguments, plain
+from primer.models.weighted import Weighted
 from primer.objectives import Objective, auto
 from primer.optim import Schedule, build_optimizer, decayed, penalizes
 from primer.optim.groups import OptimizerFactory, rate_factors
@@ -30,7 +31,7 @@ from primer.spec import Spec
 Stage = Literal["val", "test"]
 
 
-class Model(L.LightningModule, ABC):
+class Model(Resumable, Weighted, ABC):
     """A model of a data set that a spec describes.
 
     A subclass names the types that it takes as ``inputs`` and ``targets``, and calls this constructor first.
@@ -76,10 +77,7 @@ class Model(L.LightningModule, ABC):
         self._sums: dict[str, list[Any]] = {"train": [0.0, 0], "val": [0.0, 0], "test": [0.0, 0]}
         self._latest: tuple[Tensor, Tensor | int] | None = None
         self._penalty = self._transfers_plainly = False
-        self._window: list[Any] = []
-        self._resumed: dict[str, Any] | None = None
-        self._monitored: dict[str, Tensor | None] = {}
-        self._length = 0, 0  # Steps and epochs of the run.
+        self._window = []
 
     @property
     def outputs(self) -> int:
@@ -208,18 +206,10 @@ class Model(L.LightningModule, ABC):
             getattr(one, hook) is getattr(DataHooks, hook) for one in owners for hook in hooks
         )
 
-    def on_train_start(self) -> None:
-        if self._resumed is not None:
-            self._resume(self._resumed)
-            self._resumed = None
-
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         if not batch_idx:  # No hook of the epoch: Lightning leaves it out where it resumes after the last batch of one.
             self._sums["train"] = [torch.zeros((), device=self.device), 0]
             self._catch_up(self.trainer.fit_loop.epoch_progress.current.ready - 1)
-
-    def on_train_end(self) -> None:
-        self._catch_up(self.trainer.fit_loop.epoch_progress.current.ready)
 
     def on_validation_epoch_start(self) -> None:
         self._start("val")
@@ -242,20 +232,8 @@ class Model(L.LightningModule, ABC):
             },
             "spec": self.spec.to_dict(),
             "config": self.config,
-            "random_state": random_state(),
-            "length": self._length,
-            "train_sums": [torch.as_tensor(value) for value in self._sums["train"]],
-            "monitored": {c.monitor: self.trainer.callback_metrics.get(str(c.monitor)) for c in self._plateaus()},
+            **self.progress(),
         }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.trainer.state.fn == "fit" and "primer" in checkpoint:
-            loops = checkpoint["loops"]["fit_loop"]
-            if not loops["epoch_loop.batch_progress"]["is_last_batch"]:
-                for part in ("total", "current"):  # An epoch that a limit of steps broke off is not a whole one.
-                    loops["epoch_progress"][part]["processed"] = loops["epoch_progress"][part]["completed"]
-            loaders = loops["state_dict"].get("combined_loader", [])
-            self._resumed = checkpoint["primer"] | {"loaders": loaders}
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning sets the first of these some forty times a step, and the search of nn.Module for the kind of the
@@ -270,33 +248,6 @@ class Model(L.LightningModule, ABC):
         if self._transfers_plainly and isinstance(args[0], Batch):
             return args[0].to(args[1]) if hook_name == "transfer_batch_to_device" else args[0]
         return super()._call_batch_hook(hook_name, *args)
-
-    # What Lightning does not resume.
-
-    def _resume(self, state: dict[str, Any]) -> None:
-        restore_random_state(state["random_state"])
-        self._sums["train"] = [value.to(self.device) for value in state["train_sums"]]
-        # Lightning's own try comes to nothing once the number of steps was asked for, as configure_optimizers does.
-        for loader, position in zip([self.trainer.train_dataloader], state["loaders"], strict=False):
-            if loader is not None and hasattr(loader, "load_state_dict"):
-                loader.load_state_dict(position)
-        self._monitored = state["monitored"]
-        if self._length != state.get("length", self._length) and not self._plateaus():
-            for config in self.trainer.lr_scheduler_configs:
-                taken = config.scheduler.last_epoch
-                (entry,) = self.schedule.rebuild(self.trainer.optimizers[0], *self._length, taken)
-                config.scheduler = entry["scheduler"]
-
-    def _plateaus(self) -> list[Any]:
-        configs = self.trainer.lr_scheduler_configs if self.automatic_optimization else []
-        return [config for config in configs if config.reduce_on_plateau and config.interval == "epoch"]
-
-    def _catch_up(self, epochs: int) -> None:
-        """Tells plateau schedules of an epoch that Lightning has not told them of, since the run was resumed in it."""
-        for config in self._plateaus():
-            metric = self.trainer.callback_metrics.get(config.monitor, self._monitored.get(config.monitor))
-            if config.scheduler.last_epoch < epochs // config.frequency and metric is not None:
-                self.lr_scheduler_step(config.scheduler, metric)
 
     # Sums that give the same mean for any batch size, any padding and any number of processes.
 
@@ -336,38 +287,3 @@ class Model(L.LightningModule, ABC):
         both = self.trainer.strategy.reduce(torch.stack([total, count]), reduce_op="sum")
         assert isinstance(both, Tensor)
         return both[0] / both[1].clamp(min=1)
-
-    def _weigh(self, loss: Tensor, count: Tensor | int) -> Tensor:
-        """The mean loss of this process and batch, weighted so that the gradient of a step is that of the mean over
-        all targets: those of every process, and of every batch that is accumulated."""
-        world, batches = self.trainer.world_size, self.trainer.accumulate_grad_batches
-        if world == 1 and batches == 1:
-            return loss
-        counts = torch.as_tensor(count, dtype=loss.dtype, device=loss.device)
-        everywhere = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum") if world > 1 else counts
-        assert isinstance(everywhere, Tensor)
-        if batches == 1:
-            return loss * counts * world / everywhere
-        # How many targets the later batches have is not known yet: all are measured by the first, and the sum of
-        # their gradients is corrected before the step.
-        self._window.append(everywhere)
-        return loss * counts * world / self._window[0]
-
-    def correction(self) -> Tensor | float:
-        """What the gradients are multiplied by before a step, to be those of the mean over all targets."""
-        if not self._window:
-            return 1.0
-        return self.trainer.accumulate_grad_batches * self._window[0] / torch.stack(self._window).sum()
-
-    def own_correction(self) -> Tensor | float:
-        """What the gradients of the latest batch alone are to be multiplied by, besides the number of batches that are
-        accumulated, to be those of its own mean loss."""
-        return self._window[0] / self._window[-1] if self._window else 1.0
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        if self._window:
-            factor = self.correction()
-            for parameter in self.parameters():
-                if parameter.grad is not None:
-                    parameter.grad.mul_(factor)
-            self._window = []
