@@ -10,27 +10,24 @@ from typing import Any, ClassVar, Literal, Self
 import lightning as L
 import numpy as np
 import torch
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 from primer.batch import Batch
 from primer.data.loader import Loader, TensorLoader
 from primer.data.presentation import presentation
 from primer.data.scaling import standardize
+from primer.data.splits import Part, Records, Splits
 from primer.data.stream import Stream, StreamLoader
 from primer.errors import InputError
 from primer.regularization.augmentation import Augmentation
 from primer.spec import Image, Input, Spec, Tags
 
-Records = Batch | list[Any]
-Part = Literal["train", "val", "test"]
 
-
-class DataModule(L.LightningDataModule, ABC):
+class DataModule(Splits, L.LightningDataModule, ABC):
     """A data set in three parts, described by a spec.
 
     A subclass says how its samples are read, what is estimated from the training part, and how samples become
-    tensors; splitting, folds and loaders are the same for all. It names the types that it offers as ``inputs`` and
-    ``targets``, so that a model that does not fit is refused before anything is read.
+    tensors; splits and folds, which ``Splits`` makes, and loaders are the same for all. It names the types that it
+    offers as ``inputs`` and ``targets``, so that a model that does not fit is refused before anything is read.
 
     A published test part stays the test part. Where there is none, a share of the samples is held out.
     With ``folds``, part ``fold`` of that many is the test part, or the validation part where the test part is
@@ -223,87 +220,3 @@ class DataModule(L.LightningDataModule, ABC):
             return batch if scale is None else batch._replace(inputs=scale(inputs))
 
         return transform
-
-    def _split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
-        pool, val, test = parts["train"], parts.get("val"), parts.get("test")
-        if self.folds is not None:
-            if val is not None:
-                pool, val = _join(pool, val), None
-            rest, held_out = self._fold(pool)
-            if test is None:
-                pool, test = rest, held_out
-            else:
-                pool, val = rest, held_out
-        size = _size(parts["train"])
-        if test is None:
-            pool, test = self._hold_out(pool, round(self.test_fraction * size))
-        if val is None:
-            pool, val = self._hold_out(pool, round(self.val_fraction * size))
-        if self.train_size is not None:
-            if self.train_size > _size(pool):
-                raise InputError(f"train_size={self.train_size}, but the training part has {_size(pool)} samples")
-            pool, _ = self._hold_out(pool, _size(pool) - self.train_size)
-        if not _size(test) and not self.test_fraction:
-            raise InputError(
-                f"test_fraction={self.test_fraction} leaves nothing for the test, and no part is published"
-            )
-        if _size(pool) < 2 or not _size(test):
-            raise InputError(
-                f"{size} samples are too few: {_size(pool)} would be left for training and {_size(test)} for the test"
-            )
-        return {"train": pool, "val": val, "test": test}
-
-    def _hold_out(self, records: Records, count: int) -> tuple[Records, Records]:
-        """All but ``count`` samples, and those samples: the same share of each class where classes allow. A sample that
-        is the only one of its class stays where there are enough others: what is not learnt cannot be tested."""
-        size = _size(records)
-        if count <= 0 or count >= size:
-            every, none = np.arange(size), np.arange(0)
-            return (
-                (_take(records, every), _take(records, none))
-                if count <= 0
-                else (_take(records, none), _take(records, every))
-            )
-        rows, labels = np.arange(size), self.labels(records)
-        if labels is not None:
-            _, kind, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-            several = rows[sizes[kind] > 1]
-            if count < len(several):
-                rows, labels, sizes = several, labels[several], sizes[sizes > 1]
-            if sizes.min() < 2 or len(sizes) > min(count, len(rows) - count):
-                labels = None
-        _, leave = train_test_split(rows, test_size=count, random_state=self.split_seed, stratify=labels)
-        return _take(records, np.setdiff1d(np.arange(size), leave)), _take(records, np.sort(leave))
-
-    def _fold(self, records: Records) -> tuple[Records, Records]:
-        assert self.folds is not None
-        size, labels = _size(records), self.labels(records)
-        if self.folds > size:
-            raise InputError(f"folds={self.folds}, but there are only {size} samples")
-        if labels is not None and np.unique(labels, return_counts=True)[1].min() >= self.folds:
-            splits = StratifiedKFold(self.folds, shuffle=True, random_state=self.split_seed).split(
-                np.zeros(size), labels
-            )
-        else:
-            splits = KFold(self.folds, shuffle=True, random_state=self.split_seed).split(np.zeros(size))
-        rest, held_out = list(splits)[self.fold]
-        return _take(records, rest), _take(records, held_out)
-
-
-def _size(records: Records) -> int:
-    return records.size if isinstance(records, Batch) else len(records)
-
-
-def _take(records: Records, index: np.ndarray) -> Records:
-    if isinstance(records, Batch):
-        return records.select(torch.from_numpy(index))
-    return [records[i] for i in index]
-
-
-def _join(first: Records, second: Records) -> Records:
-    if isinstance(first, Batch) and isinstance(second, Batch):
-        both = zip(first, second, strict=True)
-        return Batch(*(None if a is None or b is None else torch.cat([a, b]) for a, b in both))  # type: ignore[arg-type]
-    assert isinstance(first, list)
-    assert isinstance(second, list)
-    return [*first, *second]
