@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from primer.data.grids import REST, Piece
 from primer.data.midi import TICKS, midi
-from primer.data.music import REST, VOICES, Music, Piece, chorales, in_four_voices, on_grid
+from primer.data.music import VOICES, Music, chorales, in_four_voices, on_grid
 from primer.errors import InputError
 from primer.spec import UNKNOWN, NextToken, Tokens
 
