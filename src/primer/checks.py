@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from primer.choices import fits, groups, nearest, target_of, targets_of, types_of, unchosen
 from primer.config import CONFIGS, PACKAGES
@@ -31,7 +32,7 @@ COMPANIONS = {
 FILLED_IN = {"scheduler.T_max", "scheduler.total_steps"}
 """What the length of the run stands in for where it is null, whatever its class says."""
 
-FAILURES = (HydraException, OmegaConfBaseException, ValueError)
+FAILURES = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
 """What composing a config may raise."""
 
 AUGMENTATION = "regularization/augmentation"
@@ -95,15 +96,23 @@ def jobs(overrides: list[Override]) -> Iterator[list[str]]:
 def composed(name: str, overrides: list[str]) -> DictConfig:
     """The config that overrides make, with Hydra's own part. Raises ``InputError`` where they make none."""
     try:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            return compose(name, overrides, return_hydra_config=True)
+        return made(name, overrides)
     except FAILURES as error:
         raise InputError(explain(name, overrides, error)) from error
 
 
+def made(name: str, overrides: list[str]) -> DictConfig:
+    """What Hydra makes of overrides. Raises one of ``FAILURES`` where that is nothing."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose(name, overrides, return_hydra_config=True)
+
+
 def explain(name: str, overrides: list[str], error: Exception) -> str:
     """Why overrides make no config, in one line."""
-    parsed = [parse(text) for text in overrides]
+    try:
+        parsed = [parse(text) for text in overrides]
+    except InputError as unreadable:
+        return str(unreadable)
     known, good = groups(), []
     for override in parsed:
         key = override.key_or_group
@@ -116,11 +125,13 @@ def explain(name: str, overrides: list[str], error: Exception) -> str:
             good.append(override.input_line or "")
         elif "/" in key and not override.is_hydra_override():
             return f"{key}: there is no such group; {nearest(key, known)}"
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    try:
+        config = made(name, good)
+    except FAILURES:
         try:
-            config = compose(name, good, return_hydra_config=True)
-        except FAILURES:
-            config = compose(name, return_hydra_config=True)
+            config = made(name, [])
+        except FAILURES as failure:
+            return explain_local(name, failure)
     for override in parsed:
         if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) or "/" in override.key_or_group:
             continue
@@ -131,7 +142,22 @@ def explain(name: str, overrides: list[str], error: Exception) -> str:
             continue
         if trouble := missing(config, override.key_or_group):
             return trouble
-    return " ".join(str(error).split())
+    return in_one_line(error)
+
+
+def explain_local(name: str, error: Exception) -> str:
+    """Why not even the command alone makes a config, in one line."""
+    try:
+        made(name, ["~local"])
+    except FAILURES:
+        return in_one_line(error)
+    told = in_one_line(error).rstrip(".")
+    return f"configs/local/default.yaml, which both commands read: {told}; '~local' leaves it out"
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error says. One of Hydra's may be empty, and its cause say all."""
+    return " ".join((str(error) or str(error.__cause__ or type(error).__name__)).split())
 
 
 def missing(config: DictConfig, path: str) -> str | None:
@@ -153,20 +179,22 @@ def missing(config: DictConfig, path: str) -> str | None:
 def check_config(config: DictConfig, name: str) -> None:
     """Looks through a composed config. Raises ``InputError`` for the first mistake."""
     choices = {str(key): value for key, value in config.hydra.runtime.choices.items()}
-    top = describe(f"primer.settings.{name.capitalize()}")
+    tops = {command: describe(f"primer.settings.{command.capitalize()}") for command in ("train", "evaluate")}
+    top = tops[name]
     assert top is not None
     config.paths.output_dir = "the run folder"  # Known only once the job runs.
     lines: Any = OmegaConf.to_container(config.hydra.overrides.task)
     typed = {parse(line).key_or_group.split(".")[0] for line in lines}
-    own = {*top.parameters, *choices, *typed}
+    some = {*groups(), *(key for one in tops.values() if one for key in one.parameters)}
+    others = some - {*top.parameters, *choices, *typed}
     for key in config:
-        if key == "hydra" or (name != "train" and key not in own):  # What configs/local says may be for train alone.
+        if key == "hydra" or key in others:  # What configs/local says may be for the other command alone.
             continue
         try:
             value = OmegaConf.select(config, str(key))
             plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         except OmegaConfBaseException as error:
-            raise InputError(f"{key}: {' '.join(str(error).split())}") from error
+            raise InputError(f"{key}: {in_one_line(error)}") from error
         if key in top.parameters:
             if wanted := mismatch(plain, top.parameters[str(key)]):
                 raise InputError(f"{key} must be {wanted}, not {plain!r}")
