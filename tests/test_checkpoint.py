@@ -26,7 +26,6 @@ from primer.data.digits import Digits
 from primer.errors import InputError
 from primer.evaluation import evaluate
 from primer.models.base import Model
-from primer.models.linear import Linear
 from primer.models.mlp import MLP
 from primer.objectives import CrossEntropy, Objective
 from primer.spec import Classes, Image, Sequence, Spec, Tokens, Values, Vector

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import yaml
-from omegaconf import OmegaConf
-
-from primer.checks import composed
-from primer.regularization import Regularization
-from primer.training import build_data, build_model, train
+from run_files import epoch_of, figures
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = "trainer.max_epochs=2"
-
-
-def config_of(*overrides: str) -> dict[str, Any]:
-    cfg = composed("train", list(overrides))
-    cfg.paths.output_dir = "unused"
-    OmegaConf.update(cfg, "hydra", None)
-    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
-
-
-def figures(folder: Path) -> dict[str, float]:
-    return json.loads((folder / "metrics.json").read_text())
 
 
 def test_a_run_leaves_all_of_it_in_its_folder(here) -> None:
@@ -103,91 +86,6 @@ def test_a_drawn_seed_is_recorded(here) -> None:
     assert all(isinstance(seed, int) for seed in seeds)
 
 
-def equal_but_for_the_time(one: Path, other: Path) -> bool:
-    a, b = ({k: v for k, v in figures(folder).items() if "seconds" not in k} for folder in (one, other))
-    return a == b
-
-
-def epoch_of(file: Path) -> int:
-    return torch.load(file, weights_only=True)["epoch"]
-
-
-@pytest.mark.parametrize(
-    ("settings", "best"),
-    [
-        (("regularization.dropout=0.3", "scheduler=exponential"), 3),
-        (("mode=max", "regularization.ema=0.9"), 0),  # The loss is largest, and so best, before the break.
-    ],
-)
-def test_a_resumed_run_equals_an_unbroken_one(here, settings, best) -> None:
-    whole = here("train.py", "trainer.max_epochs=4", *settings).folder
-    half = here("train.py", "trainer.max_epochs=2", *settings).folder
-    rest = here("train.py", "trainer.max_epochs=4", *settings, f"resume={half}").folder
-    for folder, last in ((whole, 3), (half, 1), (rest, 3)):
-        assert epoch_of(folder / "checkpoints/last.ckpt") == last
-        assert epoch_of(folder / "checkpoints/best.ckpt") == min(best, last)
-    for name in ("last", "best"):
-        states = [torch.load(folder / f"checkpoints/{name}.ckpt", weights_only=True) for folder in (whole, rest)]
-        for parameter, tensor in states[0]["state_dict"].items():
-            assert torch.equal(tensor, states[1]["state_dict"][parameter]), parameter
-    assert equal_but_for_the_time(whole, rest)
-
-
-def test_a_run_is_resumed_twice_and_from_a_file_alone(here, tmp_path) -> None:
-    common = ("data=iris", "mode=max")
-    runs = [here("train.py", *common, "trainer.max_epochs=1").folder]
-    for epochs in (2, 3):
-        runs.append(here("train.py", *common, f"trainer.max_epochs={epochs}", f"resume={runs[-1]}").folder)
-    assert epoch_of(runs[-1] / "checkpoints/best.ckpt") == 0
-    assert equal_but_for_the_time(runs[-1], here("train.py", *common, "trainer.max_epochs=3").folder)
-
-    kept = shutil.copy(runs[1] / "checkpoints/last.ckpt", tmp_path / "kept.ckpt")
-    for folder in runs:
-        shutil.rmtree(folder / "checkpoints")
-    done = here("train.py", *common, "trainer.max_epochs=4", f"resume={kept}")
-    assert done.status == 0, done.err
-    assert "best.ckpt with val/loss=" in done.out
-    assert "is gone; the best is what comes from now on" in done.out
-    assert epoch_of(done.folder / "checkpoints/best.ckpt") == 2
-
-
-@pytest.mark.parametrize(
-    ("overrides", "wanted"),
-    [
-        (("data=iris", "data.split_seed=1"), "was trained on other data: input scale: "),
-        (("data=wine",), "was trained on other data: input features: 4 there, 13 here; "),
-        (("data=iris", "model=linear"), "is of the model MLP, and this run's is Linear"),
-    ],
-    ids=str,
-)
-def test_other_data_and_models_are_not_resumed(here, iris, overrides, wanted) -> None:
-    done = here("train.py", "trainer.max_epochs=3", *overrides, f"resume={iris}")
-    assert done.status == 2
-    assert len(done.err.strip().splitlines()) == 1
-    assert wanted in done.err
-
-
-@pytest.fixture(scope="module")
-def iris(tmp_path_factory) -> Path:
-    """The run folder of an MLP on irises."""
-    folder = tmp_path_factory.mktemp("iris")
-    cfg = composed("train", ["data=iris", "trainer.max_epochs=1", "logger=none", "accelerator=cpu"])
-    OmegaConf.update(cfg, "hydra", None)
-    cfg.paths.output_dir = str(folder)
-    train(cfg)
-    return folder
-
-
-@pytest.mark.parametrize(("epochs", "learning"), [(1, {"head"}), (2, {"head", "hidden"})])
-def test_layers_join_in_the_course_of_a_run(here, iris, epochs, learning) -> None:
-    gradual = ("transfer=gradual", "transfer.epochs=[2]", f"trainer.max_epochs={epochs}")
-    done = here("train.py", "data=iris", f"weights={iris}", *gradual)
-    assert done.status == 0, done.err
-    files = [folder / "checkpoints/last.ckpt" for folder in (iris, done.folder)]
-    before, after = (torch.load(file, weights_only=True)["state_dict"] for file in files)
-    assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == learning
-
-
 def test_a_sweep_runs_each_combination(here, tmp_path) -> None:
     done = here("train.py", "-m", "model=mlp,linear", "seed=0,1", "debug=fast")
     assert done.status == 0, done.err
@@ -254,16 +152,26 @@ def test_flags_of_the_trainer(here, flag) -> None:
 def test_settings_of_ones_own(apart, tmp_path) -> None:
     for name in ("src", "configs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "local"))
-    shutil.copy(ROOT / "train.py", tmp_path)
+    for name in ("train.py", "evaluate.py"):
+        shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "configs/local").mkdir()
     own = "# @package _global_\nseed: 3\ntest: false\noptimizer:\n  lr: 0.0123\ntrainer:\n  max_epochs: 3\n"
+    own += "samples: null\nbeam_size: 3\n"
     (tmp_path / "configs/local/default.yaml").write_text(own)
     for chosen, wanted in ((), (3, 0.0123, 3)), (("experiment=mnist_lenet",), (3, 0.005, 8)):
         done = apart("train.py", *chosen, "--cfg", "job", cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
         config = yaml.safe_load(done.out)
         assert (config["seed"], config["optimizer"]["lr"], config["trainer"]["max_epochs"]) == wanted
-    evaluates = "from primer.checks import check_command; check_command('evaluate', ['run=x'])"
-    assert apart("-c", evaluates, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src")).status == 0
+    checks = "from primer.checks import check_command as c; c('evaluate', ['run=x']); c('train', [])"
+    done = apart("-c", checks, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
+    assert done.status == 0, done.err
+    for_train = "# @package _global_\ndefaults:\n  - override /logger: tensorboard\n"
+    (tmp_path / "configs/local/default.yaml").write_text(for_train)
+    for arguments in (("run=x",), ("--cfg", "job")):
+        done = apart("evaluate.py", *arguments, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
+        assert done.status == 2
+        assert done.err.startswith("error: configs/local/default.yaml, which both commands read: ")
+        assert len(done.err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -346,55 +254,3 @@ def test_a_checkpoint_that_names_other_code_is_refused(here, tmp_path) -> None:
     }
     torch.save(forged, tmp_path / "forged.ckpt")
     assert "os.system" in here("evaluate.py", f"ckpt={tmp_path}/forged.ckpt").err
-
-
-COMPILER = pytest.mark.skipif(
-    shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler, and there is none"
-)
-
-
-@COMPILER
-def test_compile_and_channels_last_reach_the_model() -> None:
-    config = config_of("model=lenet", "trainer.compile=true", "trainer.channels_last=true")
-    data = build_data(config)
-    plain, fast = (
-        build_model(changed, data, Regularization())
-        for changed in (config | {"trainer": config["trainer"] | {"compile": False, "channels_last": False}}, config)
-    )
-    assert fast._compiled_call_impl is not None
-    assert plain._compiled_call_impl is None
-    kernels = [parameter for parameter in fast.parameters() if parameter.ndim == 4 and parameter.shape[1] > 1]
-    assert kernels
-    assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
-    fast.load_state_dict(plain.state_dict())
-    batch = next(iter(data.test_dataloader()))
-    torch.testing.assert_close(fast.eval().respond(batch), plain.eval().respond(batch), atol=1e-5, rtol=1e-5)
-
-
-@COMPILER
-@pytest.mark.slow
-def test_a_compiled_model_is_trained_saved_tested_and_pictured(here) -> None:
-    common = ("model=lenet", "trainer.max_steps=2", "data.batch_size=32", "accelerator=cpu")
-    plain, fast = (here("train.py", *common, f"trainer.compile={flag}") for flag in ("false", "true"))
-    assert fast.status == 0, fast.err
-    wanted, found = ({k: v for k, v in figures(run.folder).items() if k != "fit_seconds"} for run in (plain, fast))
-    assert found == pytest.approx(wanted, rel=1e-3)
-    states = [
-        torch.load(run.folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for run in (plain, fast)
-    ]
-    assert states[0].keys() == states[1].keys()
-    for name, tensor in states[0].items():
-        torch.testing.assert_close(states[1][name], tensor, atol=1e-4, rtol=1e-3)
-    pictures = [sorted(file.name for file in run.folder.glob("pictures/*")) for run in (plain, fast)]
-    assert pictures[0] == pictures[1] != []
-    assert here("evaluate.py", f"run={fast.folder}").status == 0
-
-
-def test_compile_without_a_compiler_is_refused(here, monkeypatch) -> None:
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    done = here("train.py", "trainer.compile=true", "accelerator=cpu")
-    assert done.status == 2
-    assert done.err.strip() == (
-        "error: trainer.compile=true needs the compiler no-such-compiler, which this machine has not: install it, or "
-        "leave trainer.compile=false"
-    )

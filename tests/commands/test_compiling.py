@@ -1,0 +1,74 @@
+"""Models that torch.compile translates."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from run_files import figures
+
+from primer.checks import composed
+from primer.regularization import Regularization
+from primer.training import build_data, build_model
+
+COMPILER = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler, and there is none"
+)
+
+
+def config_of(*overrides: str) -> dict[str, Any]:
+    cfg = composed("train", list(overrides))
+    cfg.paths.output_dir = "unused"
+    OmegaConf.update(cfg, "hydra", None)
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+
+
+@COMPILER
+def test_compile_and_channels_last_reach_the_model() -> None:
+    config = config_of("model=lenet", "trainer.compile=true", "trainer.channels_last=true")
+    data = build_data(config)
+    plain, fast = (
+        build_model(changed, data, Regularization())
+        for changed in (config | {"trainer": config["trainer"] | {"compile": False, "channels_last": False}}, config)
+    )
+    assert fast._compiled_call_impl is not None
+    assert plain._compiled_call_impl is None
+    kernels = [parameter for parameter in fast.parameters() if parameter.ndim == 4 and parameter.shape[1] > 1]
+    assert kernels
+    assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+    fast.load_state_dict(plain.state_dict())
+    batch = next(iter(data.test_dataloader()))
+    torch.testing.assert_close(fast.eval().respond(batch), plain.eval().respond(batch), atol=1e-5, rtol=1e-5)
+
+
+@COMPILER
+@pytest.mark.slow
+def test_a_compiled_model_is_trained_saved_tested_and_pictured(here) -> None:
+    common = ("model=lenet", "trainer.max_steps=2", "data.batch_size=32", "accelerator=cpu")
+    plain, fast = (here("train.py", *common, f"trainer.compile={flag}") for flag in ("false", "true"))
+    assert fast.status == 0, fast.err
+    wanted, found = ({k: v for k, v in figures(run.folder).items() if k != "fit_seconds"} for run in (plain, fast))
+    assert found == pytest.approx(wanted, rel=1e-3)
+    states = [
+        torch.load(run.folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for run in (plain, fast)
+    ]
+    assert states[0].keys() == states[1].keys()
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(states[1][name], tensor, atol=1e-4, rtol=1e-3)
+    pictures = [sorted(file.name for file in run.folder.glob("pictures/*")) for run in (plain, fast)]
+    assert pictures[0] == pictures[1] != []
+    assert here("evaluate.py", f"run={fast.folder}").status == 0
+
+
+def test_compile_without_a_compiler_is_refused(here, monkeypatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    done = here("train.py", "trainer.compile=true", "accelerator=cpu")
+    assert done.status == 2
+    assert done.err.strip() == (
+        "error: trainer.compile=true needs the compiler no-such-compiler, which this machine has not: install it, or "
+        "leave trainer.compile=false"
+    )
