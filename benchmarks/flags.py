@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from benchmarks.step import Images
 from primer.batch import Batch
-from primer.checks import composed
+from primer.composition import composed
 from primer.config import instantiate
 from primer.data.scaling import moments, standardize
 from primer.models.base import Model

@@ -28,7 +28,7 @@ def main() -> None:
     from benchmarks.step import Images
     from primer import training
     from primer.batch import Batch
-    from primer.checks import composed
+    from primer.composition import composed
     from primer.config import instantiate
     from primer.regularization import Regularization
 

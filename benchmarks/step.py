@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from primer import console
 from primer.batch import Batch
 from primer.callbacks import progress
-from primer.checks import composed
+from primer.composition import composed
 from primer.config import instantiate
 from primer.data.base import DataModule
 from primer.data.scaling import moments, standardize

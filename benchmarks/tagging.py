@@ -27,7 +27,7 @@ from benchmarks.step import Clock
 from primer import console
 from primer.batch import Batch
 from primer.callbacks import progress
-from primer.checks import composed
+from primer.composition import composed
 from primer.config import instantiate
 from primer.regularization import Regularization
 from primer.spec import IGNORE, PADDING, Spec, Tags, Tokens

@@ -19,7 +19,7 @@ from torch.optim import Adam
 
 import primer
 from primer import checkpoint
-from primer.checks import composed
+from primer.composition import composed
 from primer.config import PACKAGES, check_target, instantiate, locate, targets
 from primer.data.base import DataModule
 from primer.data.digits import Digits

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from primer.checks import check_command, check_config, check_fit, composed, explain, jobs, parse
+from primer.checks import check_command, check_config, check_fit
 from primer.choices import fits, groups, nearest, target_of, targets_of
+from primer.composition import composed, explain, jobs, parse
 from primer.config import CONFIGS, ROOT
 from primer.errors import InputError
 from primer.help import help_text
@@ -251,7 +252,7 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
     configs = tmp_path / "configs"
     shutil.copytree(CONFIGS, configs, ignore=shutil.ignore_patterns("local"))
     (configs / "local").mkdir()
-    monkeypatch.setattr("primer.checks.CONFIGS", configs)
+    monkeypatch.setattr("primer.composition.CONFIGS", configs)
 
     def write(text: str) -> None:
         (configs / "local/default.yaml").write_text(f"# @package _global_\n{text}\n")

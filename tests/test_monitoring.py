@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from omegaconf import OmegaConf
 
-from primer.checks import composed
+from primer.composition import composed
 from primer.config import instantiate
 from primer.data.digits import Digits
 from primer.errors import InputError

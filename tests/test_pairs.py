@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from primer.batch import Batch
-from primer.checks import composed
 from primer.choices import groups, target_of
+from primer.composition import composed
 from primer.config import CONFIGS, instantiate
 from primer.data.base import DataModule
 from primer.data.images import TorchvisionImages

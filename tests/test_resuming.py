@@ -10,7 +10,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from primer.checks import composed
+from primer.composition import composed
 from primer.errors import InputError
 from primer.training import train
 

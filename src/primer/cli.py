@@ -49,7 +49,7 @@ def run(main: Callable[[], None], name: str) -> None:
     except InputError as error:
         fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        from primer.checks import explain
+        from primer.composition import explain
 
         fail(explain(name, args.overrides, error))
     except KeyboardInterrupt:

@@ -15,7 +15,8 @@ import torch
 from picturing import EVERYTHING, pictures_of
 
 from primer.callbacks import Pictures
-from primer.checks import check_command, composed
+from primer.checks import check_command
+from primer.composition import composed
 from primer.data.digits import Digits
 from primer.errors import InputError
 from primer.models.gru import GRU

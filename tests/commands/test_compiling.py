@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from run_files import figures
 
-from primer.checks import composed
+from primer.composition import composed
 from primer.regularization import Regularization
 from primer.training import build_data, build_model
 

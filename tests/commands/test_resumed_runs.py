@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from run_files import epoch_of, figures
 
-from primer.checks import composed
+from primer.composition import composed
 from primer.training import train
 
 

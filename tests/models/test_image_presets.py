@@ -9,8 +9,8 @@ import pytest
 from lightning import seed_everything
 from omegaconf import OmegaConf
 
-from primer.checks import composed
 from primer.choices import groups, target_of
+from primer.composition import composed
 from primer.config import instantiate
 from primer.models.base import Model
 from primer.spec import Classes, Image, Spec

@@ -9,8 +9,8 @@ import torch
 from omegaconf import OmegaConf
 from torch.func import functional_call
 
-from primer.checks import composed
 from primer.choices import groups, target_of
+from primer.composition import composed
 from primer.regularization import Regularization
 from primer.training import build_data, build_model
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from primer.checks import composed
 from primer.choices import groups
+from primer.composition import composed
 from primer.config import CONFIGS, instantiate
 from primer.data.digits import Digits
 from primer.models.mlp import MLP

@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from primer.batch import Batch
-from primer.checks import check_command, composed
+from primer.checks import check_command
+from primer.composition import composed
 from primer.config import ROOT, instantiate
 from primer.data.digits import Digits
 from primer.errors import InputError

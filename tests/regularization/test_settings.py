@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from primer.checks import composed
 from primer.choices import groups
+from primer.composition import composed
 from primer.config import instantiate
 from primer.errors import InputError
 from primer.regularization import EarlyStopping, Flip, Regularization, Shift
