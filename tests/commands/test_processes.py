@@ -31,6 +31,23 @@ def test_two_processes_equal_one(apart, here, tmp_path) -> None:
 
 
 @pytest.mark.slow
+def test_two_processes_read_sentences_and_go_on_as_one(apart, here, tmp_path) -> None:
+    """In buckets, with a last batch that they cannot share evenly, and from a break after the best epoch."""
+    common = ("model=lstm", "data=pos_tags", "data.sentences=301", "mode=max", f"paths.log_dir={tmp_path}/logs")
+    two = ("accelerator=ddp_cpu", "accelerator.devices=2")
+    whole = apart("train.py", *common, *two, "trainer.max_epochs=3")
+    half = apart("train.py", *common, *two, "trainer.max_epochs=2")
+    rest = apart("train.py", *common, *two, "trainer.max_epochs=3", f"resume={half.folder}")
+    assert rest.status == 0, rest.err
+    one = here("train.py", "accelerator=cpu", *common, "trainer.max_epochs=3", logs=False)
+    for other in (one, rest):
+        a, b = (json.loads((done.folder / "metrics.json").read_text()) for done in (whole, other))
+        assert {name: a[name] for name in b if "seconds" not in name} == pytest.approx(
+            {name: value for name, value in b.items() if "seconds" not in name}, abs=1e-4
+        )
+
+
+@pytest.mark.slow
 def test_a_sweep_of_several_processes_has_one_folder(apart, tmp_path) -> None:
     two = ("accelerator=ddp_cpu", "accelerator.devices=2", "trainer.max_epochs=1", f"paths.log_dir={tmp_path}/logs")
     done = apart("train.py", "-m", "seed=0,1", *two)
