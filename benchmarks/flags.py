@@ -13,13 +13,12 @@ from typing import Any
 
 import lightning as L
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.step import Images
 from primer.batch import Batch
-from primer.composition import composed
+from primer.composition import resolved
 from primer.config import instantiate
 from primer.data.scaling import moments, standardize
 from primer.models.base import Model
@@ -117,10 +116,8 @@ def config_of(flags: tuple[str, ...], folder: str) -> dict[str, Any]:
     """The config of a short run with some flags."""
     accelerator = "accelerator=gpu" if GPU else "accelerator=cpu"
     steps = ("trainer.max_epochs=1", f"trainer.max_steps={WARM + STEPS}", "trainer.limit_val_batches=0")
-    cfg = composed("train", [f"model={NETWORK}", "optimizer=momentum", "callbacks=none", accelerator, *steps, *flags])
-    OmegaConf.update(cfg, "paths.output_dir", folder)
-    OmegaConf.update(cfg, "hydra", None)
-    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+    settings = [f"model={NETWORK}", "optimizer=momentum", "callbacks=none", accelerator, *steps, *flags]
+    return resolved("train", settings, folder)
 
 
 def main() -> None:

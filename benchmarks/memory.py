@@ -7,7 +7,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-from typing import Any
 
 IMPORTS = "import lightning, resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 OVERRIDES = ["trainer.max_epochs=1", "accelerator=cpu", "~callbacks.progress"]
@@ -23,12 +22,10 @@ def main() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True)
     imports = int(done.stdout) / (2**20 if sys.platform == "darwin" else 2**10)
 
-    from omegaconf import OmegaConf
-
     from benchmarks.step import Images
     from primer import training
     from primer.batch import Batch
-    from primer.composition import composed
+    from primer.composition import resolved
     from primer.config import instantiate
     from primer.regularization import Regularization
 
@@ -37,10 +34,7 @@ def main() -> None:
     held = sum(part.nbytes for part in data.parts.values() if isinstance(part, Batch)) / 2**20
     read = peak()
     with tempfile.TemporaryDirectory() as folder:
-        cfg = composed("train", OVERRIDES)
-        OmegaConf.update(cfg, "paths.output_dir", folder)
-        OmegaConf.update(cfg, "hydra", None)
-        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+        config = resolved("train", OVERRIDES, folder)
         regularization = instantiate(config["regularization"], Regularization)
         callbacks = training.build_callbacks(config, data, regularization)
         trainer = training.build_trainer(config, callbacks, training.build_loggers(config))

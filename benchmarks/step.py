@@ -15,7 +15,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from omegaconf import OmegaConf
 from rich.console import Console
 from torch import nn
 from torch.nn import functional as F
@@ -23,7 +22,7 @@ from torch.nn import functional as F
 from primer import console
 from primer.batch import Batch
 from primer.callbacks import progress
-from primer.composition import composed
+from primer.composition import resolved
 from primer.config import instantiate
 from primer.data.base import DataModule
 from primer.data.scaling import moments, standardize
@@ -99,10 +98,7 @@ def measure(batch_size: int) -> list[tuple[float, float]]:
         "accelerator=cpu",
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        cfg = composed("train", overrides)
-        OmegaConf.update(cfg, "paths.output_dir", folder)
-        OmegaConf.update(cfg, "hydra", None)
-        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+        config = resolved("train", overrides, folder)
         regularization = instantiate(config["regularization"], Regularization)
         data = Images(batch_size=batch_size, test_fraction=0.01, val_fraction=0.01).prepare()
         train = data.parts["train"]

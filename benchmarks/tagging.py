@@ -17,7 +17,6 @@ import time
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,7 +26,7 @@ from benchmarks.step import Clock
 from primer import console
 from primer.batch import Batch
 from primer.callbacks import progress
-from primer.composition import composed
+from primer.composition import resolved
 from primer.config import instantiate
 from primer.regularization import Regularization
 from primer.spec import IGNORE, PADDING, Spec, Tags, Tokens
@@ -93,10 +92,7 @@ def measure(letters: bool, *overrides: str) -> tuple[float, list[tuple[float, fl
         "data.batch_size=32", f"trainer.max_epochs={PAIRS + 1}", "accelerator=cpu",
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        cfg = composed("train", list(overrides))
-        OmegaConf.update(cfg, "paths.output_dir", folder)
-        OmegaConf.update(cfg, "hydra", None)
-        config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+        config = resolved("train", list(overrides), folder)
         regularization = instantiate(config["regularization"], Regularization)
         torch.manual_seed(0)
         data = build_data(config, regularization)

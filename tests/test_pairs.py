@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 
 from primer.batch import Batch
 from primer.choices import groups, target_of
-from primer.composition import composed
+from primer.composition import composed, resolved
 from primer.config import CONFIGS, instantiate
 from primer.data.base import DataModule
 from primer.data.images import TorchvisionImages
@@ -86,10 +85,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @cache
 def config_of(*overrides: str) -> dict[str, Any]:
-    cfg = composed("train", list(overrides))
-    cfg.paths.output_dir = "unused"
-    OmegaConf.update(cfg, "hydra", None)
-    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+    return resolved("train", list(overrides), "unused")
 
 
 @cache

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -59,6 +60,15 @@ def composed(name: str, overrides: list[str]) -> DictConfig:
         return made(name, overrides)
     except FAILURES as error:
         raise InputError(explain(name, overrides, error)) from error
+
+
+def resolved(name: str, overrides: list[str], folder: str) -> dict[str, Any]:
+    """The config of a command as plain containers, without Hydra's own part and with a run folder: to build the parts
+    of a run without running it."""
+    cfg = composed(name, overrides)
+    OmegaConf.update(cfg, "paths.output_dir", folder)
+    OmegaConf.update(cfg, "hydra", None)
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
 
 
 def made(name: str, overrides: list[str]) -> DictConfig:

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from run_files import figures
 
-from primer.composition import composed
+from primer.composition import resolved
 from primer.regularization import Regularization
 from primer.training import build_data, build_model
 
@@ -21,10 +20,7 @@ COMPILER = pytest.mark.skipif(
 
 
 def config_of(*overrides: str) -> dict[str, Any]:
-    cfg = composed("train", list(overrides))
-    cfg.paths.output_dir = "unused"
-    OmegaConf.update(cfg, "hydra", None)
-    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+    return resolved("train", list(overrides), "unused")
 
 
 @COMPILER

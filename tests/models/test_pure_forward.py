@@ -6,11 +6,10 @@ from copy import deepcopy
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch.func import functional_call
 
 from primer.choices import groups, target_of
-from primer.composition import composed
+from primer.composition import resolved
 from primer.regularization import Regularization
 from primer.training import build_data, build_model
 
@@ -20,10 +19,7 @@ ONE_OF_EACH = {target_of("model", name): name for name in reversed(groups()["mod
 @pytest.mark.parametrize("name", ONE_OF_EACH.values())
 def test_forward_is_a_function_of_parameters_buffers_and_inputs(name: str) -> None:
     large = ["model.hidden_size=64"] if name in ("alexnet", "vgg11") else []
-    cfg = composed("train", [f"model={name}", "data.batch_size=4", *large])
-    OmegaConf.update(cfg, "paths.output_dir", "unused")
-    OmegaConf.update(cfg, "hydra", None)
-    config = OmegaConf.to_container(cfg, resolve=True)
+    config = resolved("train", [f"model={name}", "data.batch_size=4", *large], "unused")
     data = build_data(config)
     model = build_model(config, data, Regularization()).eval()
     batch = next(iter(data.test_dataloader()))
