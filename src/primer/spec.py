@@ -86,13 +86,15 @@ class Values:
     the training part; a model learns the standardised values and its metrics are in the original unit.
 
     Values that are still to come have the mean absolute errors that forecasts without a model make on the training
-    part: ``naive``, the last value, and ``seasonal``, the value one season before."""
+    part: ``naive``, the last value, and ``seasonal``, the value one season before; and ``continues`` says which feature
+    of the input each of them goes on from."""
 
     names: tuple[str, ...]
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     naive: tuple[float, ...] = ()
     seasonal: tuple[float, ...] = ()
+    continues: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,7 @@ def test_naive_errors_are_those_of_the_same_steps_ahead(tmp_path: Path) -> None:
     assert isinstance(target, Values)
     assert target.naive == pytest.approx([error(lag) for lag in (1, 2, 3, 4, 5, 6, 7)])
     assert target.seasonal == pytest.approx([error(lag) for lag in (3, 3, 3, 6, 6, 6, 9)])
+    assert target.continues == (0,) * 7
     target = made(path, time=None, target=["x", "z"]).spec.target
     assert isinstance(target, Values)
     assert target.naive == pytest.approx([error(1), 1.0])

@@ -10,13 +10,16 @@ from jaxtyping import TypeCheckError
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from primer.batch import Batch
 from primer.errors import InputError
 from primer.models.gru import GRU
 from primer.models.lstm import LSTM
-from primer.models.recurrence import POOLINGS, Pooling, SequenceDropout, Stack
+from primer.models.recurrence import POOLINGS, Pooling, SequenceDropout, Stack, WindowNormalization
 from primer.models.recurrent import Recurrent
 from primer.models.rnn import RNN
-from primer.spec import Classes, NextToken, Series, Spec, Tags, Tokens
+from primer.objectives import MSE, GaussianNLL
+from primer.objectives.regression import Regression
+from primer.spec import Classes, NextToken, Series, Spec, Tags, Target, Tokens, Values
 
 LENGTHS = torch.tensor([3, 7, 1, 5])
 STEPS = torch.randn(4, 7, 6, generator=torch.Generator().manual_seed(0))
@@ -127,3 +130,32 @@ def test_refuses_what_it_does_not_know() -> None:
         GRU(Spec(Series(6), Classes(("a", "b"))), pooling="median")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="pooling must be one of last, mean, max, attention, not 'median'"):
         Pooling("median", 6, 1)
+
+
+def test_a_window_is_less_its_mean_and_over_its_deviation() -> None:
+    normalized, mean, std = WindowNormalization(6, (1, 1, 4))(STEPS)
+    for place, feature in enumerate((1, 1, 4)):
+        torch.testing.assert_close(mean[:, place], STEPS[..., feature].mean(1))
+        torch.testing.assert_close(std[:, place], STEPS[..., feature].std(1, correction=0), rtol=1e-4, atol=0.0)
+        again = normalized[..., feature] * std[:, None, place] + mean[:, None, place]
+        torch.testing.assert_close(again, STEPS[..., feature])
+    assert torch.equal(normalized[..., [0, 2, 3, 5]], STEPS[..., [0, 2, 3, 5]])
+    assert torch.equal(WindowNormalization(1, (0,))(torch.ones(2, 5, 1))[0], torch.zeros(2, 5, 1))
+
+
+@pytest.mark.parametrize("objective", [MSE, GaussianNLL])
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+def test_a_forecast_rises_and_swings_with_its_window(kind: type[Recurrent], objective: type[Regression]) -> None:
+    torch.manual_seed(0)
+    spec = Spec(Series(3), Values(("a t+1", "a t+2", "b t+1", "b t+2"), continues=(0, 0, 1, 1)))
+    model = kind(spec, hidden_size=5, instance_normalization=True, objective=objective(spec.target)).eval()
+    windows, level, swing = torch.randn(4, 9, 3), torch.tensor([7.0, -3.0, 0.0]), torch.tensor([20.0, 4.0, 1.0])
+    found, moved = (model.predict(Batch(steps)) for steps in (windows, windows * swing + level))
+    torch.testing.assert_close(moved, found * swing[[0, 0, 1, 1]] + level[[0, 0, 1, 1]], rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(found, model.predict(Batch(windows + torch.tensor([0.0, 0.0, 1.0]))))
+
+
+@pytest.mark.parametrize("target", [Classes(("no", "yes")), Values(("sum",))])
+def test_only_forecasts_are_normalized_by_their_window(target: Target) -> None:
+    with pytest.raises(InputError, match="instance_normalization=true is for forecasts"):
+        LSTM(Spec(Series(3), target), instance_normalization=True)

@@ -14,7 +14,7 @@ from primer.data.series import TimeSeries
 from primer.objectives import MAE, MSE, GaussianNLL, Huber
 from primer.spec import Values
 
-TARGET = Values(("a t+1", "a t+2"), (1.0, 1.0), (2.0, 2.0), (0.5, 2.0), (4.0, 8.0))
+TARGET = Values(("a t+1", "a t+2"), (1.0, 1.0), (2.0, 2.0), (0.5, 2.0), (4.0, 8.0), (0, 0))
 
 
 def figures(target: Values, predictions: Tensor, targets: Tensor, inputs: Tensor, size: int = 1000) -> dict[str, float]:
@@ -48,7 +48,7 @@ def test_a_perfect_first_batch_does_not_make_all_scaled_errors_the_same() -> Non
 @pytest.mark.parametrize("objective", [MSE, MAE, Huber, GaussianNLL])
 def test_every_regression_reports_what_its_target_has(objective: Any) -> None:
     plain = Values(("a", "b"), (0.0, 0.0), (1.0, 1.0))
-    naive = Values(("a t+1",), (0.0,), (1.0,), (1.0,))
+    naive = Values(("a t+1",), (0.0,), (1.0,), (1.0,), continues=(0,))
     assert set(objective(plain).metrics()) == {"mse", "mae", "r2"}
     assert set(objective(naive).metrics()) == {"mse", "mae", "r2", "mase", "relative_mae"}
     assert set(objective(TARGET).metrics()) == {"mse", "mae", "r2", "mase", "relative_mae", "mase_seasonal"}

@@ -291,6 +291,18 @@ def test_the_gaussian_likelihood_is_that_of_the_density() -> None:
     assert torch.allclose(objective.deviation(outputs), deviation * torch.tensor([2.0, 0.5]))
 
 
+@pytest.mark.parametrize("objective", [MSE(SCALED), GaussianNLL(SCALED)])
+def test_outputs_of_another_scale_are_the_same_distribution(objective: Any) -> None:
+    torch.manual_seed(0)
+    outputs, mean, std = torch.randn(6, objective.outputs), torch.randn(6, 2), torch.rand(6, 2) + 0.5
+    rescaled = objective.rescale(outputs, mean, std)
+    values, unit = torch.tensor([10.0, -1.0]), torch.tensor([2.0, 0.5])
+    predictions = (objective.predict(outputs) - values) / unit * std + mean
+    torch.testing.assert_close(objective.predict(rescaled), predictions * unit + values)
+    if isinstance(objective, GaussianNLL):
+        torch.testing.assert_close(objective.deviation(rescaled), objective.deviation(outputs) * std)
+
+
 def test_the_gaussian_likelihood_is_best_at_the_true_deviation() -> None:
     torch.manual_seed(0)
     targets = 3.0 * torch.randn(20_000, 1)

@@ -116,6 +116,7 @@ class TimeSeries(DataModule):
                 self._naive_errors(values, [math.ceil(step / self.season) * self.season for step in steps])
                 if self.season
                 else (),
+                tuple(column for column in range(series) for _ in steps),
             ),
         )
 

@@ -14,6 +14,9 @@ State = list[Tensor | tuple[Tensor, Tensor]]
 
 POOLINGS = ("last", "mean", "max", "attention")
 
+NARROWEST = 1e-5
+"""What is added to the variance of a window, in that of the training part: a constant window has none."""
+
 
 class Stack(nn.Module):
     """Recurrent layers, each of which reads the states of the one before.
@@ -104,6 +107,34 @@ class Pooling(nn.Module):
         scores = torch.zeros_like(steps[..., 0]) if self.energy is None else self.energy(steps).squeeze(-1)
         weights = scores.masked_fill(~real, float("-inf")).softmax(1)
         return (weights[:, None] @ steps).squeeze(1)
+
+
+class WindowNormalization(nn.Module):
+    r"""Windows of series, each less its own mean :math:`m` and over its own deviation :math:`s`, so that a level or a
+    swing that training never had is forecast like any other. Forecasts are taken back by :math:`s y + m`: reversible
+    instance normalization (Kim et al. 2022, equations 1 to 3, without the learnt scale). Other features stay.
+
+    Args:
+        features: how many a step has.
+        continues: for each value that is forecast, the feature that it goes on from.
+    """
+
+    forecast: Tensor
+
+    def __init__(self, features: int, continues: tuple[int, ...]) -> None:
+        super().__init__()
+        forecast = torch.zeros(features, dtype=torch.bool)
+        forecast[list(continues)] = True
+        self.register_buffer("forecast", forecast, persistent=False)
+        self.continues = list(continues)
+
+    def forward(
+        self, steps: Float[Tensor, "batch time features"]
+    ) -> tuple[Float[Tensor, "batch time features"], Float[Tensor, "batch values"], Float[Tensor, "batch values"]]:
+        """The normalized steps, and the mean and the deviation that take each value back."""
+        mean = torch.where(self.forecast, steps.mean(1), 0.0)
+        std = torch.where(self.forecast, (steps.var(1, correction=0) + NARROWEST).sqrt(), 1.0)
+        return (steps - mean[:, None]) / std[:, None], mean[:, self.continues], std[:, self.continues]
 
 
 def unpacked(

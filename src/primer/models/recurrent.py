@@ -15,8 +15,9 @@ from primer.models.base import Model, Stage
 from primer.models.embedding import Characters, TokenEmbedding
 from primer.models.initialization import Initialization, initialize
 from primer.models.layers import check_rate, check_sizes
-from primer.models.recurrence import Pooling, SequenceDropout, Stack, State, unpacked
+from primer.models.recurrence import Pooling, SequenceDropout, Stack, State, WindowNormalization, unpacked
 from primer.objectives import Objective
+from primer.objectives.regression import Regression
 from primer.spec import Classes, Image, NextToken, Series, Spec, Tags, Tokens, Values
 
 
@@ -42,6 +43,7 @@ class Recurrent(Model):
         characters: what reads the letters of words: ``none``, ``cnn`` or ``lstm``.
         character_size: the length of the vector that is made of letters.
         normalization: of the last layer's states: none, or layer normalization (Ba et al. 2016).
+        instance_normalization: whether a forecast is made from a window less its own mean and over its own deviation.
         initialization: of the weights.
         dropout: the share of values that is dropped in training after the embedding, between layers and before the
             head, never on the way from one step to the next (Zaremba et al. 2014).
@@ -51,7 +53,7 @@ class Recurrent(Model):
 
     Raises:
         ValueError: for a size under 1, a rate outside [0, 1), an unknown name, tags for the rows of an image, or a
-            next token that is read before it is said.
+            next token that is read before it is said, or what is no forecast, normalized by its window.
     """
 
     inputs = Tokens | Series | Image
@@ -68,6 +70,7 @@ class Recurrent(Model):
         characters: Characters = "none",
         character_size: int = 50,
         normalization: Literal["none", "layer"] = "none",
+        instance_normalization: bool = False,
         initialization: Initialization = "default",
         dropout: float = 0.0,
         locked_dropout: bool = False,
@@ -99,6 +102,7 @@ class Recurrent(Model):
             [self.layer(input_size=states if k else features, **shape) for k in range(num_layers)], self.dropout
         )
         self.pooling = None if self.each_step else Pooling(pooling, states, self.directions)
+        self.window = WindowNormalization(features, _continues(spec)) if instance_normalization else None
         self.normalization = nn.LayerNorm(states) if normalization == "layer" else nn.Identity()
         self.head = nn.Linear(states, self.outputs)
         initialize(self, initialization)
@@ -115,7 +119,11 @@ class Recurrent(Model):
     ) -> Float[Tensor, "batch outputs"] | Float[Tensor, "batch time outputs"]:
         """``(batch, time)`` tokens, a ``(batch, time, features)`` series or ``(batch, channels, height, width)`` images
         in. Without ``lengths`` every step is real."""
-        return self.read(inputs, lengths)[0]
+        if self.window is None:
+            return self.read(inputs, lengths)[0]
+        steps, mean, std = self.window(inputs)
+        assert isinstance(self.objective, Regression)
+        return self.objective.rescale(self.read(steps, lengths)[0], mean, std)
 
     def read(
         self, inputs: Tensor, lengths: Int[Tensor, " batch"] | None = None, state: State | None = None
@@ -203,6 +211,12 @@ def detached(state: State) -> State:
 def moved(part: Any, device: Any) -> Any:
     """The state of a layer on another device."""
     return tuple(x.to(device) for x in part) if isinstance(part, tuple | list) else part.to(device)
+
+
+def _continues(spec: Spec) -> tuple[int, ...]:
+    if isinstance(spec.target, Values) and spec.target.continues:
+        return spec.target.continues
+    raise InputError("instance_normalization=true is for forecasts, such as those of data=series: set it to false")
 
 
 def _features(spec: Spec) -> int:

@@ -15,6 +15,7 @@ def forecast_metrics(target: Values) -> dict[str, Metric]:
     found: dict[str, Metric] = {}
     if target.naive:
         found["mase"] = ScaledError(target.naive)
+    if target.continues:
         found["relative_mae"] = RelativeError(target)
     if target.seasonal:
         found["mase_seasonal"] = ScaledError(target.seasonal)
@@ -63,7 +64,7 @@ class RelativeError(Metric):
     """The mean absolute error in parts of that which the naive forecast, the last value, makes of the same steps.
 
     Args:
-        target: the values, each series with all its steps ahead in turn.
+        target: the values, and which feature of the windows each goes on from.
     """
 
     mean: Tensor
@@ -73,8 +74,7 @@ class RelativeError(Metric):
 
     def __init__(self, target: Values) -> None:
         super().__init__()
-        series = len({name.rpartition(" t+")[0] for name in target.names})
-        self.steps = len(target.names) // series
+        self.continues = list(target.continues)
         self.register_buffer("mean", torch.tensor(target.mean), persistent=False)
         self.register_buffer("std", torch.tensor(target.std), persistent=False)
         self.add_state("error", torch.zeros(()), dist_reduce_fx="sum")
@@ -82,8 +82,8 @@ class RelativeError(Metric):
 
     def update(self, predictions: Tensor, targets: Tensor, inputs: Tensor) -> None:
         """Forecasts and targets ``(batch, values)`` in the unit of the data, and the standardised windows ``(batch,
-        time, features)`` that they follow, whose first features are the series to be forecast."""
-        last = inputs[:, -1, : len(self.mean) // self.steps].repeat_interleave(self.steps, dim=1)
+        time, features)`` that they follow."""
+        last = inputs[:, -1, self.continues]
         self.error += (predictions - targets).abs().sum()
         self.naive_error += (last * self.std + self.mean - targets).abs().sum()
 

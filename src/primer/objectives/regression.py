@@ -44,6 +44,10 @@ class Regression(Objective):
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs * self.std + self.mean
 
+    def rescale(self, outputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+        """The outputs of a model that knows the values less ``mean`` and over ``std``, each ``(batch, values)``."""
+        return outputs * std + mean
+
     def metrics(self) -> MetricCollection:
         assert isinstance(self.target, Values)
         metrics = {"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": R2()}
@@ -102,6 +106,10 @@ class GaussianNLL(Regression):
 
     def predict(self, outputs: Tensor) -> Tensor:
         return super().predict(outputs.chunk(2, dim=-1)[0])
+
+    def rescale(self, outputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+        means, log_variances = outputs.chunk(2, dim=-1)
+        return torch.cat([super().rescale(means, mean, std), log_variances + 2 * std.log()], dim=-1)
 
     def deviation(self, outputs: Tensor) -> Tensor:
         """The standard deviation of each prediction, in the unit of the data."""
