@@ -68,6 +68,8 @@ def check_config(config: DictConfig, name: str) -> None:
     for key in config:
         if key == "hydra" or key in others:  # What configs/local says may be for the other command alone.
             continue
+        if key == "local":
+            raise InputError("configs/local/default.yaml has no effect: its first line must be '# @package _global_'")
         try:
             value = OmegaConf.select(config, str(key))
             plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -1,7 +1,8 @@
-"""A folder of pictures, and the data set that reads it."""
+"""Files for the readers: of text, and folders of pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,18 @@ import pytest
 from picture_folders import Make, fill
 
 from primer.data.image_folder import ImageFolder
+
+
+@pytest.fixture
+def write(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Path]:
+    """A function that writes a file, which is called ``FILE`` of the test's module unless it is told otherwise."""
+
+    def to(text: str | bytes, name: str = request.module.FILE) -> Path:
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return to
 
 
 @pytest.fixture

@@ -20,16 +20,7 @@ CONLL = (
     "Peter NNP B-NP B-PER\nBlackburn NNP I-NP I-PER\n\n"
 )
 SENTENCES = "Ann B-PER\nmet O\nBo B-PER\n\nThe O\nRed B-ORG\nCross I-ORG\nhelps O\n\n"
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
-    def to(text: str | bytes, name: str = "train.txt") -> Path:
-        path = tmp_path / name
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
-
-    return to
+FILE = "train.txt"  # What write calls a file.
 
 
 @pytest.mark.parametrize(

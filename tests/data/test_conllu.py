@@ -24,16 +24,7 @@ def row(number: object, word: str, upos: str, xpos: str = "x") -> str:
 
 DOGS = row(1, "Dogs", "NOUN", "nns") + row(2, "run", "VERB", "vb") + row(3, ".", "PUNCT", ".") + "\n"
 RUNS = row(1, "dogs", "NOUN", "nns") + row(2, "like", "VERB", "vb") + row(3, "runs", "NOUN", "nns") + "\n"
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
-    def to(text: str | bytes, name: str = "train.conllu") -> Path:
-        path = tmp_path / name
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
-
-    return to
+FILE = "train.conllu"  # What write calls a file.
 
 
 @pytest.fixture

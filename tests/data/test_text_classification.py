@@ -18,16 +18,7 @@ from primer.spec import PADDING, UNKNOWN, Classes, Tokens
 
 CSV = 'text,id,label\n"Good, really good!",1,yes\nbad,2,no\n"two\nlines",3,no\n'
 ROWS = [(("good", ",", "really", "good", "!"), "yes"), (("bad",), "no"), (("two", "lines"), "no")]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
-    def to(text: str | bytes, name: str = "train.csv") -> Path:
-        path = tmp_path / name
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
-
-    return to
+FILE = "train.csv"  # What write calls a file.
 
 
 def texts(path: Path, **settings: Any) -> list[Any]:
