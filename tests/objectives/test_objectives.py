@@ -323,8 +323,17 @@ def test_the_metrics_of_values_are_those_of_scikit_learn(columns: int, parts: in
     assert found["r2"] == pytest.approx(sklearn.metrics.r2_score(targets, predictions), rel=1e-4)
 
 
+@pytest.mark.parametrize(("level", "scale"), [(0.0, 1e-5), (101_325.0, 10.0), (-10_000.0, 5.0), (0.0, 1e5)])
+def test_r2_has_no_unit(level: float, scale: float) -> None:
+    torch.manual_seed(0)
+    targets = level + scale * torch.randn(500, 1)
+    predictions = targets + scale * torch.randn(500, 1) / 2
+    found = measured(MSE(Values(("x",), (level,), (scale,))), predictions, targets, 4)
+    assert found["r2"] == pytest.approx(sklearn.metrics.r2_score(targets.double(), predictions.double()), abs=1e-3)
+
+
 def test_r2_of_one_sample_is_not_a_number() -> None:
-    metric = R2()
+    metric = R2(torch.zeros(1), torch.ones(1))
     metric.update(torch.ones(1, 1), torch.ones(1, 1))
     assert metric.compute().isnan()
     metric.update(torch.zeros(1, 1), torch.zeros(1, 1))

@@ -50,13 +50,31 @@ class Regression(Objective):
 
     def metrics(self) -> MetricCollection:
         assert isinstance(self.target, Values)
-        metrics = {"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": R2()}
+        metrics = {"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": R2(self.mean, self.std)}
         # No groups: two scaled errors look alike as long as the forecasts are perfect.
         return MetricCollection(metrics | forecast_metrics(self.target), compute_groups=False)
 
 
 class R2(R2Score):
-    """The coefficient of determination; not a number, in place of an error, where there are fewer than two samples."""
+    """The coefficient of determination; not a number, in place of an error, where there are fewer than two samples.
+
+    It is taken of the standardised values, of which it is the same: torchmetrics adds up squares, which in another unit
+    may all count as zero, or hide the differences.
+
+    Args:
+        mean, std: of each value.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.clone(), persistent=False)
+        self.register_buffer("std", std.clone(), persistent=False)
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        super().update((predictions - self.mean) / self.std, (targets - self.mean) / self.std)
 
     def compute(self) -> Tensor:
         return super().compute() if self.total > 1 else torch.full((), torch.nan, device=self.device)
