@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from primer.composition import composed
 from primer.config import instantiate
+from primer.data.bio import BIO
 from primer.data.digits import Digits
 from primer.errors import InputError
 from primer.models.linear import Linear
@@ -58,7 +59,6 @@ CLASSIFIER = Linear(Spec(Vector(2), Classes(("no", "yes"))))
     ("model", "name", "measured"),
     [
         (TAGGER, "val/entity_f1", True),
-        (TAGGER, "val/accuracy_unknown", True),
         (TAGGER, "val/entities", False),
         (TAGGER, "val/confusion", False),
         (CLASSIFIER, "val/f1", True),
@@ -69,10 +69,11 @@ CLASSIFIER = Linear(Spec(Vector(2), Classes(("no", "yes"))))
 )
 def test_only_what_is_measured_can_be_watched(model: Any, name: str, measured: bool) -> None:
     config = {"monitor": name, "scheduler": {}, "callbacks": {}}
+    data = Digits().prepare()
     if measured:
-        return check_monitors(config, model)
+        return check_monitors(config, model, data)
     with pytest.raises(InputError, match=f"monitor={name}: this run measures no such thing; "):
-        check_monitors(config, model)
+        check_monitors(config, model, data)
 
 
 def test_the_entities_of_a_run_are_watched(tmp_path: Path, command: Any) -> None:
@@ -82,3 +83,18 @@ def test_the_entities_of_a_run_are_watched(tmp_path: Path, command: Any) -> None
     best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)["callbacks"]
     assert any(state.get("monitor") == "val/entity_f1" for state in best.values())
     assert 0 <= metrics["val/entity_f1"] <= 1
+
+
+@pytest.mark.parametrize("characters", [False, True])
+def test_the_accuracy_on_unknown_words_is_watched_where_there_are_some(characters: bool, tmp_path: Path) -> None:
+    known = "Ann B-PER\nmet O\nBo B-PER\n\n" * 20
+    (tmp_path / "train.txt").write_text(known)
+    config = {"monitor": "val/accuracy_unknown", "scheduler": {}, "callbacks": {}}
+    for validation, fine in ((known, False), (known + "Cy B-PER\nmet O\nAnn B-PER\n\n", True)):
+        (tmp_path / "val.txt").write_text(validation)
+        data = BIO(train="train.txt", dev="val.txt", data_dir=tmp_path, characters=characters).prepare()
+        if fine:
+            check_monitors(config, LSTM(data.spec), data)
+        else:
+            with pytest.raises(InputError, match="the validation part has no word that training does not have"):
+                check_monitors(config, LSTM(data.spec), data)

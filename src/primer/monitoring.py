@@ -9,14 +9,19 @@ from primer.choices import nearest
 from primer.data.base import DataModule
 from primer.errors import InputError
 from primer.models.base import Model
+from primer.objectives.tagging import unknown_words
 
 
-def check_monitors(config: dict[str, Any], model: Model) -> None:
+def check_monitors(config: dict[str, Any], model: Model, datamodule: DataModule) -> None:
     """Raises ``InputError`` where a metric is to be watched that the run does not measure."""
     measured = ["train/loss", "lr", "val/loss", *(f"val/{name}" for name in model.objective.figures())]
     for place, name in monitors(config):
         if name not in measured and name not in model.measures:
             raise InputError(f"{place}={name}: this run measures no such thing; {nearest(name, measured)}")
+        if name == "val/accuracy_unknown":
+            validated = datamodule.parts["val"].size
+            if validated and not any(unknown_words(batch.inputs).any() for batch in datamodule.val_dataloader()):
+                raise InputError(f"{place}={name}: the validation part has no word that training does not have")
 
 
 def monitors(config: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -64,7 +64,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         weights.present(datamodule, trained, config["transfer"]["image_size"])
         config["model"] = weights.with_stem(config["model"], trained)
     model = build_model(config, datamodule, regularization)
-    check_monitors(config, model)
+    check_monitors(config, model, datamodule)
     if resume:
         check_resuming(resume, model)
     callbacks = build_callbacks(config, datamodule, regularization)

@@ -26,8 +26,7 @@ class UnknownAccuracy(Metric):
         the spelling of words. Inputs that are no tokens have none that is unknown."""
         if inputs is None or inputs.is_floating_point():
             return
-        words = inputs[..., 0] if inputs.ndim == 3 else inputs
-        unknown = (words == UNKNOWN) & (targets != IGNORE)
+        unknown = unknown_words(inputs) & (targets != IGNORE)
         self.unknown_right += (unknown & (predictions == targets)).sum()
         self.unknown_steps += unknown.sum()
 
@@ -35,6 +34,11 @@ class UnknownAccuracy(Metric):
         """A number, or nothing, of shape ``(0,)``, where no token was unknown: then there is nothing to log."""
         share = self.unknown_right / self.unknown_steps
         return share if self.unknown_steps else share.new_empty(0)
+
+
+def unknown_words(inputs: Tensor) -> Tensor:
+    """Which tokens have no entry in the vocabulary, ``(batch, time)``, of inputs as ``UnknownAccuracy`` takes them."""
+    return (inputs[..., 0] if inputs.ndim == 3 else inputs) == UNKNOWN
 
 
 class EntityScores(Metric):
