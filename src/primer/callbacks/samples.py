@@ -26,6 +26,7 @@ class Samples(Callback):
         prompt: what is continued, as the data set writes it; by default how its test part starts.
         length: how many tokens are sampled; 0 for no sample.
         temperature, top_k, top_p: as in ``primer.models.sampling.probabilities``.
+        seed: of what is drawn; None takes that of the run, and so always draws the same.
 
     Raises:
         ValueError: for a negative number, or a setting out of its range; and before a run starts, for a prompt that
@@ -40,6 +41,7 @@ class Samples(Callback):
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
+        seed: int | None = None,
     ) -> None:
         if length < 0:
             raise InputError(f"samples.length must be at least 0, not {length}")
@@ -48,7 +50,7 @@ class Samples(Callback):
         except InputError as error:
             raise InputError(f"samples.{error}") from None
         self.dirpath, self.prompt, self.length = Path(dirpath), prompt, length
-        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        self.temperature, self.top_k, self.top_p, self.seed = temperature, top_k, top_p, seed
 
     def setup(self, trainer: Trainer, pl_module: Model, stage: str) -> None:
         data = self._data(trainer, pl_module)
@@ -68,7 +70,7 @@ class Samples(Callback):
             return
         try:
             prompt = data.prompt(self.prompt)
-            generator = torch.Generator().manual_seed(torch.initial_seed())
+            generator = torch.Generator().manual_seed(torch.initial_seed() if self.seed is None else self.seed)
             with trainer.precision_plugin.forward_context():  # In each process: weights may be spread over them.
                 sampled = continue_(
                     pl_module,  # type: ignore[arg-type]
