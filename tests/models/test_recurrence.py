@@ -155,6 +155,12 @@ def test_a_forecast_rises_and_swings_with_its_window(kind: type[Recurrent], obje
     assert not torch.allclose(found, model.predict(Batch(windows + torch.tensor([0.0, 0.0, 1.0]))))
 
 
+def test_one_step_has_no_deviation() -> None:
+    model = GRU(Spec(Series(1), Values(("a t+1",), continues=(0,))), instance_normalization=True)
+    with pytest.raises(InputError, match=r"takes data\.window of at least 2"):
+        model(torch.ones(4, 1, 1))
+
+
 @pytest.mark.parametrize("target", [Classes(("no", "yes")), Values(("sum",))])
 def test_only_forecasts_are_normalized_by_their_window(target: Target) -> None:
     with pytest.raises(InputError, match="instance_normalization=true is for forecasts"):

@@ -120,13 +120,14 @@ class WindowNormalization(nn.Module):
     """
 
     forecast: Tensor
+    continues: Tensor
 
     def __init__(self, features: int, continues: tuple[int, ...]) -> None:
         super().__init__()
         forecast = torch.zeros(features, dtype=torch.bool)
         forecast[list(continues)] = True
         self.register_buffer("forecast", forecast, persistent=False)
-        self.continues = list(continues)
+        self.register_buffer("continues", torch.tensor(continues), persistent=False)
 
     def forward(
         self, steps: Float[Tensor, "batch time features"]
@@ -134,7 +135,8 @@ class WindowNormalization(nn.Module):
         """The normalized steps, and the mean and the deviation that take each value back."""
         mean = torch.where(self.forecast, steps.mean(1), 0.0)
         std = torch.where(self.forecast, (steps.var(1, correction=0) + NARROWEST).sqrt(), 1.0)
-        return (steps - mean[:, None]) / std[:, None], mean[:, self.continues], std[:, self.continues]
+        normalized = (steps - mean[:, None]) / std[:, None]
+        return normalized, mean.index_select(1, self.continues), std.index_select(1, self.continues)
 
 
 def unpacked(

@@ -84,10 +84,10 @@ class Recurrent(Model):
             raise InputError(f"normalization must be one of none, layer, not {normalization!r}")
         if isinstance(spec.input, Image) and isinstance(spec.target, Tags):
             raise InputError(f"{type(self).__name__} has one label for an image, not tags for its rows")
-        self.continues = isinstance(spec.target, NextToken)
-        if self.continues and bidirectional is True:
+        self.carries = isinstance(spec.target, NextToken)
+        if self.carries and bidirectional is True:
             raise InputError("bidirectional=true would read the next token before it is said: set it to auto or false")
-        self.directions = 2 if bidirectional is True or (bidirectional == "auto" and not self.continues) else 1
+        self.directions = 2 if bidirectional is True or (bidirectional == "auto" and not self.carries) else 1
         self.each_step = isinstance(spec.target, Tags | NextToken)
         self.embedding, features = None, _features(spec)
         if isinstance(spec.input, Tokens):
@@ -121,6 +121,8 @@ class Recurrent(Model):
         in. Without ``lengths`` every step is real."""
         if self.window is None:
             return self.read(inputs, lengths)[0]
+        if inputs.shape[1] < 2:
+            raise InputError("instance_normalization=true takes data.window of at least 2: one step has no deviation")
         steps, mean, std = self.window(inputs)
         assert isinstance(self.objective, Regression)
         return self.objective.rescale(self.read(steps, lengths)[0], mean, std)
@@ -155,7 +157,7 @@ class Recurrent(Model):
     def respond(self, batch: Batch) -> Tensor:
         """The outputs for a batch. Of the next token, while a loop runs: in view of the batches before."""
         stage = "train" if self.training else self._stage
-        if not self.continues or batch.lengths is not None or stage is None:
+        if not self.carries or batch.lengths is not None or stage is None:
             return super().respond(batch)
         start = self._start_of_batch if self.training else self._carried.get(stage)
         outputs, state = self.read(batch.inputs, state=start)
