@@ -87,6 +87,7 @@ def test_mistakes_in_settings_of_ones_own(own: str, wanted: str, local: Callable
 
 
 def test_settings_of_ones_own_without_their_first_line_are_not_ignored(local: Callable[..., None]) -> None:
+    assert "local: there is no local at the top" in refusal("+local.seed=3")
     local("seed: 3", package="# for this machine")
     for name in ("train", "evaluate"):
         assert refusal(name=name) == (

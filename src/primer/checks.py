@@ -68,7 +68,7 @@ def check_config(config: DictConfig, name: str) -> None:
     for key in config:
         if key == "hydra" or key in others:  # What configs/local says may be for the other command alone.
             continue
-        if key == "local":
+        if key == "local" and key not in typed:
             raise InputError("configs/local/default.yaml has no effect: its first line must be '# @package _global_'")
         try:
             value = OmegaConf.select(config, str(key))
