@@ -113,6 +113,8 @@ def test_a_run_that_diverges_is_stopped_with_a_line(here) -> None:
 def test_without_validation_the_training_loss_decides(here) -> None:
     done = here("train.py", SHORT, "data.val_fraction=0")
     assert done.status == 0, done.err
+    assert "was not measured" not in done.err
+    assert "val/oops was not measured" in here("train.py", SHORT, "optimized_metric=val/oops").err
     assert (done.folder / "checkpoints/best.ckpt").exists()
     assert epoch_of(done.folder / "checkpoints/last.ckpt") == 1
     assert not any(name.startswith("val/") for name in figures(done.folder))
