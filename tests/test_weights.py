@@ -24,11 +24,13 @@ from primer.errors import InputError
 from primer.evaluation import evaluate
 from primer.models.alexnet import AlexNet
 from primer.models.base import Model
+from primer.models.lstm import LSTM
 from primer.models.mlp import MLP
 from primer.models.mobilenet_v2 import MobileNetV2
 from primer.models.resnet import ResNet
+from primer.models.seq2seq import Seq2Seq
 from primer.models.vgg import VGG
-from primer.spec import Classes, Image, Spec
+from primer.spec import Classes, Image, NextToken, Sequence, Spec, Tags, Tokens
 from primer.training import train
 
 Command = Callable[..., Any]
@@ -245,6 +247,49 @@ def test_the_last_layer_is_kept_for_the_same_classes_alone() -> None:
         assert (other.head.weight.shape == (3, 4) and torch.equal(other.head.weight, trained.head.weight)) is kept
         assert torch.equal(other.conv1.weight, trained.conv1.weight)
     assert weights.note(model("x", "y"), found) == ", with a new last layer"
+
+
+def tagger(words: str, letters: str) -> LSTM:
+    tokens = Tokens(("<pad>", "<unk>", *words), ("<pad>", "<unk>", *letters))
+    return LSTM(Spec(tokens, Tags(("N", "V"))), embedding_size=4, hidden_size=4, characters="lstm").eval()
+
+
+def speaker(words: str, letters: str) -> LSTM:
+    vocabulary = ("<pad>", "<unk>", *words)
+    return LSTM(Spec(Tokens(vocabulary), NextToken(vocabulary)), embedding_size=4, hidden_size=4).eval()
+
+
+@pytest.mark.parametrize(("build", "letters"), [(tagger, 2), (speaker, 0)])
+def test_words_keep_their_vectors_wherever_they_stand(build: Callable[..., LSTM], letters: int) -> None:
+    torch.manual_seed(0)
+    one, other = build("abcd", "xyz"), build("dxcab", "zyx")
+    before = other.state_dict()["embedding.words.weight"].clone()
+    found = weights.Weights("there", one.state_dict(), one.spec.input, one.spec.target)
+    weights.load(other, found)
+    there, here = torch.tensor([[2, 5, 3, 1, 4]]), torch.tensor([[5, 2, 6, 1, 4]])  # a d b ? c
+    if letters:
+        there = torch.stack([there, torch.tensor([[2, 3, 4, 1, 2]]), torch.tensor([[4, 0, 3, 0, 0]])], dim=-1)
+        here = torch.stack([here, torch.tensor([[4, 3, 2, 1, 4]]), torch.tensor([[2, 0, 3, 0, 0]])], dim=-1)
+    said = slice(None) if letters else [0, 1, 5, 6, 4, 2]  # Of "dxcab", those that "abcd" has, in its order.
+    torch.testing.assert_close(other(here)[..., said], one(there))
+    assert torch.equal(other.state_dict()["embedding.words.weight"][3], before[3])
+    new = [name for name in ("embedding.words.weight", "head.weight", "head.bias") if name in other.rows(other.spec)]
+    assert weights.note(other, found) == "".join(f", 1 of 7 rows of {name} new" for name in new)
+    assert weights.note(build("abcd", "xyz"), found) == ""
+
+
+@pytest.mark.parametrize("attention", ["none", "dot"])
+def test_pairs_keep_the_vectors_of_both_languages(attention: str) -> None:
+    def build(source: str, target: str) -> Seq2Seq:
+        special = ("<pad>", "<unk>")
+        spec = Spec(Tokens((*special, *source)), Sequence((*special, "<start>", "<end>", *target)))
+        return Seq2Seq(spec, embedding_size=4, hidden_size=4, attention=attention).eval()
+
+    torch.manual_seed(0)
+    one, other = build("ab", "xyz"), build("ba", "zxy")
+    weights.load(other, weights.Weights("there", one.state_dict(), one.spec.input, one.spec.target))
+    there, here = one(torch.tensor([[2, 3, 3]])), other(torch.tensor([[3, 2, 2]]))
+    torch.testing.assert_close(here[..., [0, 1, 2, 3, 5, 6, 4]], there)
 
 
 def test_the_stem_is_that_of_the_weights_unless_it_was_chosen(tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ def with_stem(settings: dict[str, Any], weights: Weights) -> dict[str, Any]:
 
 
 def load(model: Model, weights: Weights) -> None:
-    """Copies weights into a model. Its last layer stays new where its target is another one than theirs.
+    """Copies weights into a model. Its last layer stays new where its target is another one than theirs. Rows that
+    stand for words go where the model has the same words; those of new words stay new.
 
     Raises:
         InputError: where any other layer is not the same.
@@ -171,6 +172,11 @@ def load(model: Model, weights: Weights) -> None:
     if replaces_head(model, weights):
         own, state = ({k: v for k, v in some.items() if not k.startswith(HEAD)} for some in (own, state))
     where = f"weights={weights.source} do not fit this {type(model).__name__}"
+    for name, places in moves(model, weights).items():
+        if name in own and name in state and state[name].shape[1:] == own[name].shape[1:]:
+            moved = own[name].clone()
+            moved[list(places)] = state[name][list(places.values())].to(moved)
+            state[name] = moved
     for name in own:
         if name not in state:
             raise InputError(f"{where}: they have no {name}")
@@ -181,16 +187,37 @@ def load(model: Model, weights: Weights) -> None:
     model.load_state_dict(state, strict=False)
 
 
+def moves(model: Model, weights: Weights) -> dict[str, dict[int, int]]:
+    """By the name of a parameter whose rows stand for words: the row of each word that both vocabularies have, here and
+    there."""
+    if weights.input is None or weights.target is None:
+        return {}
+    there, here = model.rows(Spec(weights.input, weights.target)), model.rows(model.spec)
+    found = {}
+    for name in (name for name in here if name in there):
+        places = {word: row for row, word in enumerate(there[name])}
+        found[name] = {row: places[word] for row, word in enumerate(here[name]) if word in places}
+    return found
+
+
 def replaces_head(model: Model, weights: Weights) -> bool:
     """Whether the last layer of a model has to learn from the start."""
     own = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(HEAD)}
-    fits = all(name in weights.state and weights.state[name].shape == own[name].shape for name in own)
-    return not fits or (weights.target is not None and not alike(weights.target, model.spec.target))
+    moved = moves(model, weights).keys() & own.keys()
+    fits = all(
+        name in weights.state and (name in moved or weights.state[name].shape == tensor.shape)
+        for name, tensor in own.items()
+    )
+    same = bool(moved) or weights.target is None or alike(weights.target, model.spec.target)
+    return not (fits and same)
 
 
 def note(model: Model, weights: Weights) -> str:
-    """What is worth saying of the last layer."""
-    return ", with a new last layer" if replaces_head(model, weights) else ""
+    """What is worth saying of the last layer, and of words."""
+    head = ", with a new last layer" if replaces_head(model, weights) else ""
+    own = model.state_dict()
+    new = {name: len(own[name]) - len(places) for name, places in moves(model, weights).items() if name in own}
+    return head + "".join(f", {count} of {len(own[name])} rows of {name} new" for name, count in new.items() if count)
 
 
 def alike(one: Target, other: Target) -> bool:

@@ -120,6 +120,11 @@ class Model(Resumable, Weighted, ABC):
                 layer.eval()
         return self
 
+    def rows(self, spec: Spec) -> dict[str, tuple[str, ...]]:
+        """Parameters of which each row stands for one entry of a vocabulary, and that vocabulary in a spec: trained
+        rows are moved to where the data of another run has the same words."""
+        return {}
+
     @classmethod
     def torchvision_name(cls, **settings: Any) -> str | None:
         """What torchvision calls the model with these settings; None where it has no weights for it."""

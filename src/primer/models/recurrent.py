@@ -152,6 +152,14 @@ class Recurrent(Model):
         place = groups.index([self.recurrence])
         return [*groups[:place], *([layer] for layer in self.recurrence.layers), *groups[place + 1 :]]
 
+    def rows(self, spec: Spec) -> dict[str, tuple[str, ...]]:
+        if not isinstance(spec.input, Tokens):
+            return {}
+        read = {"embedding.words.weight": spec.input.vocabulary}
+        spelled = {"embedding.letters.embedding.weight": spec.input.characters} if spec.input.characters else {}
+        said = spec.target.vocabulary if isinstance(spec.target, NextToken) else ()
+        return read | spelled | ({"head.weight": said, "head.bias": said} if said else {})
+
     # The state that is carried from one batch to the next.
 
     def respond(self, batch: Batch) -> Tensor:

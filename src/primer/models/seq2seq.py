@@ -117,6 +117,12 @@ class Seq2Seq(Model):
         self.dropout = nn.Dropout(dropout)
         initialize(self, initialization)
 
+    def rows(self, spec: Spec) -> dict[str, tuple[str, ...]]:
+        if not (isinstance(spec.input, Tokens) and isinstance(spec.target, Sequence)):
+            return {}
+        written = ("target_embedding.weight", *(f"head.{len(self.head) - 1}.{kind}" for kind in ("weight", "bias")))
+        return {"source_embedding.weight": spec.input.vocabulary} | dict.fromkeys(written, spec.target.vocabulary)
+
     def forward(  # type: ignore[override]
         self, inputs: Int[Tensor, "batch source"], lengths: Int[Tensor, " batch"] | None = None
     ) -> Float[Tensor, "batch target words"]:
