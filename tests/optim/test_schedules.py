@@ -102,7 +102,7 @@ def test_a_plateau_falls_where_nothing_improves_after_the_warm_up() -> None:
     assert rates[16:20] == pytest.approx([LR / 100] * 4)
 
 
-@pytest.mark.parametrize(("warmup", "rise"), [(0, 0.3), (6, 0.25), (0.5, 0.5)])
+@pytest.mark.parametrize(("warmup", "rise"), [(0, 0.3), (1, 2 / 24), (6, 7 / 24), (0.5, 13 / 24)])
 def test_one_cycle_rises_and_falls_along_cosines(warmup: float, rise: float) -> None:
     """From a 25th of the rate up to it, and down to a ten-thousandth of where it began (Smith and Topin 2018)."""
     top = rise * T - 1
@@ -142,7 +142,7 @@ def test_the_interval_says_what_is_counted(name: str, interval: str) -> None:
         for entry in entries:
             entry["scheduler"].step(*([1.0] if isinstance(entry["scheduler"], ReduceLROnPlateau) else []))
     assert rates[0] < 0.5 * LR
-    assert max(range(count + 1), key=rates.__getitem__) == (count if name != "one_cycle" else count - 1)
+    assert max(range(count + 1), key=rates.__getitem__) == count
     assert max(rates) == pytest.approx(LR)
 
 
@@ -158,6 +158,7 @@ def test_a_given_length_stands() -> None:
         (lambda: Schedule(warmup=99, interval="step").build(optimizer(), T, T), "nothing of a run of 24 steps"),
         (lambda: Schedule(ExponentialLR).build(optimizer(), T, T), "scheduler: .*gamma"),
         (lambda: Schedule(partial(OneCycleLR, max_lr=1, pct_start=2.0)).build(optimizer(), T, T), "pct_start"),
+        (lambda: Schedule(partial(OneCycleLR, max_lr=1, pct_start=0.1)).build(optimizer(), 10, 10), "rise of one epoch"),
         (lambda: Schedule(partial(OneCycleLR, max_lr=0.1)).build(bare(), T, T), "scheduler: .*momentum"),
         (lambda: Schedule(ReduceLROnPlateau, interval="step"), "scheduler.interval must be epoch for a plateau"),
     ],

@@ -61,7 +61,7 @@ class Schedule:
             raise InputError(f"scheduler.warmup={self.warmup} leaves nothing of a run of {total} {self.interval}s")
         accepted = set() if self.scheduler is None else set(inspect.signature(_class_of(self.scheduler)).parameters)
         if "pct_start" in accepted and warmup:
-            return [self._entry(self._main(optimizer, total, accepted, pct_start=warmup / total))]
+            return [self._entry(self._main(optimizer, total, accepted, pct_start=(warmup + 1) / total))]
         if self.scheduler is not None and _class_of(self.scheduler) is ReduceLROnPlateau:
             rise = [self._entry(_rise(optimizer, warmup))] if warmup else []
             main = self._main(optimizer, total, accepted)
@@ -106,6 +106,8 @@ class Schedule:
             more["max_lr"] = [highest * group.get("factor", 1.0) for group in optimizer.param_groups]
         try:
             return self.scheduler(optimizer, **lengths, **more)
+        except ZeroDivisionError as error:
+            raise InputError(f"scheduler: a rise of one {self.interval} is none; scheduler.warmup sets it") from error
         except (ValueError, TypeError) as error:
             raise InputError(f"scheduler: {error}") from error
 
