@@ -24,13 +24,22 @@ FAILURES = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
 
 def parse(text: str) -> Override:
     """One override. Raises ``InputError`` where it cannot be read."""
-    try:
-        override = OverridesParser.create().parse_override(text)
-    except HydraException:
-        override = None
+    override = _parsed(text)
     if override is None or not override.key_or_group:
-        raise InputError(f"{text!r} cannot be read: an override looks like model=lstm or optimizer.lr=0.01")
+        key, _, value = text.partition("=")
+        quoted = f"{key}='{value}'"
+        hint = "an override looks like model=lstm or optimizer.lr=0.01"
+        if value and not set(value) & {"'", "[", "{"} and (found := _parsed(quoted)) and found.key_or_group:
+            hint = f'such a value is quoted twice, "{quoted}"'
+        raise InputError(f"{text!r} cannot be read: {hint}")
     return override
+
+
+def _parsed(text: str) -> Override | None:
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException:
+        return None
 
 
 def jobs(overrides: list[Override]) -> Iterator[list[str]]:
