@@ -50,6 +50,12 @@ def test_a_prompt_of_ones_own_is_continued(
     assert not (tmp_path / "bad").exists()
 
 
+def test_a_part_that_the_data_does_not_have_is_refused(tmp_path: Path, command: Callable[..., Any]) -> None:
+    train(command("train", "run", "data=iris", "data.val_fraction=0", "trainer.max_epochs=1", "accelerator=cpu"))
+    with pytest.raises(InputError, match="part=val: the data of this run has no such part"):
+        evaluate(command("evaluate", "other", f"run={tmp_path}/run", "part=val", "accelerator=cpu"))
+
+
 def test_settings_of_samples_are_checked_before_any_work() -> None:
     check_command("evaluate", ["run=x", "samples.prompt=67 62", "samples.top_p=0.5"])
     with pytest.raises(InputError, match=r"samples\.top_k must be an integer or null, not 'few'"):

@@ -51,6 +51,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if isinstance(model.spec.input, Image) and isinstance(datamodule.spec.input, Image):
         datamodule.present(model.spec.input)  # As in training, where trained weights may have asked for another form.
     checkpoint.check_data(str(file), model.spec, datamodule.spec)
+    if not datamodule.parts[config["part"]].size:
+        raise InputError(f"part={config['part']}: the data of this run has no such part")
     trainer = L.Trainer(
         **config["accelerator"], callbacks=callbacks, logger=False, enable_checkpointing=False,
         enable_model_summary=False, enable_progress_bar=False, use_distributed_sampler=False, default_root_dir=folder,
