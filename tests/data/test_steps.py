@@ -110,3 +110,10 @@ def test_what_cannot_be_interpolated_is_told_too(text: str, message: str, tmp_pa
     with pytest.raises(InputError) as error:
         steps(tmp_path, text, time="t", interpolate=True)
     assert message in str(error.value)
+
+
+def test_what_single_precision_cannot_tell_apart_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"some\.csv: 'x' varies by .* only, .* beside values of 1e\+09: subtract a"):
+        steps(tmp_path, "x\n" + "".join(f"{1_000_000_000 + k}\n" for k in range(9)))
+    assert len(steps(tmp_path, "x\n" + "".join(f"{101_325 + k / 10}\n" for k in range(9)))) == 9
+    assert steps(tmp_path, "x\n" + "1e9\n" * 9) == [1e9] * 9

@@ -18,6 +18,9 @@ TOLERANCE = 0.1
 
 LARGEST = float(np.finfo(np.float32).max)
 
+DISTINCT = 16
+"""How many times as wide as the gaps between its single-precision numbers a column must at least be spread."""
+
 
 def read_steps(
     file: Path, columns: list[str], time: str | None = None, delimiter: str = ",", interpolate: bool = False
@@ -50,6 +53,14 @@ def read_steps(
     for name in columns:
         column = _numbers(file, rows, name, names.index(name))
         known = np.flatnonzero(~np.isnan(column))
+        spread, gap = (
+            (np.std(column[known]), np.spacing(np.float32(np.abs(column[known]).max()))) if known.size else (0, 0)
+        )
+        if 0 < spread < DISTINCT * gap:
+            raise InputError(
+                f"{file}: {name!r} varies by {spread:.2g} only, which single precision cannot hold beside values of "
+                f"{np.mean(column[known]):.2g}: subtract a constant from it"
+            )
         for k in np.flatnonzero(np.isnan(column)):
             place = f"{file}, line {rows[k][0]}: {name!r} is missing"
             if not interpolate:
