@@ -129,7 +129,7 @@ def test_a_file_that_is_no_text_is_told_in_one_line(content: bytes, message: str
 
 
 def test_a_part_of_one_token_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="one token long"):
+    with pytest.raises(InputError, match="has one token, and nothing follows it"):
         text("abcdefghij", tmp_path)  # A tenth of it for validation.
 
 

@@ -179,6 +179,14 @@ def test_a_label_outside_of_the_training_part_is_refused(write: Callable[..., Pa
     message = f"{other}, line 4: the label 'c' does not occur in the training part, so it cannot be learnt: correct it"
     with pytest.raises(InputError, match=re.escape(message)):
         TextClassification(train=str(train), **{part: str(other)}).prepare()
+    with pytest.raises(InputError, match=r"not occur in the 10 samples of data\.train_size, .* take more of them$"):
+        TextClassification(train=str(train), **{part: str(other)}, train_size=10).prepare()
+
+
+def test_half_a_character_is_refused(write: Callable[..., Path]) -> None:
+    path = write('{"text": "a", "label": "x\\ud83d"}\n', "train.jsonl")
+    with pytest.raises(InputError, match=re.escape(f"{path}, line 1: 'label' holds half a character")):
+        texts(path)
 
 
 @pytest.mark.parametrize(("text", "name"), [(CSV, "a.csv"), ('{"text": "a", "label": 1}\n', "a.jsonl")])

@@ -110,6 +110,10 @@ class DataModule(Splits, L.LightningDataModule, ABC):
     def encode(self, records: Any) -> Batch | Stream:
         """Samples as tensors, or as a stream of those that are too many for memory; after ``learn``."""
 
+    def learnt_from(self) -> str:
+        """What there is to learn from, for messages."""
+        return f"the {self.train_size} samples of data.train_size" if self.train_size else "the training part"
+
     def labels(self, records: Any) -> np.ndarray | None:
         """One label a sample, of which each part gets the same share; None where there are none."""
         return None

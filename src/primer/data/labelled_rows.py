@@ -108,4 +108,7 @@ def pick(cells: dict[Column, Any], column: Column, place: str) -> str:
     value = cells[column]
     if value is None or isinstance(value, dict | list):
         raise InputError(f"{place}: {column!r} is {json.dumps(value)[:40]}, where a text was expected")
-    return value if isinstance(value, str) else json.dumps(value)
+    found = value if isinstance(value, str) else json.dumps(value)
+    if not found.isascii() and any("\ud800" <= sign <= "\udfff" for sign in found):
+        raise InputError(f"{place}: {column!r} holds half a character: {json.dumps(found)[:40]}")
+    return found

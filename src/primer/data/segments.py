@@ -126,7 +126,7 @@ class TokenStream(DataModule):
     def stream(self, tokens: Tensor) -> Batch:
         """A part. Raises ``InputError`` where there is nothing to be said in it."""
         if len(tokens) == 1:
-            raise InputError("a part of the data is one token long: nothing follows it; make val_fraction larger, or 0")
+            raise InputError("training, validation or test has one token, and nothing follows it: take a longer text")
         return Batch(tokens)
 
 

@@ -104,7 +104,7 @@ class Tagging(DataModule):
                 if tag not in known:
                     place = f"{sentence.file}, line {sentence.lines[k]}: " if sentence.lines else ""
                     raise InputError(
-                        f"{place}the tag {tag!r} of {word!r} does not occur in the training part; "
+                        f"{place}the tag {tag!r} of {word!r} does not occur in {self.learnt_from()}; "
                         "data.unseen_tags=wrong counts such tags as mistakes"
                     )
 

@@ -71,9 +71,10 @@ class LabelledTexts(DataModule):
         for text in records:
             if text.label not in classes:
                 place = f"{text.place}: " if text.place else ""
+                remedy = "correct it, leave such texts out, or add some to those for training"
                 raise InputError(
-                    f"{place}the label {text.label!r} does not occur in the training part, so it cannot be learnt: "
-                    "correct it, leave such texts out, or add some to those for training"
+                    f"{place}the label {text.label!r} does not occur in {self.learnt_from()}, so it cannot be learnt: "
+                    + ("take more of them" if self.train_size else remedy)
                 )
         inputs = indices((text.tokens[: self.max_length] for text in records), self.spec.input.vocabulary)
         lengths = torch.tensor([len(tokens) for tokens in inputs], dtype=torch.int64)
