@@ -158,7 +158,7 @@ def test_a_given_length_stands() -> None:
         (lambda: Schedule(warmup=99, interval="step").build(optimizer(), T, T), "nothing of a run of 24 steps"),
         (lambda: Schedule(ExponentialLR).build(optimizer(), T, T), "scheduler: .*gamma"),
         (lambda: Schedule(partial(OneCycleLR, max_lr=1, pct_start=2.0)).build(optimizer(), T, T), "pct_start"),
-        (lambda: Schedule(partial(OneCycleLR, max_lr=1, pct_start=0.1)).build(optimizer(), 10, 10), "rise of one epoch"),
+        (lambda: Schedule(partial(OneCycleLR, max_lr=1, pct_start=0.1)).build(optimizer(), 10, 10), "rise of one"),
         (lambda: Schedule(partial(OneCycleLR, max_lr=0.1)).build(bare(), T, T), "scheduler: .*momentum"),
         (lambda: Schedule(ReduceLROnPlateau, interval="step"), "scheduler.interval must be epoch for a plateau"),
     ],

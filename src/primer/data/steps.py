@@ -53,14 +53,7 @@ def read_steps(
     for name in columns:
         column = _numbers(file, rows, name, names.index(name))
         known = np.flatnonzero(~np.isnan(column))
-        spread, gap = (
-            (np.std(column[known]), np.spacing(np.float32(np.abs(column[known]).max()))) if known.size else (0, 0)
-        )
-        if 0 < spread < DISTINCT * gap:
-            raise InputError(
-                f"{file}: {name!r} varies by {spread:.2g} only, which single precision cannot hold beside values of "
-                f"{np.mean(column[known]):.2g}: subtract a constant from it"
-            )
+        _check_spread(f"{file}: {name!r}", column[known])
         for k in np.flatnonzero(np.isnan(column)):
             place = f"{file}, line {rows[k][0]}: {name!r} is missing"
             if not interpolate:
@@ -69,6 +62,16 @@ def read_steps(
                 raise InputError(f"{place}, without a value on both sides to interpolate between; leave the row out")
         steps.append(np.interp(grid, places[known], column[known]))
     return np.column_stack(steps), last
+
+
+def _check_spread(place: str, column: np.ndarray) -> None:
+    """Refuses numbers whose differences get lost where they are computed with."""
+    spread, largest = (column.std(), np.abs(column).max()) if column.size else (0.0, 0.0)
+    if 0 < spread < DISTINCT * np.spacing(np.float32(largest)):
+        raise InputError(
+            f"{place} varies by {spread:.2g} only, which single precision cannot hold beside values of {largest:.2g}: "
+            "subtract a constant from it"
+        )
 
 
 def _numbers(file: Path, rows: list[Row], name: str, place: int) -> np.ndarray:
