@@ -15,7 +15,7 @@ from primer.data.base import DataModule
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.image_size import stem_for
-from primer.spec import Classes, Image, Input, Spec, Target
+from primer.spec import UNKNOWN, Classes, Image, Input, Spec, Target
 
 HEAD = "head."
 """What the names of the last layer's parameters start with."""
@@ -163,7 +163,7 @@ def with_stem(settings: dict[str, Any], weights: Weights) -> dict[str, Any]:
 
 def load(model: Model, weights: Weights) -> None:
     """Copies weights into a model. Its last layer stays new where its target is another one than theirs. Rows that
-    stand for words go where the model has the same words; those of new words stay new.
+    stand for words go where the model has the same words; a new word starts as an unknown one.
 
     Raises:
         InputError: where any other layer is not the same.
@@ -173,10 +173,8 @@ def load(model: Model, weights: Weights) -> None:
         own, state = ({k: v for k, v in some.items() if not k.startswith(HEAD)} for some in (own, state))
     where = f"weights={weights.source} do not fit this {type(model).__name__}"
     for name, places in moves(model, weights).items():
-        if name in own and name in state and state[name].shape[1:] == own[name].shape[1:]:
-            moved = own[name].clone()
-            moved[list(places)] = state[name][list(places.values())].to(moved)
-            state[name] = moved
+        if name in own and name in state:
+            state[name] = state[name][[UNKNOWN if place is None else place for place in places]]
     for name in own:
         if name not in state:
             raise InputError(f"{where}: they have no {name}")
@@ -187,16 +185,16 @@ def load(model: Model, weights: Weights) -> None:
     model.load_state_dict(state, strict=False)
 
 
-def moves(model: Model, weights: Weights) -> dict[str, dict[int, int]]:
-    """By the name of a parameter whose rows stand for words: the row of each word that both vocabularies have, here and
-    there."""
+def moves(model: Model, weights: Weights) -> dict[str, list[int | None]]:
+    """By the name of a parameter whose rows stand for words: the row that each word of the model has in the weights,
+    None for one that is new."""
     if weights.input is None or weights.target is None:
         return {}
     there, here = model.rows(Spec(weights.input, weights.target)), model.rows(model.spec)
     found = {}
     for name in (name for name in here if name in there):
         places = {word: row for row, word in enumerate(there[name])}
-        found[name] = {row: places[word] for row, word in enumerate(here[name]) if word in places}
+        found[name] = [places.get(word) for word in here[name]]
     return found
 
 
@@ -216,8 +214,8 @@ def note(model: Model, weights: Weights) -> str:
     """What is worth saying of the last layer, and of words."""
     head = ", with a new last layer" if replaces_head(model, weights) else ""
     own = model.state_dict()
-    new = {name: len(own[name]) - len(places) for name, places in moves(model, weights).items() if name in own}
-    return head + "".join(f", {count} of {len(own[name])} rows of {name} new" for name, count in new.items() if count)
+    words = {name: places for name, places in moves(model, weights).items() if name in own and None in places}
+    return head + "".join(f", {rows.count(None)} of {len(rows)} rows of {name} new" for name, rows in words.items())
 
 
 def alike(one: Target, other: Target) -> bool:
