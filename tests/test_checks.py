@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from itertools import zip_longest
@@ -13,10 +12,9 @@ from refusals import refusal
 
 from primer.checks import check_command, check_config, check_fit
 from primer.choices import fits, groups, nearest, target_of, targets_of
-from primer.composition import composed, explain, jobs, parse
+from primer.composition import composed
 from primer.config import CONFIGS, ROOT
 from primer.errors import InputError
-from primer.help import help_text
 
 
 def suiting(data: str) -> list[str]:
@@ -237,10 +235,6 @@ def test_a_mistake_in_evaluate(overrides: list[str], wanted: str) -> None:
     assert wanted in refusal(*overrides, name="evaluate")
 
 
-def test_what_cannot_be_read_is_explained() -> None:
-    assert explain("train", ["=3"], ValueError("what Hydra said")).startswith("'=3' cannot be read")
-
-
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -278,27 +272,6 @@ def test_every_job_of_a_sweep_is_looked_at() -> None:
     assert "SGD has no betas" in refusal("optimizer=adam,sgd", "+optimizer.betas=[0.5,0.5]", multirun=True)
 
 
-def test_jobs_are_all_combinations() -> None:
-    lines = ["optimizer=adam,sgd", "seed=range(0,3)", "optimizer.lr=interval(0,1)", "hydra.verbose=true", "test=false"]
-    made = list(jobs([parse(line) for line in lines]))
-    assert made == [[f"optimizer={o}", f"seed={s}", "test=false"] for o in ("adam", "sgd") for s in range(3)]
-    assert list(jobs([])) == [[]]
-
-
-def test_a_glob_is_over_the_files_of_the_group() -> None:
-    assert list(jobs([parse("optimizer=glob(*mw)")])) == [["optimizer=adamw"]]
-    assert list(jobs([parse("data=glob(*,exclude=_*)")])) == [[f"data={name}"] for name in groups()["data"]]
-
-
-def test_values_that_are_lists_stay_whole_in_a_sweep() -> None:
-    made = [composed("train", job).model.hidden_sizes for job in jobs([parse("model.hidden_sizes=[8],[4,2]")])]
-    assert made == [[8], [4, 2]]
-
-
-def test_explain_falls_back_on_the_words_of_the_library() -> None:
-    assert explain("train", ["optimizer=adam"], ValueError("two\nlines")) == "two lines"
-
-
 def test_nearest() -> None:
     assert nearest("lsmt", ["gru", "lstm"]) == "did you mean lstm? valid: gru, lstm"
     assert nearest("zzz", ["gru", "lstm"]) == "valid: gru, lstm"
@@ -326,29 +299,3 @@ def test_mistakes_are_told_without_torch() -> None:
     lines = done.stdout.strip().splitlines()
     assert len(lines) == 5
     assert lines[-1] == "[]"
-
-
-def test_help_names_every_group_and_choice() -> None:
-    text = help_text("train")
-    for group, choices in groups().items():
-        if group == "local":  # It has no choices, and is told of in the last line.
-            continue
-        assert re.search(rf"^  {group} ", text, re.MULTILINE)
-        for choice in choices:
-            assert re.search(rf"\b{choice}\b", text)
-
-
-@pytest.mark.parametrize("name", ["train", "evaluate"])
-def test_help_fits_the_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for columns, width in (("60", 60), ("90", 90), ("300", 100)):
-        monkeypatch.setenv("COLUMNS", columns)
-        assert max(map(len, help_text(name).splitlines())) <= width
-    assert len(help_text(name, 100).splitlines()) <= 40
-
-
-def test_nothing_is_left_in_hydra() -> None:
-    from hydra.core.global_hydra import GlobalHydra
-
-    composed("train", [])
-    refusal("model=mpl")
-    assert not GlobalHydra.instance().is_initialized()

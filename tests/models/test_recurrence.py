@@ -14,7 +14,7 @@ from primer.batch import Batch
 from primer.errors import InputError
 from primer.models.gru import GRU
 from primer.models.lstm import LSTM
-from primer.models.recurrence import POOLINGS, Pooling, SequenceDropout, Stack, WindowNormalization
+from primer.models.recurrence import POOLINGS, InstanceNormalization, Pooling, SequenceDropout, Stack
 from primer.models.recurrent import Recurrent
 from primer.models.rnn import RNN
 from primer.objectives import MSE, GaussianNLL
@@ -133,14 +133,14 @@ def test_refuses_what_it_does_not_know() -> None:
 
 
 def test_a_window_is_less_its_mean_and_over_its_deviation() -> None:
-    normalized, mean, std = WindowNormalization(6, (1, 1, 4))(STEPS)
+    normalized, mean, std = InstanceNormalization(6, (1, 1, 4))(STEPS)
     for place, feature in enumerate((1, 1, 4)):
         torch.testing.assert_close(mean[:, place], STEPS[..., feature].mean(1))
         torch.testing.assert_close(std[:, place], STEPS[..., feature].std(1, correction=0), rtol=1e-4, atol=0.0)
         again = normalized[..., feature] * std[:, None, place] + mean[:, None, place]
         torch.testing.assert_close(again, STEPS[..., feature])
     assert torch.equal(normalized[..., [0, 2, 3, 5]], STEPS[..., [0, 2, 3, 5]])
-    assert torch.equal(WindowNormalization(1, (0,))(torch.ones(2, 5, 1))[0], torch.zeros(2, 5, 1))
+    assert torch.equal(InstanceNormalization(1, (0,))(torch.ones(2, 5, 1))[0], torch.zeros(2, 5, 1))
 
 
 @pytest.mark.parametrize("objective", [MSE, GaussianNLL])

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-import json
-import os
 import random
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +14,6 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import Part, Records
-from primer.data.dates import Dates
 from primer.data.pairs import Pairs, padded
 from primer.errors import InputError
 from primer.models.seq2seq import Seq2Seq
@@ -300,35 +293,6 @@ def test_impossible_settings_are_refused(data: Reversed, settings: dict[str, Any
 def test_targets_that_are_no_sequences_are_refused() -> None:
     with pytest.raises(InputError, match="Seq2Seq does not take targets of type Classes"):
         Seq2Seq(Spec(Tokens(("<pad>", "<unk>", "a")), Classes(("good", "bad"))))
-
-
-def test_it_reads_dates_that_it_has_not_seen(quiet_trainer: Callable[..., Any]) -> None:
-    """700 dates and a few seconds are enough to get most of all others right. Without reading the source, the best
-    that one can do is the most frequent target, and the most frequent token of each step."""
-    torch.manual_seed(0)
-    data = Dates(samples=1000, batch_size=16).prepare()
-    model = Seq2Seq(data.spec)
-    model.optimizer = functools.partial(torch.optim.Adam, lr=0.005)
-    quiet_trainer(max_epochs=5).fit(model, datamodule=data)
-    quiet_trainer().test(model, datamodule=data, verbose=False)
-    values = {name: value.item() for name, value in model.trainer.callback_metrics.items()}
-    train, test = targets_of(data.parts["train"]), targets_of(data.parts["test"])
-    rows, counts = torch.unique(train, dim=0, return_counts=True)
-    same_row = (test == rows[counts.argmax()]).all(dim=1).float().mean().item()
-    same_token = (test == train.mode(dim=0).values).float().mean().item()
-    assert values["test/exact_match"] > same_row + 0.8
-    assert values["test/token_accuracy"] > same_token + 0.3
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("attention", ["dot", "additive"])
-def test_its_default_run_reads_dates_almost_without_mistake(attention: str, tmp_path: Path) -> None:
-    """The default run of 20 epochs gets 99 % of 2,000 unseen dates right."""
-    command = [sys.executable, "train.py", "model=seq2seq", f"model.attention={attention}", f"hydra.run.dir={tmp_path}"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=900)
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["test/exact_match"] >= 0.99
 
 
 def targets_of(batch: Batch) -> Tensor:

@@ -220,7 +220,7 @@ WORDS = ("<pad>", "<unk>", "<start>", "<end>", "a")
 
 @pytest.mark.parametrize(
     "target",
-    [TWO, THREE, SCALED, Values(("y t+1", "y t+2"), (1.0, 1.0), (2.0, 2.0), (0.5, 0.5), (0.7, 0.7)),
+    [TWO, THREE, SCALED, Values(("y t+1", "y t+2"), (1.0, 1.0), (2.0, 2.0), (0.5, 0.5), (0.7, 0.7), (0, 0)),
      Tags(("O", "B-X", "I-X")), Sequence(WORDS), Sequence(WORDS, unit="phoneme"), NextToken(WORDS)],
     ids=str,
 )  # fmt: skip

@@ -109,7 +109,7 @@ class Pooling(nn.Module):
         return (weights[:, None] @ steps).squeeze(1)
 
 
-class WindowNormalization(nn.Module):
+class InstanceNormalization(nn.Module):
     r"""Windows of series, each less its own mean :math:`m` and over its own deviation :math:`s`, so that a level or a
     swing that training never had is forecast like any other. Forecasts are taken back by :math:`s y + m`: reversible
     instance normalization (Kim et al. 2022, equations 1 to 3, without the learnt scale). Other features stay.

@@ -15,7 +15,7 @@ from primer.models.base import Model, Stage
 from primer.models.embedding import Characters, TokenEmbedding
 from primer.models.initialization import Initialization, initialize
 from primer.models.layers import check_rate, check_sizes
-from primer.models.recurrence import Pooling, SequenceDropout, Stack, State, WindowNormalization, unpacked
+from primer.models.recurrence import InstanceNormalization, Pooling, SequenceDropout, Stack, State, unpacked
 from primer.objectives import Objective
 from primer.objectives.regression import Regression
 from primer.spec import Classes, Image, NextToken, Series, Spec, Tags, Tokens, Values
@@ -102,7 +102,9 @@ class Recurrent(Model):
             [self.layer(input_size=states if k else features, **shape) for k in range(num_layers)], self.dropout
         )
         self.pooling = None if self.each_step else Pooling(pooling, states, self.directions)
-        self.window = WindowNormalization(features, _continues(spec)) if instance_normalization else None
+        self.instance_normalization = None
+        if instance_normalization:
+            self.instance_normalization = InstanceNormalization(features, _continues(spec, self.objective))
         self.normalization = nn.LayerNorm(states) if normalization == "layer" else nn.Identity()
         self.head = nn.Linear(states, self.outputs)
         initialize(self, initialization)
@@ -119,11 +121,12 @@ class Recurrent(Model):
     ) -> Float[Tensor, "batch outputs"] | Float[Tensor, "batch time outputs"]:
         """``(batch, time)`` tokens, a ``(batch, time, features)`` series or ``(batch, channels, height, width)`` images
         in. Without ``lengths`` every step is real."""
-        if self.window is None:
+        if self.instance_normalization is None:
             return self.read(inputs, lengths)[0]
         if inputs.shape[1] < 2:
             raise InputError("instance_normalization=true takes data.window of at least 2: one step has no deviation")
-        steps, mean, std = self.window(inputs)
+        # No lengths: the windows of a series are whole, and so their mean is that of all steps.
+        steps, mean, std = self.instance_normalization(inputs)
         assert isinstance(self.objective, Regression)
         return self.objective.rescale(self.read(steps, lengths)[0], mean, std)
 
@@ -223,8 +226,8 @@ def moved(part: Any, device: Any) -> Any:
     return tuple(x.to(device) for x in part) if isinstance(part, tuple | list) else part.to(device)
 
 
-def _continues(spec: Spec) -> tuple[int, ...]:
-    if isinstance(spec.target, Values) and spec.target.continues:
+def _continues(spec: Spec, objective: Objective) -> tuple[int, ...]:
+    if isinstance(objective, Regression) and isinstance(spec.target, Values) and spec.target.continues:
         return spec.target.continues
     raise InputError("instance_normalization=true is for forecasts, such as those of data=series: set it to false")
 
