@@ -8,7 +8,7 @@ from primer import cli
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
 def main(cfg: DictConfig) -> float | None:
-    return cli.job(cfg, "primer.evaluation.evaluate")
+    return cli.job(cfg, "primer.run.evaluate")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from primer import cli
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(cfg: DictConfig) -> float | None:
-    return cli.job(cfg, "primer.training.train")
+    return cli.job(cfg, "primer.run.train")
 
 
 if __name__ == "__main__":

@@ -18,14 +18,14 @@ from torch.nn import functional as F
 
 from benchmarks.step import Images
 from primer.batch import Batch
-from primer.composition import resolved
-from primer.config import instantiate
-from primer.data.scaling import moments, standardize
+from primer.cli.composition import resolved
+from primer.config.instantiate import instantiate
+from primer.data.loading.scaling import moments, standardize
 from primer.models.base import Model
 from primer.optim import build_optimizer
 from primer.regularization import Regularization
+from primer.run.training import build_callbacks, build_model, build_trainer, quieten
 from primer.spec import Classes, Image, Spec
-from primer.training import build_callbacks, build_model, build_trainer, quieten
 
 ROUNDS = 3
 GPU = torch.cuda.is_available()

@@ -23,11 +23,11 @@ def main() -> None:
     imports = int(done.stdout) / (2**20 if sys.platform == "darwin" else 2**10)
 
     from benchmarks.step import Images
-    from primer import training
     from primer.batch import Batch
-    from primer.composition import resolved
-    from primer.config import instantiate
+    from primer.cli.composition import resolved
+    from primer.config.instantiate import instantiate
     from primer.regularization import Regularization
+    from primer.run import training
 
     training.quieten()
     data = Images(test_fraction=0.01, val_fraction=0.01).prepare()

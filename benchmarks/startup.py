@@ -19,7 +19,7 @@ COMMANDS = {
     "train.py model=lstm data=iris": ["train.py", "model=lstm", "data=iris"],
     "import torch": ["-c", "import torch"],
     "import lightning": ["-c", "import lightning"],
-    "import primer.training": ["-c", "import primer.training"],
+    "import primer.run.training": ["-c", "import primer.run.training"],
 }
 
 

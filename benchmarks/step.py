@@ -19,16 +19,16 @@ from rich.console import Console
 from torch import nn
 from torch.nn import functional as F
 
-from primer import console
 from primer.batch import Batch
 from primer.callbacks import progress
-from primer.composition import resolved
-from primer.config import instantiate
+from primer.cli.composition import resolved
+from primer.config.instantiate import instantiate
 from primer.data.base import DataModule
-from primer.data.scaling import moments, standardize
+from primer.data.loading.scaling import moments, standardize
+from primer.records import console
 from primer.regularization import Regularization
+from primer.run.training import build_callbacks, build_loggers, build_model, build_trainer, quieten
 from primer.spec import Classes, Image, Spec
-from primer.training import build_callbacks, build_loggers, build_model, build_trainer, quieten
 
 PAIRS = 7
 

@@ -23,14 +23,14 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from benchmarks.step import Clock
-from primer import console
 from primer.batch import Batch
 from primer.callbacks import progress
-from primer.composition import resolved
-from primer.config import instantiate
+from primer.cli.composition import resolved
+from primer.config.instantiate import instantiate
+from primer.records import console
 from primer.regularization import Regularization
+from primer.run.training import build_callbacks, build_data, build_loggers, build_model, build_trainer, quieten
 from primer.spec import IGNORE, PADDING, Spec, Tags, Tokens
-from primer.training import build_callbacks, build_data, build_loggers, build_model, build_trainer, quieten
 
 PAIRS = 5
 

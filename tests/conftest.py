@@ -80,7 +80,7 @@ def command(tmp_path: Path) -> Callable[..., Any]:
     def make(name: str, folder: str, *overrides: str) -> Any:
         from omegaconf import OmegaConf
 
-        from primer.composition import composed
+        from primer.cli.composition import composed
 
         cfg = composed(name, list(overrides))
         OmegaConf.set_struct(cfg, False)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from primer.checkpoint import load
+    from primer.checkpoints.reading import load
 
 __all__ = ["load"]
 
@@ -11,7 +11,7 @@ __all__ = ["load"]
 def __getattr__(name: str) -> Any:
     # Imported where it is used: torch takes seconds, and help and config errors need none of it.
     if name == "load":
-        from primer.checkpoint import load
+        from primer.checkpoints.reading import load
 
         return load
     raise AttributeError(f"module 'primer' has no attribute {name!r}")

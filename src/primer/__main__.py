@@ -2,7 +2,7 @@
 
 import sys
 
-from primer.listing import table
+from primer.cli.listing import table
 
 
 def main(arguments: list[str]) -> int:

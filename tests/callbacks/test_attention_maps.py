@@ -10,11 +10,11 @@ import torch
 
 from primer.callbacks import AttentionMaps
 from primer.callbacks.attention import attention_map
-from primer.data.dates import Dates
-from primer.data.digits import Digits
+from primer.data.images.digits import Digits
+from primer.data.text.dates import Dates
 from primer.errors import InputError
-from primer.models.linear import Linear
-from primer.models.seq2seq import Seq2Seq
+from primer.models.encoder_decoder.seq2seq import Seq2Seq
+from primer.models.feedforward.linear import Linear
 
 
 @pytest.fixture(scope="module")

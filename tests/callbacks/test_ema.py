@@ -15,9 +15,9 @@ from torch import Tensor
 
 import primer
 from primer.callbacks import EMA
-from primer.data.digits import Digits
-from primer.models.mlp import MLP
-from primer.training import train
+from primer.data.images.digits import Digits
+from primer.models.feedforward.mlp import MLP
+from primer.run.training import train
 
 Trainer = Callable[..., L.Trainer]
 

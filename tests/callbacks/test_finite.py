@@ -11,8 +11,8 @@ import torch
 from torch.optim import SGD
 
 from primer.callbacks.finite import StopOnNaN
-from primer.data.digits import Digits
-from primer.models.mlp import MLP
+from primer.data.images.digits import Digits
+from primer.models.feedforward.mlp import MLP
 
 
 @pytest.mark.parametrize(("lr", "epochs"), [(1e30, 1), (0.01, 3)])

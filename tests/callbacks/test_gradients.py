@@ -20,14 +20,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from primer.batch import Batch
 from primer.callbacks import Gradients
 from primer.callbacks.gradients import by_distance, distances_of
-from primer.data.dates import Dates
-from primer.data.digits import Digits
+from primer.data.images.digits import Digits
+from primer.data.text.dates import Dates
 from primer.errors import InputError
-from primer.models.gru import GRU
-from primer.models.lstm import LSTM
-from primer.models.mlp import MLP
-from primer.models.rnn import RNN
-from primer.models.seq2seq import Seq2Seq
+from primer.models.encoder_decoder.seq2seq import Seq2Seq
+from primer.models.feedforward.mlp import MLP
+from primer.models.recurrent.gru import GRU
+from primer.models.recurrent.lstm import LSTM
+from primer.models.recurrent.rnn import RNN
 from primer.optim.chained import SparseAdam
 from primer.spec import Classes, Series, Spec, Tags, Tokens, Values
 

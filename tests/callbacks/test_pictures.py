@@ -7,26 +7,25 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from picturing import EVERYTHING, pictures_of
+from helpers.picturing import EVERYTHING, pictures_of
 
 from primer.callbacks import Pictures
-from primer.checks import check_command
-from primer.composition import composed
-from primer.data.digits import Digits
+from primer.cli.checks import check_command
+from primer.cli.composition import composed
+from primer.config.paths import ROOT
+from primer.data.images.digits import Digits
 from primer.errors import InputError
-from primer.models.gru import GRU
-from primer.models.lenet import LeNet
-from primer.models.linear import Linear
-from primer.models.mlp import MLP
+from primer.models.convolutional.lenet import LeNet
+from primer.models.feedforward.linear import Linear
+from primer.models.feedforward.mlp import MLP
+from primer.models.recurrent.gru import GRU
 from primer.reports import images as drawing
-from primer.training import train
+from primer.run.training import train
 
-ROOT = Path(__file__).resolve().parents[2]
 BRIEFLY = ("trainer.max_epochs=1", "accelerator=cpu")
 
 

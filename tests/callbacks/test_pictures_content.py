@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from picturing import EVERYTHING, pictures_of
+from helpers.picturing import EVERYTHING, pictures_of
 from sklearn.metrics import confusion_matrix
 
 from primer.callbacks import Pictures
 from primer.callbacks.pictures import Top
 from primer.data.base import DataModule
-from primer.data.digits import Digits
-from primer.data.pos_tags import PosTags
-from primer.data.tables import Diabetes, Iris
-from primer.data.xor import XOR
-from primer.models.gru import GRU
-from primer.models.lenet import LeNet
-from primer.models.linear import Linear
-from primer.models.mlp import MLP
+from primer.data.images.digits import Digits
+from primer.data.tables.tables import Diabetes, Iris
+from primer.data.tables.xor import XOR
+from primer.data.text.pos_tags import PosTags
+from primer.models.convolutional.lenet import LeNet
+from primer.models.feedforward.linear import Linear
+from primer.models.feedforward.mlp import MLP
+from primer.models.recurrent.gru import GRU
 from primer.objectives import BinaryCrossEntropy, CrossEntropy
 from primer.reports import images as drawing
 from primer.spec import Classes, Image, Spec, Values

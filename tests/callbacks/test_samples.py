@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from primer.callbacks import Samples
-from primer.checks import check_command
-from primer.data.digits import Digits
-from primer.data.music import Music
-from primer.data.text import PROMPT, Text
+from primer.cli.checks import check_command
+from primer.data.images.digits import Digits
+from primer.data.text.music import Music
+from primer.data.text.text import PROMPT, Text
 from primer.errors import InputError
-from primer.models.linear import Linear
-from primer.models.lstm import LSTM
-from primer.training import train
+from primer.models.feedforward.linear import Linear
+from primer.models.recurrent.lstm import LSTM
+from primer.run.training import train
 
 TEXT = "the cat sat on the mat, and the dog sat on the cat. " * 40
 PIECES_OF_TWO = [{"steps": [[60, 48], [60 + k, 48]]} for k in range(10)]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from run_files import figures
+from helpers.run_files import figures
 
-from primer.composition import resolved
+from primer.cli.composition import resolved
 from primer.regularization import Regularization
-from primer.training import build_data, build_model
+from primer.run.training import build_data, build_model
 
 COMPILER = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler, and there is none"

@@ -11,7 +11,7 @@ import torch
 
 import primer
 from primer.batch import Batch
-from primer.models.seq2seq import Seq2Seq
+from primer.models.encoder_decoder.seq2seq import Seq2Seq
 
 SHORT = ("model=seq2seq", "data.samples=300", "data.batch_size=8", "optimizer.lr=0.01", "trainer.max_epochs=4",
          "accelerator=cpu")  # fmt: skip

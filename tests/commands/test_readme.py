@@ -6,16 +6,15 @@ import re
 import shlex
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 import primer
-from primer.checks import check_command
-from primer.choices import groups
+from primer.cli.checks import check_command
+from primer.cli.choices import groups
+from primer.config.paths import ROOT
 from primer.models.base import Model
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 RUN = "logs/train/runs/2026-01-31_12-00-00-000000"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.run_files import epoch_of, figures
 from omegaconf import OmegaConf
-from run_files import epoch_of, figures
 
-from primer.composition import composed
-from primer.training import train
+from primer.cli.composition import composed
+from primer.run.training import train
 
 
 def equal_but_for_the_time(one: Path, other: Path) -> bool:

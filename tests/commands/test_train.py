@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from run_files import epoch_of, figures
+from helpers.run_files import epoch_of, figures
 
-ROOT = Path(__file__).resolve().parents[2]
+from primer.config.paths import ROOT
+
 SHORT = "trainer.max_epochs=2"
 
 
@@ -164,7 +165,7 @@ def test_settings_of_ones_own(apart, tmp_path) -> None:
         done = apart("train.py", *chosen, "--cfg", "job", cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
         config = yaml.safe_load(done.out)
         assert (config["seed"], config["optimizer"]["lr"], config["trainer"]["max_epochs"]) == wanted
-    checks = "from primer.checks import check_command as c; c('evaluate', ['run=x']); c('train', [])"
+    checks = "from primer.cli.checks import check_command as c; c('evaluate', ['run=x']); c('train', [])"
     done = apart("-c", checks, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
     assert done.status == 0, done.err
     for_train = "# @package _global_\ndefaults:\n  - override /logger: tensorboard\n"
@@ -243,7 +244,7 @@ def test_a_checkpoint_that_names_other_code_is_refused(here, tmp_path) -> None:
     for part, target in (
         ("model", "os.system"),
         ("model", "torch.hub.load"),
-        ("objective", "primer.training.os.system"),
+        ("objective", "primer.run.training.os.system"),
     ):
         forged = {**content, "primer": {**content["primer"], part: {"_target_": target}}}
         torch.save(forged, tmp_path / "forged.ckpt")

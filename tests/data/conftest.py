@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from picture_folders import Make, fill
+from helpers.picture_folders import Make, fill
 
-from primer.data.image_folder import ImageFolder
+from primer.data.images.image_folder import ImageFolder
 
 
 @pytest.fixture

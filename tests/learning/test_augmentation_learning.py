@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 import torch
 
-from primer.data.images import MNIST
-from primer.models.lenet import LeNet
+from primer.data.images.images import MNIST
+from primer.models.convolutional.lenet import LeNet
 from primer.optim import Schedule
 from primer.regularization import Rotate, Shift
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ngrams import frequencies, interpolated
+from helpers.ngrams import frequencies, interpolated
 
-from primer.data.music import Music
-from primer.data.segments import TokenStream
-from primer.data.text import Text
-from primer.models.lstm import LSTM
+from primer.data.text.music import Music
+from primer.data.text.segments import TokenStream
+from primer.data.text.text import Text
+from primer.models.recurrent.lstm import LSTM
 from primer.optim import Schedule
 
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from primer.config import ROOT
-from primer.data.dates import Dates
-from primer.models.seq2seq import Seq2Seq
+from primer.config.paths import ROOT
+from primer.data.text.dates import Dates
+from primer.models.encoder_decoder.seq2seq import Seq2Seq
 
 
 def test_it_reads_dates_that_it_has_not_seen(quiet_trainer: Callable[..., Any]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from primer.evaluation import evaluate
-from primer.training import train
+from primer.run.evaluation import evaluate
+from primer.run.training import train
 
 
 def test_the_default_run(command: Callable[..., Any], tmp_path: Path, figure: Callable[[str], None]) -> None:

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from primer.callbacks import Gradients
-from primer.data.adding_problem import AddingProblem
-from primer.models.gru import GRU
-from primer.models.lstm import LSTM
-from primer.models.recurrent import Recurrent
-from primer.models.rnn import RNN
-from primer.training import train
+from primer.data.series.adding_problem import AddingProblem
+from primer.models.recurrent.gru import GRU
+from primer.models.recurrent.lstm import LSTM
+from primer.models.recurrent.recurrent import Recurrent
+from primer.models.recurrent.rnn import RNN
+from primer.run.training import train
 
 Trainer = Callable[..., L.Trainer]
 

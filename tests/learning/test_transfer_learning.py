@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from lightning import seed_everything
 
-from primer import weights
 from primer.batch import Batch
+from primer.checkpoints import weights
+from primer.checkpoints.transfer import Finetune, Frozen, Transfer
 from primer.data.base import Part, Records
-from primer.data.images import MNIST
-from primer.models.lenet import LeNet
-from primer.transfer import Finetune, Frozen, Transfer
+from primer.data.images.images import MNIST
+from primer.models.convolutional.lenet import LeNet
 
 MARGIN = 0.01
 SEEDS = (0, 1, 2)

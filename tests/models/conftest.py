@@ -10,8 +10,8 @@ import torch
 from lightning import seed_everything
 from torch import Tensor
 
-from primer import weights
 from primer.batch import Batch
+from primer.checkpoints import weights
 from primer.models.base import Model
 from primer.spec import Classes, Image, Spec
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from primer.batch import Batch
-from primer.data.series import TimeSeries
+from primer.data.series.series import TimeSeries
 from primer.objectives import MAE, MSE, GaussianNLL, Huber
 from primer.spec import Values
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from primer.data.digits import Digits
-from primer.models.mlp import MLP
+from primer.data.images.digits import Digits
+from primer.models.feedforward.mlp import MLP
 from primer.objectives import BinaryCrossEntropy, CrossEntropy, Objective, SequenceCrossEntropy, TagCrossEntropy
 from primer.spec import IGNORE, Classes, Sequence, Tags
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from primer.choices import groups
-from primer.composition import composed
-from primer.config import CONFIGS, instantiate
-from primer.data.digits import Digits
-from primer.models.mlp import MLP
-from primer.training import build_schedule
+from primer.cli.choices import groups
+from primer.cli.composition import composed
+from primer.config.instantiate import instantiate
+from primer.config.paths import CONFIGS
+from primer.data.images.digits import Digits
+from primer.models.feedforward.mlp import MLP
+from primer.run.training import build_schedule
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer, Rprop
 
-from primer.choices import groups
-from primer.config import CONFIGS, instantiate
+from primer.cli.choices import groups
+from primer.config.instantiate import instantiate
+from primer.config.paths import CONFIGS
 from primer.errors import InputError
 from primer.optim import Chained, Muon, SparseAdam, build_optimizer, decayed, penalizes
 from primer.optim.chained import partition

@@ -14,11 +14,11 @@ from torch import nn
 from torch.optim import SGD, Rprop
 from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR, ReduceLROnPlateau
 
-from primer.choices import groups
-from primer.config import CONFIGS
+from primer.cli.choices import groups
+from primer.config.paths import CONFIGS
 from primer.errors import InputError
 from primer.optim import Formula, Schedule
-from primer.training import build_schedule
+from primer.run.training import build_schedule
 
 LR = 0.2
 

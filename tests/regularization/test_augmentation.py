@@ -9,21 +9,22 @@ from typing import Any
 
 import pytest
 import torch
-from augmenting import augment, images, seeded, spec_of
+from helpers.augmenting import augment, images, seeded, spec_of
 from omegaconf import OmegaConf
 from torch import Tensor
 
 from primer.batch import Batch
-from primer.checks import check_command
-from primer.composition import composed
-from primer.config import ROOT, instantiate
-from primer.data.digits import Digits
+from primer.cli.checks import check_command
+from primer.cli.composition import composed
+from primer.config.instantiate import instantiate
+from primer.config.paths import ROOT
+from primer.data.images.digits import Digits
 from primer.errors import InputError
-from primer.models.mlp import MLP
+from primer.models.feedforward.mlp import MLP
 from primer.regularization import Augmentation, ColorJitter, Cutmix, Cutout, Flip, Mixup, Regularization, Rotate, Shift
 from primer.regularization.augmentation.base import as_floats
+from primer.run.training import build_data
 from primer.spec import Image
-from primer.training import build_data
 
 ALONE = [Flip(), Shift(2), Rotate(), ColorJitter(), Cutout(1.0)]
 MIXING = [Mixup(1.0), Cutmix(1.0, probability=1.0)]
@@ -208,7 +209,7 @@ def chosen(*overrides: str) -> list[Augmentation]:
     check_command("train", list(overrides))
     node = OmegaConf.to_container(composed("train", list(overrides)).regularization, resolve=True)
     regularization = instantiate(node, Regularization)
-    return build_data({"data": {"_target_": "primer.data.digits.Digits"}}, regularization).augmentation
+    return build_data({"data": {"_target_": "primer.data.images.digits.Digits"}}, regularization).augmentation
 
 
 GROUP = "regularization/augmentation"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from augmenting import seeded
+from helpers.augmenting import seeded
 from scipy.stats import kstest, norm
 from torch import Tensor
 
 from primer.batch import Batch
-from primer.data.tables import Iris
+from primer.data.tables.tables import Iris
 from primer.errors import InputError
 from primer.regularization import Noise
 from primer.spec import Series, Spec, Values, Vector

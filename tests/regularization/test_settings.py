@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from primer.choices import groups
-from primer.composition import composed
-from primer.config import instantiate
+from primer.cli.choices import groups
+from primer.cli.composition import composed
+from primer.config.instantiate import instantiate
 from primer.errors import InputError
 from primer.regularization import EarlyStopping, Flip, Regularization, Shift
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from augmenting import seeded
+from helpers.augmenting import seeded
 from torch import Tensor
 
 from primer.batch import Batch
-from primer.checks import check_command
-from primer.data.opinions import Opinions
+from primer.cli.checks import check_command
+from primer.data.text.opinions import Opinions
 from primer.errors import InputError
 from primer.regularization import WordDropout
 from primer.spec import PADDING, UNKNOWN, Classes, Spec, Tokens

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 from sklearn.metrics import confusion_matrix
 
-from primer.data.scaling import moments, standardize
+from primer.data.loading.scaling import moments, standardize
 from primer.reports import images as drawing
 from primer.spec import Image
 

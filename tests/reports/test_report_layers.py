@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from primer.models.gru import GRU
-from primer.models.lenet import LeNet
-from primer.models.linear import Linear
-from primer.models.lstm import LSTM
-from primer.models.mlp import MLP
+from primer.models.convolutional.lenet import LeNet
+from primer.models.feedforward.linear import Linear
+from primer.models.feedforward.mlp import MLP
+from primer.models.recurrent.gru import GRU
+from primer.models.recurrent.lstm import LSTM
 from primer.reports import layers
 from primer.spec import Classes, Image, Spec
 

@@ -1,7 +1,6 @@
 """What happens beside the training."""
 
 from primer.callbacks.attention import AttentionMaps
-from primer.callbacks.checkpoint import Checkpoint
 from primer.callbacks.ema import EMA
 from primer.callbacks.finite import StopOnNaN
 from primer.callbacks.gradients import Gradients
@@ -9,4 +8,4 @@ from primer.callbacks.pictures import Pictures
 from primer.callbacks.progress import Progress
 from primer.callbacks.samples import Samples
 
-__all__ = ["EMA", "AttentionMaps", "Checkpoint", "Gradients", "Pictures", "Progress", "Samples", "StopOnNaN"]
+__all__ = ["EMA", "AttentionMaps", "Gradients", "Pictures", "Progress", "Samples", "StopOnNaN"]

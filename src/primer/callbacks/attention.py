@@ -10,10 +10,10 @@ from lightning import Callback, Trainer
 from torch import Tensor
 
 from primer.batch import Batch
-from primer.callbacks.pictures import SPREAD, publish, spared
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.reports.attention import Map, draw_attention
+from primer.reports.publish import SPREAD, log_failure, publish
 from primer.spec import PADDING, Sequence, Tokens
 
 
@@ -59,7 +59,7 @@ class AttentionMaps(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: Model) -> None:
         if not self.kept or not trainer.is_global_zero:
             return
-        with spared(self.dirpath, "attention"):
+        with log_failure(self.dirpath, "attention"):
             with trainer.precision_plugin.forward_context(), torch.no_grad():
                 maps = [one for _, source in self.kept if (one := attention_map(pl_module, source)) is not None]
             if maps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lightning import Callback, LightningModule, Trainer
 
-from primer.console import say
+from primer.records.console import say
 
 
 class StopOnNaN(Callback):

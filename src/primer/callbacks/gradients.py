@@ -16,12 +16,12 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from primer import run_folder
 from primer.batch import Batch
-from primer.callbacks.pictures import publish, spared
 from primer.errors import InputError
 from primer.models.base import Model
+from primer.records import run_folder
 from primer.reports.gradients import draw_gradients
+from primer.reports.publish import log_failure, publish
 
 READ = "recurrence input"
 """What stands for a layer in the rows of distances."""
@@ -132,7 +132,7 @@ class Gradients(Callback):
             else:
                 distances.setdefault(step, []).append(norm)
         pictures = self.dirpath / "pictures"
-        with spared(pictures, "gradients"):
+        with log_failure(pictures, "gradients"):
             publish(trainer, pictures, "gradients", draw_gradients(layers, distances))
 
     def on_exception(self, trainer: Trainer, pl_module: Model, exception: BaseException) -> None:

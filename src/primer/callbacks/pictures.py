@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
-from primer import run_folder
 from primer.batch import Batch
-from primer.console import say
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.reports import images as drawing
 from primer.reports import layers
+from primer.reports.publish import SPREAD, gather_objects, log_failure, publish
 from primer.spec import Classes, Image, Values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SPREAD = 2654435769
-"""The golden ratio in 32 bits: multiples of it are spread evenly (Knuth 1973, section 6.4)."""
-
-T = TypeVar("T")
 
 
 class Pictures(Callback):
@@ -69,7 +59,7 @@ class Pictures(Callback):
     ) -> None:
         if not isinstance(pl_module.spec.input, Image) or not self.whole:
             return
-        with spared(self.dirpath, "mistakes"):
+        with log_failure(self.dirpath, "mistakes"):
             self.whole = False  # Until this batch is through: a part of the test is no test.
             places = torch.arange(self.seen, self.seen + batch.size, device=batch.inputs.device)
             self.seen += batch.size
@@ -81,10 +71,10 @@ class Pictures(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: Model) -> None:
         ran: list[layers.Layer] = []
         if self.examples.rows:
-            with spared(self.dirpath, "feature_maps"), trainer.precision_plugin.forward_context():
+            with log_failure(self.dirpath, "feature_maps"), trainer.precision_plugin.forward_context():
                 ran = layers.run(pl_module, self.examples.rows[1])  # In each process: weights may be spread over them.
         own = [tensor.cpu() for tensor in self.worst.rows], [pair.cpu() for pair in self.pairs], self.whole
-        for rows, pairs, whole in everywhere(own):
+        for rows, pairs, whole in gather_objects(own):
             self.all_worst.offer(*rows)
             self.all_pairs += pairs
             self.whole &= whole
@@ -98,7 +88,7 @@ class Pictures(Callback):
             "predictions": lambda: self._predictions(pl_module),
         }
         for name, draw in pictures.items():
-            with spared(self.dirpath, name):
+            with log_failure(self.dirpath, name):
                 figure = draw()
                 if figure is not None:
                     publish(trainer, self.dirpath, name, figure)
@@ -194,44 +184,6 @@ def filters(model: Model, ran: list[layers.Layer]) -> Figure | None:
     """The filters of the first layer that was run; None where it has none."""
     kernels = layers.first_filters(ran, model.spec.input) if isinstance(model.spec.input, Image) else None
     return None if kernels is None else drawing.draw_filters(kernels)
-
-
-@contextmanager
-def spared(dirpath: Path, name: str) -> Iterator[None]:
-    """Lets the run go on whatever happens to a picture, and says so."""
-    try:
-        yield
-    except Exception as error:
-        logging.getLogger(__name__).warning("the picture %s", name, exc_info=True)
-        reason = " ".join(str(error).split())
-        say(f"warning: {dirpath.name}/{name}.png was not drawn: {type(error).__name__}: {reason}")
-
-
-def publish(trainer: Trainer, dirpath: Path, name: str, figure: Figure) -> None:
-    """Writes a picture, and hands it to the loggers that take pictures."""
-    file = dirpath / f"{name}.png"
-    run_folder.write(file, drawing.png(figure))
-    for logger in trainer.loggers:
-        show(logger, f"pictures/{name}", file, trainer.global_step)
-
-
-def show(logger: Logger, key: str, file: Path, step: int) -> None:
-    """Hands a picture to a logger that takes pictures."""
-    if isinstance(logger, WandbLogger):
-        logger.log_image(key=key, images=[str(file)])
-    elif isinstance(logger, TensorBoardLogger):
-        from matplotlib.image import imread
-
-        logger.experiment.add_image(key, imread(file)[..., :3], step, dataformats="HWC")
-
-
-def everywhere(own: T) -> list[T]:
-    """What each process has, in the order of their ranks."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [own]
-    gathered: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(gathered, own)
-    return gathered
 
 
 def numbers(values: list[float]) -> str:

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from primer.console import console, is_main_process, say
+from primer.records.console import console, is_main_process, say
 
 
 class Progress(ProgressBar):

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from lightning import Callback, Trainer
 
-from primer.console import say
-from primer.data.segments import TokenStream
+from primer.data.text.segments import TokenStream
 from primer.errors import InputError
 from primer.models.base import Model
-from primer.models.sampling import check_sampling, continue_
+from primer.models.layers.sampling import check_sampling, continue_
+from primer.records.console import say
 from primer.spec import UNKNOWN, NextToken
 
 
@@ -25,7 +25,7 @@ class Samples(Callback):
         dirpath: the folder of the files.
         prompt: what is continued, as the data set writes it; by default how its test part starts.
         length: how many tokens are sampled; 0 for no sample.
-        temperature, top_k, top_p: as in ``primer.models.sampling.probabilities``.
+        temperature, top_k, top_p: as in ``primer.models.layers.sampling.probabilities``.
         seed: of what is drawn; None takes that of the run, and so always draws the same.
 
     Raises:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from primer.batch import Batch
-from primer.data.loader import Loader, TensorLoader
-from primer.data.presentation import presentation
-from primer.data.scaling import standardize
-from primer.data.splits import Part, Records, Splits
-from primer.data.stream import Stream, StreamLoader
+from primer.data.loading.loader import Loader, TensorLoader
+from primer.data.loading.presentation import presentation
+from primer.data.loading.scaling import standardize
+from primer.data.loading.splits import Part, Records, Splits
+from primer.data.loading.stream import Stream, StreamLoader
 from primer.errors import InputError
 from primer.regularization.augmentation import Augmentation
 from primer.spec import Image, Input, Spec, Tags

@@ -1,0 +1,1 @@
+"""Checkpoints: load, save, resume, and start from trained weights."""

@@ -1,0 +1,1 @@
+"""What every data set shares: splits, scaling and loaders."""

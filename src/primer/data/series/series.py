@@ -1,0 +1,179 @@
+"""Time series from a CSV file, to be forecast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from primer.batch import Batch
+from primer.data.base import DataModule, Part, Records
+from primer.data.loading.scaling import moments
+from primer.data.readers.csv_rows import delimiter_of
+from primer.data.readers.lines import find_file
+from primer.data.readers.steps import read_steps
+from primer.errors import InputError
+from primer.spec import Series, Spec, Values
+
+EMBEDDED = ("sunspots", "co2")
+"""Series that come with Primer."""
+
+
+class TimeSeries(DataModule):
+    """Windows over the columns of a CSV file, UTF-8, whose first line names them, with a row for each step of time.
+
+    A sample is ``window`` steps of the targets and then of the covariates; to be forecast are the targets at each of
+    the ``horizon`` steps that follow, all at once.
+
+    The series is split by time, never shuffled: training, validation, test. What a window is to forecast lies wholly in
+    its part; what it is forecast from may reach back into the part before, as it would in use. Mean and deviation are
+    those of the training part. With ``folds`` the origin rolls (Tashman 2000): the series is cut into ``folds + 1``
+    blocks, and fold k is tested on block k + 1, counted from 0, after training on all that comes before, of which the
+    last ``val_fraction`` validates.
+
+    Args:
+        path: of the file, looked up in ``data_dir``, then in the current folder; or ``sunspots`` or ``co2``.
+        target: the column to forecast, or several.
+        covariates: further columns to forecast from.
+        time: the column of times, numbers or dates as ISO 8601 writes them: rows are put into their order, and gaps are
+            found. Without it the rows count as equally spaced, in the order of the file.
+        window: how many steps a forecast is made from.
+        horizon: how many steps are forecast.
+        stride: steps from one window to the next.
+        season: the steps of a season, for the seasonal naive forecast that ``mase_seasonal`` compares with.
+        missing: what to do about empty cells (``NA``, ``NaN``, ``null`` and ``?`` are empty too) and times that are
+            left out. ``error`` names the line; ``interpolate`` draws a straight line between the neighbours, of which
+            the later one may lie in the next part.
+        delimiter: between the cells of a row: one character, or ``tab``.
+        **kwargs: as ``DataModule`` takes them; ``train_size`` keeps the windows that come last.
+
+    Raises:
+        ValueError: for a number under 1; when the data is read, where a line cannot be used or the series is too short.
+    """
+
+    inputs = Series
+    targets = Values
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        target: str | Sequence[str] | None = None,
+        covariates: Sequence[str] = (),
+        time: str | None = None,
+        window: int = 24,
+        horizon: int = 1,
+        stride: int = 1,
+        season: int | None = None,
+        missing: Literal["error", "interpolate"] = "error",
+        delimiter: str = ",",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value in (("window", window), ("horizon", horizon), ("stride", stride), ("season", season)):
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}")
+        if missing not in ("error", "interpolate"):
+            raise InputError(f"missing must be one of error, interpolate, not {missing!r}")
+        self.delimiter = delimiter_of(delimiter)
+        self.path, self.time, self.missing = path, time, missing
+        self.target = [target] if isinstance(target, str) else list(dict.fromkeys(target or ()))
+        self.covariates = [name for name in dict.fromkeys(covariates) if name not in self.target]
+        self.window, self.horizon, self.stride, self.season = window, horizon, stride, season
+
+    def read(self) -> dict[Part, Records]:
+        """All steps in their order, ``(steps, features)``, as the inputs of a batch."""
+        if self.path is None or not self.target:
+            raise InputError("data=series needs a file and a column to forecast: set data.path and data.target")
+        columns = [*self.target, *self.covariates]
+        with self._file(str(self.path)) as file:
+            steps, line = read_steps(file, columns, self.time, self.delimiter, self.missing == "interpolate")
+            self.end = f"{file}, line {line}"
+        return {"train": Batch(torch.from_numpy(steps).float())}
+
+    def _file(self, path: str) -> AbstractContextManager[Path]:
+        if path in EMBEDDED:
+            return resources.as_file(resources.files("primer.data") / "embedded" / f"{path}.csv")
+        return nullcontext(find_file(path, self.data_dir, f"data.path names a CSV file, or is {' or '.join(EMBEDDED)}"))
+
+    def learn(self, train: Any) -> Spec:
+        rows: Tensor = train.inputs
+        mean, std = moments(rows)
+        series, steps = len(self.target), range(1, self.horizon + 1)
+        values = rows[:, :series].double()
+        return Spec(
+            Series(rows.shape[1], mean, std),
+            Values(
+                tuple(f"{name} t+{step}" for name in self.target for step in steps),
+                tuple(value for value in mean[:series] for _ in steps),
+                tuple(value for value in std[:series] for _ in steps),
+                self._naive_errors(values, list(steps)),
+                self._naive_errors(values, [math.ceil(step / self.season) * self.season for step in steps])
+                if self.season
+                else (),
+                tuple(column for column in range(series) for _ in steps),
+            ),
+        )
+
+    def encode(self, records: Any) -> Batch:
+        rows: Tensor = records.inputs
+        if len(rows) < self.window + self.horizon:  # No window: a part that nobody asked for.
+            return Batch(torch.empty(0, self.window, rows.shape[1]), torch.empty(0, len(self.target) * self.horizon))
+        windows = rows.unfold(0, self.window + self.horizon, self.stride).transpose(1, 2)  # Views: no step is copied.
+        targets = windows[:, self.window :, : len(self.target)].transpose(1, 2).flatten(1)
+        return Batch(windows[:, : self.window], targets)
+
+    def _naive_errors(self, values: Tensor, lags: list[int]) -> tuple[float, ...]:
+        """The mean absolute error of forecasting each value by the one ``lag`` steps before it, over the training part;
+        nothing where one of them makes no error, and so is no measure."""
+        if max(lags) >= len(values):
+            raise InputError(
+                f"season={self.season}, horizon={self.horizon}: the seasonal naive forecast looks {max(lags)} steps "
+                f"back, and the training part has {len(values)} steps"
+            )
+        errors = [
+            (values[lag:, k] - values[:-lag, k]).abs().mean().item() for k in range(values.shape[1]) for lag in lags
+        ]
+        return tuple(errors) if min(errors) > 0 else ()
+
+    # The split by time.
+
+    def _split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
+        rows: Tensor = parts["train"].inputs  # type: ignore[union-attr]
+        size, before = len(rows), self.window
+        if self.folds is None:
+            test, end = size - round(self.test_fraction * size), size
+            val = test - round(self.val_fraction * size)
+        else:
+            test, end = (size * (self.fold + block) // (self.folds + 1) for block in (1, 2))
+            val = test - round(self.val_fraction * test)
+        if test == end:
+            raise InputError(f"test_fraction={self.test_fraction} leaves nothing for the test")
+        for name, start, stop, needed in (
+            ("training", 0, val, before + self.horizon),
+            ("validation", val, test, self.horizon),
+            ("test", test, end, self.horizon),
+        ):
+            if stop - start < needed and (stop > start or name == "training"):
+                raise InputError(
+                    f"{self.end}: the series ends after {size} steps, and its {name} part of {stop - start} is too "
+                    f"short for window={before}, horizon={self.horizon}: it needs {needed}"
+                )
+        first = 0
+        if self.train_size is not None:
+            span = before + self.horizon + (self.train_size - 1) * self.stride
+            if span > val:
+                windows = (val - before - self.horizon) // self.stride + 1
+                raise InputError(f"train_size={self.train_size}, but the training part has {windows} samples")
+            first = val - span
+        cuts: dict[Part, tuple[int, int]] = {
+            "train": (first, val),
+            "val": (val - before, test),
+            "test": (test - before, end),
+        }
+        return {part: Batch(rows[start:stop]) for part, (start, stop) in cuts.items()}

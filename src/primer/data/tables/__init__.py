@@ -1,0 +1,1 @@
+"""Tables: one row of numbers per sample."""

@@ -1,0 +1,1 @@
+"""Text, tagged words, pairs of sequences, and music as tokens."""

@@ -1,0 +1,112 @@
+"""Dates as people write them, and their ISO form."""
+
+from __future__ import annotations
+
+import random
+from datetime import date, timedelta
+from typing import Any
+
+from primer.data.base import Part, Records
+from primer.data.text.pairs import Pairs
+from primer.errors import InputError
+
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+FIRST, LAST = date(1950, 1, 1), date(2049, 12, 31)
+"""A century, so that two digits of a year mean one year: 50 is 1950 and 49 is 2049."""
+
+NAMED = (
+    "{day} {month} {year}",
+    "{day} {month}, {year}",
+    "{day}-{month}-{year}",
+    "{ordinal} of {month}, {year}",
+    "the {ordinal} of {month} {year}",
+    "{month} {day} {year}",
+    "{month} {day}, {year}",
+    "{month} the {ordinal}, {year}",
+    "{full_year} {month} {day}",
+    "{full_year}, {month} {day}",
+)
+"""Patterns with the name of the month."""
+
+NUMERIC = (
+    "{day}/{month}/{year}",
+    "{day}.{month}.{year}",
+    "{day}-{month}-{year}",
+    "{day} {month} {year}",
+    "{full_year}/{month}/{day}",
+    "{full_year}.{month}.{day}",
+    "{full_year}-{month}-{day}",
+)
+"""Patterns of numbers alone."""
+
+LARGEST = 1_000_000
+
+
+class Dates(Pairs):
+    """Dates from 1950 to 2049 in many notations, character by character, to ``YYYY-MM-DD``: ``3 May 1979``,
+    ``saturday, 09 nov. 2019``, ``10/11/19``, ``May the 3rd, '79``.
+
+    Each notation has one reading. Four digits at the start are the year, and the month comes before the day.
+    Otherwise the day comes before the year, and before a month in numbers: 10/11/19 is 10 November. Two digits
+    of a year from 50 on are of the 20th century, up to 49 of the 21st. A weekday is always that of the date.
+
+    No text is there twice, so none is in two parts.
+
+    Args:
+        samples: the number of dates.
+        data_seed: of the dates and their notations.
+        kwargs: what every data set takes.
+
+    Raises:
+        ValueError: for a number of samples under 10 or over a million.
+    """
+
+    def __init__(self, samples: int = 10_000, data_seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 10 <= samples <= LARGEST:
+            raise InputError(f"samples must be from 10 to {LARGEST:,}, not {samples}")
+        self.samples, self.data_seed = samples, data_seed
+
+    def read(self) -> dict[Part, Records]:
+        generator = random.Random(self.data_seed)
+        pairs: dict[str, str] = {}
+        while len(pairs) < self.samples:
+            day = FIRST + timedelta(days=generator.randrange((LAST - FIRST).days + 1))
+            pairs[written(day, generator)] = day.isoformat()
+        return {"train": list(pairs.items())}
+
+
+def written(day: date, generator: random.Random) -> str:
+    """A date in one notation of many."""
+    choice = generator.choice
+    digits = choice(("{}", "{:02}"))
+    ordinal, full_year = f"{day.day}{suffix(day.day)}", str(day.year)
+    parts = {"full_year": full_year, "ordinal": ordinal}
+    if generator.random() < 0.6:
+        pattern = choice(NAMED)
+        parts["day"] = choice((digits.format(day.day), ordinal))
+        parts["month"] = named(MONTHS[day.month - 1], generator)
+        parts["year"] = choice((full_year, full_year[2:], "'" + full_year[2:]))
+    else:
+        pattern = choice(NUMERIC)
+        parts["day"], parts["month"] = digits.format(day.day), digits.format(day.month)
+        parts["year"] = choice((full_year, full_year[2:]))
+    text = pattern.format(**parts)
+    if generator.random() < 0.3:
+        text = named(WEEKDAYS[day.weekday()], generator) + choice((" ", ", ")) + text
+    return choice((str, str.lower, str.upper))(text)
+
+
+def named(name: str, generator: random.Random) -> str:
+    """A name in full, or its first three letters, with or without a full stop."""
+    return generator.choice((name, name[:3], name[:3] + "." if len(name) > 3 else name))
+
+
+def suffix(number: int) -> str:
+    """What makes a number of a day an ordinal: st, nd, rd or th."""
+    return "th" if number in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

@@ -1,0 +1,1 @@
+"""Layers and search procedures that several models share."""

@@ -1,0 +1,1 @@
+"""What a run writes and shows: the run folder, the loggers, the console."""

@@ -1,0 +1,63 @@
+"""From a figure to the run folder and to the loggers that take pictures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from lightning import Trainer
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from primer.records import run_folder
+from primer.records.console import say
+from primer.reports import images
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SPREAD = 2654435769
+"""The golden ratio in 32 bits: multiples of it are spread evenly (Knuth 1973, section 6.4)."""
+
+T = TypeVar("T")
+
+
+@contextmanager
+def log_failure(dirpath: Path, name: str) -> Iterator[None]:
+    """Logs any exception raised while a picture is drawn, prints one line, and lets the run go on."""
+    try:
+        yield
+    except Exception as error:
+        logging.getLogger(__name__).warning("the picture %s", name, exc_info=True)
+        reason = " ".join(str(error).split())
+        say(f"warning: {dirpath.name}/{name}.png was not drawn: {type(error).__name__}: {reason}")
+
+
+def publish(trainer: Trainer, dirpath: Path, name: str, figure: Figure) -> None:
+    """Writes a figure as ``dirpath/name.png`` and passes it to the loggers that take pictures."""
+    file = dirpath / f"{name}.png"
+    run_folder.write(file, images.png(figure))
+    for logger in trainer.loggers:
+        log_picture(logger, f"pictures/{name}", file, trainer.global_step)
+
+
+def log_picture(logger: Logger, key: str, file: Path, step: int) -> None:
+    """Passes a PNG file to a logger, if it is one that takes pictures."""
+    if isinstance(logger, WandbLogger):
+        logger.log_image(key=key, images=[str(file)])
+    elif isinstance(logger, TensorBoardLogger):
+        from matplotlib.image import imread
+
+        logger.experiment.add_image(key, imread(file)[..., :3], step, dataformats="HWC")
+
+
+def gather_objects(own: T) -> list[T]:
+    """The object of each process, in the order of their ranks."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [own]
+    gathered: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(gathered, own)
+    return gathered

@@ -1,0 +1,182 @@
+"""Every model trains on every data set that it takes, and every YAML of every group makes what it says."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from primer.batch import Batch
+from primer.cli.choices import groups, target_of
+from primer.cli.composition import composed, resolved
+from primer.cli.listing import pairs
+from primer.config.instantiate import instantiate
+from primer.config.paths import CONFIGS
+from primer.data.base import DataModule
+from primer.data.images.images import TorchvisionImages
+from primer.regularization import Regularization
+from primer.run.training import build_data, build_loggers, build_model, build_schedule, train
+
+TABLE = "x,colour,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{'yes' if i % 2 else 'no'}\n" for i in range(60))
+SENTENCE = "1\tDogs\tdog\tNOUN\tNN\t_\t_\t_\t_\t_\n2\tbark\tbark\tVERB\tVB\t_\t_\t_\t_\t_\n\n"
+LARGE = ("primer.models.convolutional.alexnet.AlexNet", "primer.models.convolutional.vgg.VGG")
+SMALL: dict[str, tuple[str, ...]] = {
+    "pos_tags": ("data.sentences=60",),
+    "dates": ("data.samples=80",),
+    "g2p": ("data.train_size=80",),
+    "xor": ("data.samples=60",),
+    "noisy_surface": ("data.samples=60",),
+    "adding_problem": ("data.samples=60", "data.length=10"),
+    "copy_memory": ("data.samples=60", "data.length=5"),
+    "opinions": ("data.sentences=60",),
+    "text": ("data.train_size=2000",),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Files for the data sets that need some, and small random images for those that download."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "table.csv").write_text(TABLE)
+    (folder / "some.conllu").write_text(SENTENCE * 40)
+    sources = ", ".join(f"data.{part}={folder}/some.conllu" for part in ("train", "dev", "test")).split(", ")
+    SMALL["series"] = (f"data.path={folder}/table.csv", "data.target=x", "data.window=5")
+    SMALL["csv"] = (f"data.path={folder}/table.csv", "data.target=y")
+    SMALL["conllu"] = tuple(sources)
+    (folder / "some.bio").write_text("Ann B-PER\nmet O\nBo B-PER\n\n" * 40)
+    SMALL["bio"] = (f"data.train={folder}/some.bio",)
+    (folder / "texts.csv").write_text("text,label\n" + "".join(f"some {k},{'ab'[k % 2]}\n" for k in range(60)))
+    SMALL["text_classification"] = (f"data.train={folder}/texts.csv",)
+    SMALL["sentiment"] = tuple(f"data.{part}={folder}/texts.csv" for part in ("train", "dev", "test"))
+    (folder / "sms_spam").mkdir()
+    (folder / "sms_spam" / "SMSSpamCollection").write_text("".join(f"{'ab'[k % 2]}\tsome {k}\n" for k in range(60)))
+    SMALL["spam"] = (f"data.data_dir={folder}",)
+    (folder / "pairs.tsv").write_text("".join(f"{k}\t{k + 1}\n{k}\t{2 * k}\n" for k in range(60)))
+    SMALL["pairs"] = (f"data.path={folder}/pairs.tsv",)
+    pieces = [{"title": f"{k}", "steps": [[60 + k, -1], [62, 50]] * 9} for k in range(10)]
+    (folder / "pieces.json").write_text(json.dumps({"voices": ["high", "low"], "train": pieces}))
+    SMALL["music"] = (f"data.path={folder}/pieces.json",)
+    for k in range(60):
+        (folder / "pictures" / "abc"[k % 3]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 32), (4 * k, 255 - 4 * k, 99)).save(folder / "pictures" / "abc"[k % 3] / f"{k}.png")
+    SMALL["image_folder"] = (f"data.path={folder}/pictures", "data.size=32")
+
+    def read(self: TorchvisionImages) -> dict[str, Batch]:
+        def some(count: int) -> Batch:
+            channels, size = (1, 28) if "MNIST" in type(self).__name__ else (3, 32)
+            classes = 100 if "100" in type(self).__name__ else 10
+            labels = torch.arange(count) % classes
+            self._names = tuple(str(label) for label in range(classes))
+            return Batch(torch.randint(0, 256, (count, channels, size, size), dtype=torch.uint8), labels)
+
+        return {"train": some(200), "test": some(100)}
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(TorchvisionImages, "read", read)
+    patch.setattr(TorchvisionImages, "download", lambda self: None)
+    yield
+    patch.undo()
+
+
+@cache
+def config_of(*overrides: str) -> dict[str, Any]:
+    return resolved("train", list(overrides), "unused")
+
+
+@cache
+def data_of(name: str) -> DataModule:
+    sizes = ("data.batch_size=8", "data.eval_batch_size=8")
+    return build_data(config_of(f"data={name}", *sizes, *SMALL.get(name, ()))).prepare()
+
+
+def summary(group: str, choice: str) -> str:
+    """The first comment of a choice's file."""
+    lines = []
+    for line in (CONFIGS / group / f"{choice}.yaml").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if not line.startswith("# @package"):
+            lines.append(line.lstrip("# "))
+    return " ".join(lines)
+
+
+@pytest.mark.parametrize(("model", "data"), pairs(), ids=["-".join(pair) for pair in pairs()])
+def test_two_steps(model: str, data: str, quiet_trainer) -> None:
+    large = ["model.hidden_size=64"] if target_of("model", model) in LARGE else []  # Millions of weights less to make.
+    config = config_of(f"model={model}", f"data={data}", "regularization=light", *large, *SMALL.get(data, ()))
+    datamodule = data_of(data)
+    network = build_model(config, datamodule, instantiate(config["regularization"], Regularization))
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    trainer = quiet_trainer(max_steps=2, limit_val_batches=1, limit_test_batches=1)
+    trainer.fit(network, datamodule=datamodule)
+    (figures,) = trainer.test(network, datamodule=datamodule, verbose=False)
+    assert trainer.global_step == 2
+    assert any(not torch.equal(parameter, before[name]) for name, parameter in network.named_parameters())
+    assert math.isfinite(figures["test/loss"])
+
+
+@pytest.mark.parametrize("choice", groups()["experiment"])
+def test_two_steps_of_every_experiment(choice: str, command) -> None:
+    data = composed("train", [f"experiment={choice}"]).hydra.runtime.choices.data
+    brief = ("max_steps=2", "limit_val_batches=1", "limit_test_batches=1", "compile=false")
+    sizes = ("data.batch_size=8", "data.eval_batch_size=8", "accelerator=cpu", "logger=none")
+    length = [f"trainer.{setting}" for setting in brief]
+    metrics = train(command("train", choice, f"experiment={choice}", *SMALL.get(data, ()), *sizes, *length))
+    assert metrics["steps"] == 2
+    assert math.isfinite(metrics["test/loss"])
+
+
+@pytest.mark.parametrize(
+    ("group", "choice"),
+    [pytest.param(group, choice, id=f"{group}-{choice}") for group, choices in groups().items() for choice in choices],
+)
+def test_every_file_says_what_it_is(group: str, choice: str) -> None:
+    if group not in ("local", "hydra", "paths"):
+        assert len(summary(group, choice)) > 20
+
+
+@pytest.mark.parametrize("choice", groups()["optimizer"])
+def test_every_optimizer_is_made(choice: str) -> None:
+    optimizer = instantiate(config_of(f"optimizer={choice}")["optimizer"])
+    assert isinstance(optimizer([torch.nn.Parameter(torch.ones(2, 2))]), torch.optim.Optimizer)
+
+
+@pytest.mark.parametrize("choice", groups()["scheduler"])
+def test_every_schedule_is_made(choice: str) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    made = build_schedule(config_of(f"scheduler={choice}")["scheduler"]).build(optimizer, steps=100, epochs=10)
+    assert len(made) == (choice != "none")
+
+
+@pytest.mark.parametrize("choice", groups()["regularization"])
+@pytest.mark.parametrize("augmentation", groups()["regularization/augmentation"])
+def test_every_regularization_is_made(choice: str, augmentation: str) -> None:
+    config = config_of(f"regularization={choice}", f"regularization/augmentation={augmentation}")
+    assert isinstance(instantiate(config["regularization"], Regularization), Regularization)
+
+
+@pytest.mark.parametrize("choice", groups()["objective"])
+def test_every_objective_is_made(choice: str) -> None:
+    data = {"bce": "breast_cancer", "auto": "digits", "cross_entropy": "digits"}.get(choice, "diabetes")
+    made = instantiate(config_of(f"objective={choice}", f"data={data}")["objective"], target=data_of(data).spec.target)
+    assert made.outputs >= 1
+
+
+@pytest.mark.parametrize("choice", ["csv", "none", "tensorboard"])
+def test_every_logger_is_made(choice: str, tmp_path: Path) -> None:
+    config = config_of(f"logger={choice}")
+    for node in config["logger"].values():
+        node["folder"] = str(tmp_path)
+    assert len(build_loggers(config)) == {"none": 0, "csv": 1, "tensorboard": 2}[choice]
+
+
+@pytest.mark.parametrize("choice", groups()["accelerator"])
+def test_every_accelerator_names_settings_of_the_trainer(choice: str) -> None:
+    settings = config_of(f"accelerator={choice}")["accelerator"]
+    assert settings.keys() == {"accelerator", "devices", "num_nodes", "strategy", "precision"}

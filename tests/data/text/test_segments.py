@@ -1,0 +1,139 @@
+"""One long sequence in segments: each token a target once, tracks that go on, and a start that moves."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from primer.batch import Batch
+from primer.data.text.segments import SegmentLoader
+from primer.data.text.text import Text
+from primer.errors import InputError
+from primer.spec import IGNORE
+
+
+def loader(size: int, tracks: int, segment: int, **settings: Any) -> SegmentLoader:
+    """Over the numbers from 0: the token after n is n + 1."""
+    return SegmentLoader(torch.arange(size), tracks, segment, **{"seed": 3, **settings})
+
+
+def targets(batches: list[Batch]) -> list[int]:
+    """All that count. Each is the token after its input."""
+    found = []
+    for inputs, wanted, lengths in batches:
+        assert wanted is not None
+        assert lengths is None
+        counted = wanted != IGNORE
+        assert torch.equal(wanted[counted], inputs[counted] + 1)
+        found += wanted[counted].tolist()
+    return found
+
+
+@given(
+    size=st.integers(0, 80), tracks=st.integers(1, 12), segment=st.integers(1, 20),
+    processes=st.integers(1, 4), shuffle=st.booleans(), epoch=st.integers(0, 3),
+)  # fmt: skip
+def test_each_token_but_the_first_is_a_target_once_an_epoch(
+    size: int, tracks: int, segment: int, processes: int, shuffle: bool, epoch: int
+) -> None:
+    tracks = max(tracks, processes)
+    found = []
+    for rank in range(processes):
+        some = loader(size, tracks, segment, shuffle=shuffle, rank=rank, world_size=processes)
+        some.set_epoch(epoch)
+        batches = list(some)
+        assert len(batches) == len(some) == math.ceil(math.ceil(max(0, size - 1) / tracks) / segment)
+        assert all(batch.inputs.shape[1] <= segment for batch in batches)
+        assert len({len(batch.inputs) for batch in batches}) <= 1  # So that a state can be carried.
+        found += targets(batches)
+    assert sorted(found) == list(range(1, size))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_each_row_goes_on_where_it_ended(shuffle: bool) -> None:
+    some = loader(103, 4, 7, shuffle=shuffle)
+    rows = torch.cat([batch.inputs for batch in some], dim=1)
+    jumps = (rows[:, 1:] != rows[:, :-1] + 1).nonzero()
+    assert len(jumps) <= int(shuffle)  # The ring is closed in one place: from the last pair to the first.
+    for row, step in jumps.tolist():
+        assert rows[row, step : step + 2].tolist() == [101, 0]
+
+
+def test_nothing_but_the_last_column_is_ever_ignored() -> None:
+    batches = list(loader(100, 8, 5))
+    ignored = torch.cat([batch.targets == IGNORE for batch in batches], dim=1)  # type: ignore[misc]
+    assert not ignored[:, :-1].any()
+    assert ignored[:, -1].sum() == 8 * 13 - 99
+
+
+def test_processes_share_the_tracks_of_one() -> None:
+    whole = list(loader(100, 5, 6, shuffle=True))
+    parts = [list(loader(100, 5, 6, shuffle=True, rank=rank, world_size=2)) for rank in range(2)]
+    for together, first, second in zip(whole, *parts, strict=True):
+        assert torch.equal(together.inputs[0::2], first.inputs)
+        assert torch.equal(together.inputs[1::2], second.inputs)
+
+
+def test_epochs_start_elsewhere_and_can_be_had_again() -> None:
+    some, again, other = (loader(1000, 4, 10, shuffle=True, seed=seed) for seed in (3, 3, 4))
+    epochs = [[batch.inputs for batch in some] for _ in range(4)]
+    assert len({int(epoch[0][0, 0]) for epoch in epochs}) == 4
+    assert len({int(epoch[0][0, 0]) % 10 for epoch in epochs}) > 1  # The borders of segments move too.
+    for epoch in epochs:
+        assert all(torch.equal(a, b.inputs) for a, b in zip(epoch, again, strict=True))
+    assert not torch.equal(epochs[0][0], next(iter(other)).inputs)
+    assert int(next(iter(loader(1000, 4, 10))).inputs[0, 0]) == 0
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3, 4])
+def test_a_state_goes_on_where_it_was_taken(stop: int) -> None:
+    unbroken = loader(100, 5, 6, shuffle=True)
+    epochs = [[batch.inputs for batch in unbroken] for _ in range(3)]
+    broken = loader(100, 5, 6, shuffle=True)
+    list(broken)
+    batches = iter(broken)
+    for _ in range(stop):
+        next(batches)
+    resumed = loader(100, 5, 6, shuffle=True, seed=9)
+    resumed.load_state_dict(broken.state_dict())
+    rest = [batch.inputs for batch in resumed]
+    wanted = epochs[2] if stop == len(resumed) else epochs[1][stop:]
+    assert all(torch.equal(a, b) for a, b in zip(rest, wanted, strict=True))
+
+
+def test_a_batch_is_no_view_of_the_sequence() -> None:
+    some = loader(50, 2, 5)
+    next(iter(some)).inputs.zero_()
+    assert torch.equal(some.tokens, torch.arange(50))
+
+
+@pytest.mark.parametrize(("tracks", "processes"), [(0, 1), (2, 3)])
+def test_too_few_tracks_are_refused(tracks: int, processes: int) -> None:
+    with pytest.raises(InputError, match=f"{tracks} tracks are too few for {processes} process"):
+        loader(10, tracks, 5, shuffle=True, world_size=processes)
+
+
+def test_the_data_set_has_a_loader_for_each_part() -> None:
+    data = Text(batch_size=6, segment=10, eval_tracks=3, eval_batch_size=7, train_size=2000).prepare()
+    assert next(iter(data.train_dataloader())).inputs.shape == (6, 10)
+    for some, part in ((data.val_dataloader(), "val"), (data.test_dataloader(), "test")):
+        assert isinstance(some, SegmentLoader)
+        batch = next(iter(some))
+        assert batch.inputs.shape == (3, 10)
+        assert torch.equal(batch.inputs[0], data.parts[part].inputs[:10])  # type: ignore[index,union-attr]
+    data.batch_size = "full"
+    (batch,) = data.train_dataloader()
+    assert (batch.targets != IGNORE).sum() == 1999  # type: ignore[union-attr]
+    assert batch.inputs.shape == (200, 10)
+    assert list(Text(val_fraction=0, train_size=10).prepare().val_dataloader()) == []
+
+
+@pytest.mark.parametrize("name", ["segment", "eval_tracks"])
+def test_refuses_what_reads_nothing(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} must be at least 1, not 0"):
+        Text(**{name: 0})  # type: ignore[arg-type]

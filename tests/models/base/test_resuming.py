@@ -1,0 +1,224 @@
+"""Stopping and going on: exact resumption, the best checkpoint, and what is kept for both."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from helpers.small_runs import Trainer, digits, figures, perceptron, weights
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleLR
+
+from primer.checkpoints.saving import Checkpoint
+from primer.models.base import Model
+from primer.models.base.state import plain, random_state, restore_random_state
+from primer.models.feedforward.mlp import MLP
+from primer.optim import Schedule
+from primer.run import training
+
+
+class Stop(L.Callback):
+    """Ends a run after some steps, as if it were killed: no hook runs after it."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step >= self.steps:
+            raise InterruptedError
+
+
+def run(
+    trainer: Trainer, folder: Path, schedule: Schedule, saver: dict[str, Any], stop: int | None = None, path: Any = None
+) -> tuple[L.Trainer, Model]:
+    """Three epochs of seven steps, or some of them."""
+    training.seed_everything(5)
+    data = digits(train_size=110)
+    if path is not None:
+        torch.manual_seed(99)  # Whatever the random state is: it comes from the checkpoint.
+    model = MLP(data.spec, hidden_sizes=(16,), dropout=0.4, normalization="batch")
+    model.optimizer, model.schedule, model.l1 = partial(Adam, lr=0.01), schedule, 1e-4
+    callbacks: list[L.Callback] = [ModelCheckpoint(dirpath=folder, filename="{step}", save_top_k=-1, **saver)]
+    if stop is not None:
+        callbacks.append(Stop(stop))
+    made = trainer(max_epochs=3, callbacks=callbacks, enable_checkpointing=True)
+    try:
+        made.fit(model, data, ckpt_path=path, weights_only=True)
+    except InterruptedError:
+        assert stop is not None
+    return made, model
+
+
+SCHEDULES = {
+    "none": Schedule(),
+    "exponential": Schedule(partial(ExponentialLR, gamma=0.5), warmup=1),
+    "one_cycle": Schedule(partial(OneCycleLR, max_lr=0.01, cycle_momentum=False), interval="step"),
+    "plateau": Schedule(partial(torch.optim.lr_scheduler.ReduceLROnPlateau, patience=0, threshold=10.0)),
+}
+
+
+@pytest.mark.parametrize("schedule", list(SCHEDULES))
+@pytest.mark.parametrize(
+    ("saver", "step"),
+    [
+        ({"every_n_train_steps": 3}, 9),  # In the middle of the second epoch.
+        ({"every_n_train_steps": 7}, 14),  # After the last batch of the second, before it is validated.
+        ({"monitor": "val/loss"}, 7),  # After the validation of the first.
+        ({"monitor": "val/loss", "save_on_train_epoch_end": True}, 14),  # At the very end of the second.
+    ],
+    ids=["mid_epoch", "last_batch", "validation", "epoch_end"],
+)
+def test_a_resumed_run_equals_the_unbroken_one(
+    schedule: str, saver: dict[str, Any], step: int, quiet_trainer: Trainer, tmp_path: Path
+) -> None:
+    if step == 14 and "every_n_train_steps" in saver and schedule == "plateau":
+        pytest.skip("Lightning does not validate an epoch that was saved between its last batch and its validation")
+    whole, model = run(quiet_trainer, tmp_path / "whole", SCHEDULES[schedule], saver)
+    run(quiet_trainer, tmp_path / "broken", SCHEDULES[schedule], saver, stop=step + 1 if step < 21 else None)
+    path = tmp_path / "broken" / f"step={step}.ckpt"
+    resumed, again = run(quiet_trainer, tmp_path / "resumed", SCHEDULES[schedule], saver, path=path)
+
+    assert resumed.global_step == whole.global_step == 21
+    assert resumed.current_epoch == whole.current_epoch == 3
+    for name, value in weights(model).items():
+        assert torch.equal(weights(again)[name], value), name
+    mine, theirs = (one.optimizers[0].state_dict() for one in (resumed, whole))
+    assert mine["param_groups"] == theirs["param_groups"]
+    for number, state in theirs["state"].items():
+        assert all(
+            torch.equal(torch.as_tensor(mine["state"][number][key]), torch.as_tensor(state[key])) for key in state
+        )
+    assert figures(resumed) == figures(whole)
+
+
+class Rates(L.Callback):
+    """Notes the learning rate of each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Schedule(CosineAnnealingLR),
+        Schedule(CosineAnnealingLR, interval="step", warmup=0.2),
+        SCHEDULES["one_cycle"],
+        SCHEDULES["exponential"],
+    ],
+    ids=["cosine", "warmup", "one_cycle", "exponential"],
+)
+def test_more_epochs_follow_the_longer_schedule(schedule: Schedule, quiet_trainer: Trainer, tmp_path: Path) -> None:
+    def rates(epochs: int, path: Path | None = None) -> list[float]:
+        data, watch = digits(train_size=110), Rates()
+        model = perceptron(data)
+        model.optimizer, model.schedule = partial(Adam, lr=0.01), schedule
+        trainer = quiet_trainer(max_epochs=epochs, callbacks=[watch])
+        trainer.fit(model, data, ckpt_path=path, weights_only=True)
+        trainer.save_checkpoint(tmp_path / f"{epochs}.ckpt")
+        return watch.seen
+
+    whole, short = rates(5), rates(2)
+    assert len(whole) == 35
+    assert rates(5, tmp_path / "2.ckpt") == pytest.approx(whole[14:], rel=1e-9, abs=1e-12)
+    if schedule is not SCHEDULES["exponential"]:
+        assert short != pytest.approx(whole[:14])  # It was on its way to an earlier end.
+
+
+def test_a_plateau_is_looked_for_where_there_is_a_validation(quiet_trainer: Trainer) -> None:
+    data = digits()
+    model = perceptron(data)
+    model.schedule = SCHEDULES[
+        "plateau"
+    ]  # Nothing is good enough for it: each validation but the first brings it down.
+    model.optimizer = partial(Adam, lr=0.01)
+    trainer = quiet_trainer(max_epochs=7, check_val_every_n_epoch=2)
+    trainer.fit(model, data)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-2 * 0.1**3)
+
+
+def test_the_test_is_of_the_best_checkpoint(quiet_trainer: Trainer, tmp_path: Path) -> None:
+    class Ruin(L.Callback):
+        """Undoes the second epoch."""
+
+        def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            if trainer.current_epoch == 1:
+                for parameter in pl_module.parameters():
+                    nn.init.zeros_(parameter)
+
+    data = digits(train_size=None)
+    model = perceptron(data)
+    model.optimizer = partial(Adam, lr=0.01)
+    saver = ModelCheckpoint(dirpath=tmp_path, filename="best", monitor="val/loss")
+    trainer = quiet_trainer(
+        max_epochs=2, callbacks=[saver, Ruin()], enable_checkpointing=True, limit_train_batches=40
+    )  # fmt: skip
+    trainer.fit(model, data)
+    last = {name: value.clone() for name, value in weights(model).items()}
+    metrics = training.test(trainer, model, data, tmp_path)
+    assert set(metrics) >= {"test/loss", "test/accuracy"}
+    best = torch.load(saver.best_model_path, weights_only=True)
+    assert best["epoch"] == 0
+    assert all(torch.equal(value, best["state_dict"][name]) for name, value in weights(model).items())
+    assert not all(torch.equal(value, last[name]) for name, value in weights(model).items())
+    assert (tmp_path / "report.txt").read_text().startswith("class")
+
+
+def test_a_run_that_is_killed_while_it_saves_leaves_the_checkpoint_before(
+    quiet_trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torn(self: L.Trainer, filepath: str, *args: Any) -> None:
+        if self.current_epoch:
+            Path(filepath).write_bytes(b"half")
+            raise InterruptedError
+        save(self, filepath, *args)
+
+    save = L.Trainer.save_checkpoint
+    monkeypatch.setattr(L.Trainer, "save_checkpoint", torn)
+    data = digits()
+    saver = Checkpoint(dirpath=tmp_path, filename="last", enable_version_counter=False)
+    trainer = quiet_trainer(max_epochs=2, callbacks=[saver], enable_checkpointing=True)
+    with pytest.raises(InterruptedError):
+        trainer.fit(perceptron(data), data)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 0
+
+
+def test_without_checkpoints_the_test_is_of_the_model_as_it_is(quiet_trainer: Trainer, tmp_path: Path) -> None:
+    data = digits()
+    model = perceptron(data)
+    trainer = quiet_trainer(max_epochs=1)
+    trainer.fit(model, data)
+    last = weights(model)
+    assert "test/accuracy" in training.test(trainer, model, data, tmp_path)
+    assert all(torch.equal(value, last[name]) for name, value in weights(model).items())
+
+
+def test_the_random_state_survives_a_round_trip() -> None:
+    import random
+
+    state = random_state()
+    drawn = torch.rand(3), np.random.rand(3), random.random()
+    restore_random_state(state)
+    assert torch.equal(torch.rand(3), drawn[0])
+    assert np.array_equal(np.random.rand(3), drawn[1])
+    assert random.random() == drawn[2]
+
+
+def test_plain_values() -> None:
+    value = {"a": (1, 2.5), 3: None, "path": Path("x"), "n": np.float64(0.5), "m": np.int64(3), "b": np.bool_(True)}
+    assert plain(value) == {"a": [1, 2.5], "3": None, "path": "x", "n": 0.5, "m": 3, "b": True}
+    assert {type(one) for one in plain(value).values()} == {list, type(None), str, float, int, bool}

@@ -1,0 +1,336 @@
+"""The encoder-decoder."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+import torch
+from jaxtyping import TypeCheckError
+from torch import Tensor
+
+from primer.batch import Batch
+from primer.data.base import Part, Records
+from primer.data.text.pairs import Pairs, padded
+from primer.errors import InputError
+from primer.models.encoder_decoder.seq2seq import Seq2Seq
+from primer.spec import IGNORE, PADDING, Classes, Spec, Tokens
+
+ATTENTIONS, CELLS = ("none", "additive", "dot"), ("gru", "lstm")
+every_form = pytest.mark.parametrize(("attention", "cell"), list(itertools.product(ATTENTIONS, CELLS)))
+
+
+class Reversed(Pairs):
+    """Words of one to eight letters of five, to be written backwards."""
+
+    def read(self) -> dict[Part, Records]:
+        generator = random.Random(0)
+        words = {"".join(generator.choices("abcde", k=generator.randint(1, 8))): None for _ in range(100)}
+        return {"train": [(word, word[::-1]) for word in words]}
+
+
+@pytest.fixture(scope="module")
+def data() -> Reversed:
+    return Reversed().prepare()
+
+
+@pytest.fixture
+def batch(data: Reversed) -> Batch:
+    return data.parts["train"].select(slice(0, 12))
+
+
+def build(data: Reversed, **settings: Any) -> Any:
+    torch.manual_seed(0)
+    small: dict[str, Any] = {"embedding_size": 8, "hidden_size": 16}
+    return Seq2Seq(data.spec, **(small | settings)).eval()
+
+
+def fit(model: Seq2Seq, batch: Batch, steps: int = 120, lr: float = 0.02) -> float:
+    """The loss after some steps on one batch."""
+    optimizer = torch.optim.Adam(model.parameters(), lr)
+    model.train()
+    loss = torch.zeros(())
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss, _ = model.objective.loss(model.respond(batch), targets_of(batch))
+        loss.backward()
+        optimizer.step()
+    model.eval()
+    return loss.item()
+
+
+@every_form
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_shapes(data: Reversed, batch: Batch, attention: str, cell: str, bidirectional: bool, num_layers: int) -> None:
+    model = build(data, attention=attention, cell=cell, bidirectional=bidirectional, num_layers=num_layers)
+    targets = targets_of(batch)
+    assert model.respond(batch).shape == (*targets.shape, model.outputs)
+    logits, tokens = model(batch.inputs, batch.lengths), model.predict(batch)
+    assert logits.shape == (*tokens.shape, model.outputs)
+    assert len(tokens) == batch.size
+    assert tokens.dtype == torch.int64
+
+
+@every_form
+def test_it_learns_one_batch_by_heart_and_decodes_it(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
+    model = build(data, attention=attention, cell=cell, hidden_size=32)
+    assert fit(model, batch) < 0.05
+    predicted, targets = model.predict(batch), targets_of(batch)
+    steps = min(predicted.shape[1], targets.shape[1])
+    assert torch.equal(predicted[:, :steps], targets[:, :steps].where(targets[:, :steps] != IGNORE, PADDING))
+    values = measured(model, [batch])
+    assert (values["exact_match"], values["edit_distance_rate"], values["token_accuracy"]) == (1, 0, 1)
+
+
+@every_form
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_padding_and_batch_size_change_nothing(data: Reversed, attention: str, cell: str, bidirectional: bool) -> None:
+    model = build(data, attention=attention, cell=cell, bidirectional=bidirectional, num_layers=2)
+    fit(model, data.parts["train"], steps=15)  # So that some sequences end, and others do not.
+    differ_in_nothing(model, data.parts["val"])
+
+
+@pytest.mark.parametrize("beam_size", [1, 2])
+def test_nor_where_no_sequence_ends(data: Reversed, beam_size: int) -> None:
+    model, part = build(data, beam_size=beam_size), data.parts["val"]
+    model.head[-1].bias.data[[PADDING, model.end]] = -30
+    limits = model.limits(part.inputs, part.lengths)
+    assert len(limits.unique()) > 2  # Each row is written up to a limit of its own.
+    assert [len(row) for row in trimmed(model.predict(part))] == limits.tolist()
+    differ_in_nothing(model, part)
+
+
+def test_padding_gets_no_gradient(data: Reversed, batch: Batch) -> None:
+    model = build(data)
+    model.objective.loss(model.respond(batch), targets_of(batch))[0].backward()
+    for embedding in (model.source_embedding, model.target_embedding):
+        assert embedding.weight.grad is not None
+        assert embedding.weight.grad.any()
+        assert not embedding.weight.grad[PADDING].any()
+
+
+@every_form
+def test_the_decoder_does_not_see_the_future(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
+    model = build(data, attention=attention, cell=cell)
+    targets = targets_of(batch).where(targets_of(batch) != IGNORE, 4)
+    before = model.respond(batch._replace(targets=targets))
+    for step in range(targets.shape[1] - 1):
+        changed = targets.clone()
+        changed[:, step] = 4 + (changed[:, step] - 3) % 5
+        after = model.respond(batch._replace(targets=changed))
+        assert torch.equal(before[:, : step + 1], after[:, : step + 1])
+        assert not torch.isclose(before[:, step + 1], after[:, step + 1]).all(dim=-1).any()
+
+
+@every_form
+def test_greedy_decoding_is_the_argmax_of_its_own_teacher(
+    data: Reversed, batch: Batch, attention: str, cell: str
+) -> None:
+    model = build(data, attention=attention, cell=cell, max_length=7)
+    logits = model(batch.inputs, batch.lengths)
+    taught = model.respond(batch._replace(targets=logits.argmax(-1)))
+    assert torch.allclose(logits, taught, atol=1e-5)
+
+
+@every_form
+def test_without_teacher_forcing_it_learns_from_its_own_tokens(
+    data: Reversed, batch: Batch, attention: str, cell: str
+) -> None:
+    model = build(data, attention=attention, cell=cell, teacher_forcing=0.0).train()
+    outputs = model.respond(batch)
+    other = batch._replace(targets=torch.where(targets_of(batch) == IGNORE, IGNORE, 4))
+    assert torch.equal(outputs, model.respond(other))
+    model.objective.loss(outputs, targets_of(batch))[0].backward()
+    gradients = [parameter.grad for parameter in model.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+    assert fit(model, batch, steps=60) < 1.2 < -torch.tensor(1 / 6).log()  # The latter: all six tokens alike.
+
+
+@every_form
+def test_teacher_forcing_step_by_step_is_the_same_as_in_one_go(
+    data: Reversed, batch: Batch, attention: str, cell: str
+) -> None:
+    model = build(data, attention=attention, cell=cell).train()
+    whole = model.respond(batch)
+    model.teacher_forcing = 1 - 1e-9
+    assert torch.allclose(whole, model.respond(batch), atol=1e-6)
+    model.teacher_forcing = 0.5
+    assert not torch.allclose(whole, model.respond(batch), atol=1e-3)
+    model.eval()
+    assert torch.equal(whole, model.respond(batch))
+
+
+@every_form
+def test_align_gives_the_weights_with_which_each_token_was_written(
+    data: Reversed, batch: Batch, attention: str, cell: str
+) -> None:
+    model = build(data, attention=attention, cell=cell)
+    written = model.predict(batch)
+    weights = model.align(batch, written)
+    if attention == "none":
+        assert weights is None
+        return
+    memory, state = model.encode(batch.inputs, batch.lengths)
+    word = torch.full_like(written[:, :1], model.start)
+    for step in range(written.shape[1]):
+        _, state, look = model.decode(word, state, memory)
+        assert torch.allclose(weights[:, step : step + 1], look, atol=1e-6)
+        word = written[:, step : step + 1]
+
+
+@every_form
+def test_validation_decodes_greedily_and_a_test_with_the_beam(
+    data: Reversed, batch: Batch, attention: str, cell: str, monkeypatch: pytest.MonkeyPatch, quiet_trainer
+) -> None:
+    model, used = build(data, attention=attention, cell=cell, beam_size=3), []
+    search = model.search
+    monkeypatch.setattr(model, "search", lambda batch: used.append(batch.size) or search(batch))
+    trainer = quiet_trainer(max_epochs=1)
+    trainer.fit(model, datamodule=data)
+    assert used == []
+    trainer.validate(model, datamodule=data, verbose=False)
+    assert used == []
+    trainer.test(model, datamodule=data, verbose=False)
+    assert used == [data.parts["test"].size]
+    assert torch.equal(model.eval().predict(batch), search(batch)[0])
+
+
+def test_other_answers_are_not_learnt(data: Reversed, batch: Batch) -> None:
+    model = build(data)
+    expected, count = model.objective.loss(model.respond(batch), targets_of(batch))
+    rows = [[token for token in row if token != IGNORE] for row in targets_of(batch).tolist()]
+    more = padded([[*row, *row[::-1][1:], model.end, 5, model.end] for row in rows], IGNORE)
+    loss, again = model.objective.loss(model.respond(batch._replace(targets=more)), more)
+    assert again == count
+    assert torch.allclose(loss, expected, atol=1e-6)
+
+
+def test_decoding_stops_when_all_have_ended_and_never_runs_on(data: Reversed, batch: Batch) -> None:
+    model = build(data)
+    head = model.head[-1]
+    torch.nn.init.zeros_(head.weight)
+    head.bias.data = torch.eye(model.outputs)[model.end]
+    assert model(batch.inputs, batch.lengths).shape[1] == 1
+    assert (model.predict(batch) == model.end).all()
+    head.bias.data = torch.eye(model.outputs)[5]
+    assert batch.lengths is not None
+    assert [len(row) for row in trimmed(model.predict(batch))] == (2 * batch.lengths + 10).tolist()
+    model.max_length = 4
+    assert trimmed(model.predict(batch)) == [[5] * 4] * batch.size
+
+
+def test_whole_rows_need_no_lengths(data: Reversed, batch: Batch) -> None:
+    assert batch.lengths is not None
+    model, inputs = build(data), batch.inputs[batch.lengths == batch.lengths.max()]
+    lengths = torch.full((len(inputs),), inputs.shape[1])
+    assert torch.allclose(model(inputs), model(inputs, lengths), atol=1e-6)
+
+
+@every_form
+def test_an_exported_graph_decodes_the_same_to_the_limit(
+    data: Reversed, batch: Batch, attention: str, cell: str
+) -> None:
+    model = build(data, attention=attention, cell=cell, max_length=3)
+    inputs = batch.inputs[:2, :1]
+    exported = torch.export.export(model, (inputs,), strict=False).module()(inputs)
+    logits = model(inputs)
+    assert exported.shape[1] == 3
+    assert torch.allclose(exported[:, : logits.shape[1]], logits, atol=1e-6)
+
+
+@every_form
+def test_it_runs_in_lower_precision(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
+    model = build(data, attention=attention, cell=cell)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _ = model.objective.loss(model.respond(batch), targets_of(batch))
+        model.predict(batch)
+    loss.backward()
+    assert loss.isfinite()
+
+
+@pytest.mark.parametrize("initialization", ["xavier", "he", "normal", "zeros"])
+def test_initializations(data: Reversed, batch: Batch, initialization: str) -> None:
+    model = build(data, initialization=initialization)
+    assert model.respond(batch).isfinite().all()
+    assert model.encoder.weight_hh_l0.any() == (initialization != "zeros")
+    assert not model.encoder.bias_hh_l0.any()
+
+
+def test_dropout_is_for_training_alone(data: Reversed, batch: Batch) -> None:
+    model = build(data, dropout=0.5, num_layers=2)
+    assert torch.equal(model.respond(batch), model.respond(batch))
+    model.train()
+    assert not torch.equal(model.respond(batch), model.respond(batch))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden_size": 0}, "hidden_size must be at least 1, not 0"),
+        ({"embedding_size": -1}, "embedding_size must be at least 1, not -1"),
+        ({"num_layers": 0}, "num_layers must be at least 1, not 0"),
+        ({"max_length": 0}, "max_length must be at least 1, not 0"),
+        ({"beam_size": 0}, "beam_size must be at least 1, not 0"),
+        ({"length_normalization": -1.0}, "length_normalization must be at least 0, not -1.0"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and less than 1, not 1.0"),
+        ({"teacher_forcing": 1.5}, "teacher_forcing must be from 0 to 1, not 1.5"),
+        ({"teacher_forcing_end": -0.5}, "teacher_forcing_end must be from 0 to 1, not -0.5"),
+        ({"cell": "rnn"}, "cell"),
+        ({"attention": "luong"}, "attention"),
+        ({"initialization": "best"}, "initialization"),
+    ],
+)
+def test_impossible_settings_are_refused(data: Reversed, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises((InputError, TypeCheckError), match=message):  # The latter is how tests refuse an unknown name.
+        build(data, **settings)
+
+
+def test_targets_that_are_no_sequences_are_refused() -> None:
+    with pytest.raises(InputError, match="Seq2Seq does not take targets of type Classes"):
+        Seq2Seq(Spec(Tokens(("<pad>", "<unk>", "a")), Classes(("good", "bad"))))
+
+
+def targets_of(batch: Batch) -> Tensor:
+    assert batch.targets is not None
+    return batch.targets
+
+
+def measured(model: Seq2Seq, batches: list[Batch]) -> dict[str, float]:
+    """Loss and metrics over some batches, as an evaluation weighs them."""
+    metrics, total, count = model.objective.metrics(), 0.0, 0
+    with torch.no_grad():
+        for batch in batches:
+            outputs = model.respond(batch)
+            loss, number = model.objective.loss(outputs, targets_of(batch))
+            total, count = total + loss.item() * int(number), count + int(number)
+            metrics.update(model.predict(batch, outputs), targets_of(batch))
+    return {"loss": total / count} | {name: value.item() for name, value in metrics.compute().items()}
+
+
+def differ_in_nothing(model: Seq2Seq, part: Batch) -> None:
+    """Holds what is predicted and measured of a part against the same in other batches and with more padding."""
+    assert part.size > 5
+    ones = [part.select(slice(row, row + 1)) for row in range(part.size)]
+    wide = Batch(
+        torch.nn.functional.pad(part.inputs, (0, 5)),
+        torch.nn.functional.pad(targets_of(part), (0, 4), value=IGNORE),
+        part.lengths,
+    )
+    expected = measured(model, [part])
+    for batches in (ones, [wide], [part.select(slice(0, 4)), part.select(slice(4, None))]):
+        assert measured(model, batches) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    rows = trimmed(model.predict(part))
+    assert trimmed(model.predict(wide)) == rows
+    assert [trimmed(model.predict(one))[0] for one in ones] == rows
+
+
+def trimmed(tokens: Tensor) -> list[list[int]]:
+    """Rows without the padding at their end."""
+    rows: list[list[int]] = tokens.tolist()
+    for row in rows:
+        while row and row[-1] == PADDING:
+            row.pop()
+    return rows

@@ -1,0 +1,223 @@
+"""Models of the next token over a long sequence: what is carried, what is measured, and where a run goes on."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from primer.batch import Batch
+from primer.checkpoints.reading import load
+from primer.data.text.text import Text
+from primer.models.recurrent.gru import GRU
+from primer.models.recurrent.lstm import LSTM
+from primer.models.recurrent.recurrent import Recurrent
+from primer.models.recurrent.rnn import RNN
+from primer.run import training
+
+TEXT = "".join(f"{k} and {k * k}, then {k % 7};\n" for k in range(150))
+
+every_kind = pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "some.txt").write_text(TEXT)
+    return tmp_path
+
+
+def text(folder: Path, **settings: Any) -> Text:
+    sizes = {"batch_size": 4, "segment": 20, "eval_tracks": 3, **settings}
+    return Text(path="some.txt", data_dir=folder, **sizes).prepare()
+
+
+def build(data: Text, kind: type[Recurrent] = LSTM, **settings: Any) -> Recurrent:
+    torch.manual_seed(0)
+    return kind(data.spec, **{"embedding_size": 8, "hidden_size": 16, **settings})
+
+
+def figures(model: Recurrent, data: Text, trainer: Any) -> dict[str, float]:
+    return trainer().test(model, data, verbose=False)[0]
+
+
+@every_kind
+def test_the_borders_of_segments_change_no_figure(kind: type[Recurrent], folder: Path, quiet_trainer: Any) -> None:
+    whole = text(folder, segment=10_000)
+    model = build(whole, kind)
+    wanted = figures(model, whole, quiet_trainer)
+    assert len(whole.test_dataloader()) == 1
+    for settings in ({"segment": 5}, {"segment": 50}, {"segment": 7, "eval_batch_size": 2, "batch_size": 9}):
+        data = text(folder, **settings)
+        assert len(data.test_dataloader()) > 1
+        assert figures(model, data, quiet_trainer) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_the_figures_are_of_all_tokens(folder: Path, quiet_trainer: Any) -> None:
+    data = text(folder, eval_tracks=1, segment=11)
+    model = build(data).eval()
+    tokens = data.parts["test"].inputs  # type: ignore[union-attr]
+    with torch.no_grad():
+        logits = model(tokens[None, :-1])[0].double()
+    total = -logits.log_softmax(-1).gather(1, tokens[1:, None]).sum().item()
+    count, unknown = len(tokens) - 1, int((tokens == 1).sum())
+    found = figures(model, data, quiet_trainer)
+    assert unknown == 0
+    assert found["test/loss"] == pytest.approx(total / count, rel=1e-5)
+    assert found["test/perplexity"] == pytest.approx(math.exp(total / count), rel=1e-5)
+    assert found["test/bits_per_character"] == pytest.approx(total / count / math.log(2), rel=1e-5)
+    assert found["test/accuracy"] == pytest.approx((logits.argmax(-1) == tokens[1:]).double().mean().item(), rel=1e-5)
+
+
+@every_kind
+def test_the_state_is_carried_without_its_gradient(kind: type[Recurrent], folder: Path) -> None:
+    data = text(folder, eval_tracks=2, segment=6)
+    model = build(data, kind, num_layers=2)
+    model.train()
+    batches = list(data.test_dataloader())
+    outputs = []
+    for batch in batches:
+        model.on_train_batch_start(batch, batch_idx=1)
+        outputs.append(model.respond(batch))
+        # An optimizer may ask for the same batch again.
+        torch.testing.assert_close(model.respond(batch), outputs[-1])
+    for part in model._carried["train"]:
+        for state in part if isinstance(part, tuple) else (part,):
+            assert not state.requires_grad
+    whole = model(torch.cat([batch.inputs for batch in batches], dim=1))
+    torch.testing.assert_close(torch.cat(outputs, dim=1), whole)
+    # The last outputs depend on every segment, and their gradient on the tokens of the last one alone.
+    outputs[-1].sum().backward()
+    assert model.embedding is not None
+    assert model.embedding.words.weight.grad is not None
+    moved = model.embedding.words.weight.grad.any(dim=1).nonzero().flatten()
+    assert set(moved.tolist()) == set(batches[-1].inputs.flatten().tolist())
+
+
+def test_training_and_validation_carry_states_of_their_own(folder: Path, quiet_trainer: Any) -> None:
+    class Watch(L.Callback):
+        def __init__(self) -> None:
+            self.rows: list[dict[str, int]] = []
+
+        def note(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+            self.rows.append({stage: state[0][0].shape[1] for stage, state in pl_module._carried.items()})
+
+        on_train_batch_end = on_validation_batch_end = note
+
+    watch, data = Watch(), text(folder, segment=100)
+    quiet_trainer(max_epochs=1, val_check_interval=2, callbacks=[watch]).fit(build(data), data)
+    assert watch.rows[:4] == [{"train": 4}, {"train": 4}, {"train": 4, "val": 3}, {"train": 4, "val": 3}]
+    assert {"train": 4} in watch.rows[4:]  # A validation that is over leaves nothing.
+    assert len(data.val_dataloader()) == 2
+
+
+def test_outside_of_a_run_each_batch_stands_for_itself(folder: Path, quiet_trainer: Any) -> None:
+    data = text(folder, segment=100)
+    model = build(data)
+    batch = next(iter(data.test_dataloader()))
+    wanted = model(batch.inputs)
+    fewer = Batch(*(some[:2] for some in batch[:2]))
+    for stage in (None, "fit", "validate", "test", "predict"):
+        if stage == "fit":
+            quiet_trainer(max_epochs=1, max_steps=2, limit_val_batches=1).fit(model, data)
+            wanted = model.eval()(batch.inputs)
+        elif stage == "predict":
+            (first, *_) = quiet_trainer().predict(model, data.test_dataloader())
+            assert torch.equal(first, wanted.argmax(-1))
+        elif stage:
+            getattr(quiet_trainer(), stage)(model, data, verbose=False)
+        for mode in (False, True):
+            model.train(mode)
+            for some in (batch, fewer, batch):
+                torch.testing.assert_close(model.respond(some), wanted[: some.size])
+        model.eval()
+        assert torch.equal(model.predict(fewer), wanted[:2].argmax(-1))
+
+
+def test_a_prediction_carries_the_state(folder: Path, quiet_trainer: Any) -> None:
+    short, whole = text(folder, segment=7), text(folder, segment=10_000)
+    model = build(short)
+    for _ in range(2):
+        parts, (wanted,) = (quiet_trainer().predict(model, data.test_dataloader()) for data in (short, whole))
+        assert len(parts) > 2
+        assert torch.equal(torch.cat(parts, dim=1), wanted)
+
+
+def test_overfits_one_batch(folder: Path) -> None:
+    data = text(folder, train_size=41, segment=10)
+    model = build(data, hidden_size=32).train()
+    (batch,) = data.train_dataloader()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    losses = []
+    for _ in range(150):
+        loss, _ = model.objective.loss(model.respond(batch), batch.targets)  # type: ignore[arg-type]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 2
+    assert losses[-1] < 0.1  # The first letter of each track has nothing before it, and all of them differ.
+
+
+class Stop(L.Callback):
+    """Ends a run after some steps, as if it were killed."""
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if trainer.global_step >= 12:
+            raise InterruptedError
+
+
+def run(trainer: Any, folder: Path, name: str, stop: bool = False, path: Path | None = None) -> Recurrent:
+    """Three epochs, of which the second is under way after 9 steps."""
+    training.seed_everything(5)
+    data = text(folder, segment=100, batch_size=3)
+    assert len(data.train_dataloader()) == 8
+    model = build(data, dropout=0.3, num_layers=2)
+    saver = ModelCheckpoint(dirpath=folder / name, filename="{step}", save_top_k=-1, every_n_train_steps=9)
+    callbacks = [saver, *([Stop()] if stop else [])]
+    made = trainer(max_epochs=3, callbacks=callbacks, enable_checkpointing=True)
+    try:
+        made.fit(model, data, ckpt_path=path, weights_only=True)
+    except InterruptedError:
+        assert stop
+    return model
+
+
+def test_a_resumed_run_equals_the_unbroken_one(folder: Path, quiet_trainer: Any) -> None:
+    whole = run(quiet_trainer, folder, "whole")
+    run(quiet_trainer, folder, "broken", stop=True)
+    file = folder / "broken" / "step=9.ckpt"
+    resumed = run(quiet_trainer, folder, "resumed", path=file)
+    for (name, value), (_, wanted) in zip(resumed.named_parameters(), whole.named_parameters(), strict=True):
+        assert torch.equal(value, wanted), name
+    # It is the carried state that matters too: without it, another run.
+    content = torch.load(file, weights_only=True)
+    content["primer"]["carried"] = [tuple(0 * state for state in part) for part in content["primer"]["carried"]]
+    torch.save(content, file)
+    forgetful = run(quiet_trainer, folder, "forgetful", path=file)
+    assert not torch.equal(forgetful.head.weight, whole.head.weight)
+    assert load(file).spec == whole.spec
+
+
+@pytest.mark.parametrize(("before", "after", "kept"), [(1, 1, True), (2, 2, False), (2, 1, False), (1, 2, False)])
+def test_of_several_processes_each_starts_without_the_state_of_the_first(
+    before: int, after: int, kept: bool, folder: Path
+) -> None:
+    model, batch = build(text(folder)).train(), Batch(torch.tensor([[2, 3, 4]]), torch.tensor([[3, 4, 5]]))
+    model.respond(batch)
+    checkpoint: dict[str, Any] = {}
+    trainer: Any = SimpleNamespace(
+        world_size=before, train_dataloader=None, lr_scheduler_configs=[], callback_metrics={}
+    )
+    model._trainer = trainer
+    model.on_save_checkpoint(checkpoint)
+    again = build(text(folder))
+    trainer.world_size = after
+    again._trainer = trainer
+    again._resume(checkpoint["primer"] | {"loaders": []})
+    assert ("train" in again._carried) is kept

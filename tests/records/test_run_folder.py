@@ -1,0 +1,118 @@
+"""What a run leaves behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from primer.records import run_folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "deep" / "file.txt"
+    run_folder.write(file, "first é\n")
+    assert file.read_text(encoding="utf-8") == "first é\n"
+    seen: list[str] = []
+    replace = Path.replace
+
+    def killed(self: Path, target: Any) -> Any:
+        seen.append(self.read_text(encoding="utf-8"))
+        assert self.parent == file.parent  # A rename is atomic within one file system alone.
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_folder.write(file, "second")
+    assert seen == ["second"]
+    assert file.read_text(encoding="utf-8") == "first é\n"
+    monkeypatch.setattr(Path, "replace", replace)
+    run_folder.write(file, "third")
+    assert file.read_text(encoding="utf-8") == "third"
+    assert names(file.parent) == ["file.txt"]
+
+
+def test_metrics_are_flat_and_what_is_no_number_is_null(tmp_path: Path) -> None:
+    metrics = {"test/loss": 0.25, "val/r2": float("nan"), "train/loss": float("inf"), "x": float("-inf"), "epochs": 3}
+    run_folder.write_metrics(tmp_path, metrics)
+    text = (tmp_path / "metrics.json").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    assert json.loads(text) == {"test/loss": 0.25, "val/r2": None, "train/loss": None, "x": None, "epochs": 3}
+    assert list(json.loads(text)) == list(metrics)
+    assert text.endswith("}\n")
+    assert names(tmp_path) == ["metrics.json"]
+
+
+def test_metrics_keep_every_digit(tmp_path: Path) -> None:
+    figure = 0.1 + 0.2
+    run_folder.write_metrics(tmp_path, {"a": figure})
+    assert json.loads((tmp_path / "metrics.json").read_text())["a"] == figure
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone with a commit, a change, and files that git does not know."""
+    root = tmp_path / "clone"
+    (root / "src").mkdir(parents=True)
+    (root / "src" / "old.py").write_text("one = 1\n\n")
+    (root / ".gitignore").write_text("ignored.py\n")
+    git(root, "init", "--quiet")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", "first")
+    (root / "src" / "old.py").write_text("one = 2\n\n")
+    (root / "src" / "new model.py").write_text("class Möbius:\n    width = 3\n")
+    (root / "unfinished.yaml").write_text("a: 1")  # Without an end of line.
+    (root / "ignored.py").write_text("x\n")
+    (root / ".env").write_text("KEY=1\n")
+    (root / "large.txt").write_text("x" * 200_000)
+    (root / "picture.png").write_bytes(bytes(range(256)))
+    monkeypatch.setattr(run_folder, "ROOT", root)
+    return root
+
+
+def git(root: Path, *arguments: str, data: bytes = b"") -> str:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    done = subprocess.run(["git", "-C", str(root), *who, *arguments], input=data, capture_output=True, check=True)
+    return done.stdout.decode()
+
+
+def test_what_is_needed_to_run_the_same_again(tmp_path: Path, repository: Path) -> None:
+    config = {"model": {"hidden_sizes": [3, 4], "dropout": 1e-4}, "seed": 0, "resume": None}
+    folder = tmp_path / "run"
+    run_folder.describe(folder, config, ["seed=0", "model.hidden_sizes=[3,4]"])
+    assert names(folder) == ["config.yaml", "environment.json", "overrides.yaml", "uncommitted.diff"]
+    assert OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")) == config
+    assert OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml")) == ["seed=0", "model.hidden_sizes=[3,4]"]
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["git_commit"] == git(repository, "rev-parse", "HEAD").strip()
+    assert {"torch", "lightning", "hydra-core"} <= set(environment["packages"])
+    assert environment["untracked"] == ["src/new model.py", "unfinished.yaml"]
+    assert sorted(environment["untracked_left_out"]) == [".env", "large.txt", "picture.png"]
+
+    # The commit and the difference make the sources again.
+    again = tmp_path / "again"
+    git(tmp_path, "clone", "--quiet", str(repository), str(again))
+    git(again, "apply", "-", data=(folder / "uncommitted.diff").read_bytes())
+    for name in ("src/old.py", "src/new model.py", "unfinished.yaml"):
+        assert (again / name).read_bytes() == (repository / name).read_bytes()
+
+
+def test_files_that_git_does_not_know_may_be_many(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "MOST_FILES", 3)
+    assert run_folder.untracked() == (["src/new model.py", "unfinished.yaml"], [".env", "and 2 more"])
+
+
+def test_outside_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "ROOT", tmp_path / "nowhere")
+    run_folder.describe(tmp_path, {"seed": 0}, [])
+    assert json.loads((tmp_path / "environment.json").read_text())["git_commit"] is None
+    assert "uncommitted.diff" not in names(tmp_path)
