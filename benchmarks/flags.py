@@ -18,13 +18,13 @@ from torch.nn import functional as F
 
 from benchmarks.step import Images
 from primer.batch import Batch
-from primer.cli.composition import resolved
+from primer.cli.composition import compose_resolved
 from primer.config.instantiate import instantiate
 from primer.data.loading.scaling import moments, standardize
 from primer.models.base import Model
 from primer.optim import build_optimizer
 from primer.regularization import Regularization
-from primer.run.training import build_callbacks, build_model, build_trainer, quieten
+from primer.run.training import build_callbacks, build_model, build_trainer, redirect_library_logs
 from primer.spec import Classes, Image, Spec
 
 ROUNDS = 3
@@ -50,7 +50,7 @@ class Photographs(Images):
         images = torch.randint(0, 256, (50_000, 3, 32, 32), dtype=torch.uint8, generator=generator)
         return {"train": Batch(images, torch.randint(0, 10, (50_000,), generator=generator))}
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         return Spec(Image(3, 32, 32, *moments(train.inputs)), Classes(tuple("0123456789")))
 
 
@@ -117,11 +117,11 @@ def config_of(flags: tuple[str, ...], folder: str) -> dict[str, Any]:
     accelerator = "accelerator=gpu" if GPU else "accelerator=cpu"
     steps = ("trainer.max_epochs=1", f"trainer.max_steps={WARM + STEPS}", "trainer.limit_val_batches=0")
     settings = [f"model={NETWORK}", "optimizer=momentum", "callbacks=none", accelerator, *steps, *flags]
-    return resolved("train", settings, folder)
+    return compose_resolved("train", settings, folder)
 
 
 def main() -> None:
-    quieten()
+    redirect_library_logs()
     size = {"batch_size": BATCH, "test_fraction": 0.01, "val_fraction": 0.01}
     data = (Photographs if GPU else Images)(**size).prepare()
     print(f"flags: images a second of {NETWORK} in training at batch {BATCH} on {DEVICE}, through Primer and by hand")

@@ -24,17 +24,17 @@ def main() -> None:
 
     from benchmarks.step import Images
     from primer.batch import Batch
-    from primer.cli.composition import resolved
+    from primer.cli.composition import compose_resolved
     from primer.config.instantiate import instantiate
     from primer.regularization import Regularization
     from primer.run import training
 
-    training.quieten()
+    training.redirect_library_logs()
     data = Images(test_fraction=0.01, val_fraction=0.01).prepare()
     held = sum(part.nbytes for part in data.parts.values() if isinstance(part, Batch)) / 2**20
     read = peak()
     with tempfile.TemporaryDirectory() as folder:
-        config = resolved("train", OVERRIDES, folder)
+        config = compose_resolved("train", OVERRIDES, folder)
         regularization = instantiate(config["regularization"], Regularization)
         callbacks = training.build_callbacks(config, data, regularization)
         trainer = training.build_trainer(config, callbacks, training.build_loggers(config))

@@ -21,13 +21,13 @@ from torch.nn import functional as F
 
 from primer.batch import Batch
 from primer.callbacks import progress
-from primer.cli.composition import resolved
+from primer.cli.composition import compose_resolved
 from primer.config.instantiate import instantiate
 from primer.data.base import DataModule
 from primer.data.loading.scaling import moments, standardize
 from primer.records import console
 from primer.regularization import Regularization
-from primer.run.training import build_callbacks, build_loggers, build_model, build_trainer, quieten
+from primer.run.training import build_callbacks, build_loggers, build_model, build_trainer, redirect_library_logs
 from primer.spec import Classes, Image, Spec
 
 PAIRS = 7
@@ -44,7 +44,7 @@ class Images(DataModule):
         images = torch.randint(0, 256, (60_000, 1, 28, 28), dtype=torch.uint8, generator=generator)
         return {"train": Batch(images, torch.randint(0, 10, (60_000,), generator=generator))}
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         return Spec(Image(1, 28, 28, *moments(train.inputs)), Classes(tuple("0123456789")))
 
     def encode(self, records: Any) -> Batch:
@@ -98,7 +98,7 @@ def measure(batch_size: int) -> list[tuple[float, float]]:
         "accelerator=cpu",
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        config = resolved("train", overrides, folder)
+        config = compose_resolved("train", overrides, folder)
         regularization = instantiate(config["regularization"], Regularization)
         data = Images(batch_size=batch_size, test_fraction=0.01, val_fraction=0.01).prepare()
         train = data.parts["train"]
@@ -111,7 +111,7 @@ def measure(batch_size: int) -> list[tuple[float, float]]:
 
 
 def main() -> None:
-    quieten()
+    redirect_library_logs()
     terminal = Console(file=io.StringIO(), force_terminal=True)
     console.console = progress.console = terminal  # The bar is drawn, as on a terminal, and thrown away.
     print("step: seconds of a training step, MLP 784-64-128-64-10, by hand and through Primer")

@@ -25,11 +25,18 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from benchmarks.step import Clock
 from primer.batch import Batch
 from primer.callbacks import progress
-from primer.cli.composition import resolved
+from primer.cli.composition import compose_resolved
 from primer.config.instantiate import instantiate
 from primer.records import console
 from primer.regularization import Regularization
-from primer.run.training import build_callbacks, build_data, build_loggers, build_model, build_trainer, quieten
+from primer.run.training import (
+    build_callbacks,
+    build_data,
+    build_loggers,
+    build_model,
+    build_trainer,
+    redirect_library_logs,
+)
 from primer.spec import IGNORE, PADDING, Spec, Tags, Tokens
 
 PAIRS = 5
@@ -92,7 +99,7 @@ def measure(letters: bool, *overrides: str) -> tuple[float, list[tuple[float, fl
         "data.batch_size=32", f"trainer.max_epochs={PAIRS + 1}", "accelerator=cpu",
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        config = resolved("train", list(overrides), folder)
+        config = compose_resolved("train", list(overrides), folder)
         regularization = instantiate(config["regularization"], Regularization)
         torch.manual_seed(0)
         data = build_data(config, regularization)
@@ -106,7 +113,7 @@ def measure(letters: bool, *overrides: str) -> tuple[float, list[tuple[float, fl
 
 
 def main(*overrides: str) -> None:
-    quieten()
+    redirect_library_logs()
     terminal = Console(file=io.StringIO(), force_terminal=True)
     console.console = progress.console = terminal  # The bar is drawn, as on a terminal, and thrown away.
     print("tagging: tokens a second of an LSTM in training, batches of 32 sentences, by hand and through Primer")

@@ -80,9 +80,9 @@ def command(tmp_path: Path) -> Callable[..., Any]:
     def make(name: str, folder: str, *overrides: str) -> Any:
         from omegaconf import OmegaConf
 
-        from primer.cli.composition import composed
+        from primer.cli.composition import compose_checked
 
-        cfg = composed(name, list(overrides))
+        cfg = compose_checked(name, list(overrides))
         OmegaConf.set_struct(cfg, False)
         del cfg["hydra"]
         cfg.paths.output_dir = str(tmp_path / folder)

@@ -14,7 +14,7 @@ from primer.spec import (
     Image,
     Input,
     NextToken,
-    Nothing,
+    NoTarget,
     Sequence,
     Series,
     Spec,
@@ -44,7 +44,7 @@ TARGETS = [
     Sequence(("a", "b"), start=0, end=1),
     Sequence(("a", "b"), unit="phoneme"),
     NextToken(("<pad>", "<unk>", "a"), "note"),
-    Nothing(),
+    NoTarget(),
 ]
 
 
@@ -73,14 +73,14 @@ def test_to_dict_leaves_nothing_of_the_classes() -> None:
 @pytest.mark.parametrize("name", ["Video", "Spec", "__import__", "os.system"])
 @pytest.mark.parametrize("side", ["input", "target"])
 def test_an_unknown_type_is_refused(name: str, side: str) -> None:
-    plain = Spec(Vector(2), Nothing()).to_dict()
+    plain = Spec(Vector(2), NoTarget()).to_dict()
     plain[side] = {"type": name}
     with pytest.raises(ValueError, match=f"unknown {side} type '{name}'"):
         Spec.from_dict(plain)
 
 
 def test_from_dict_leaves_its_argument_alone() -> None:
-    plain = Spec(Vector(2), Nothing()).to_dict()
+    plain = Spec(Vector(2), NoTarget()).to_dict()
     Spec.from_dict(plain)
     assert plain["input"]["type"] == "Vector"
 

@@ -127,14 +127,15 @@ class NextToken:
 
 
 @dataclass(frozen=True)
-class Nothing:
+class NoTarget:
     """No target: the input alone."""
 
 
 Input = Image | Vector | Series | Tokens
-Target = Classes | Values | Tags | Sequence | NextToken | Nothing
+Target = Classes | Values | Tags | Sequence | NextToken | NoTarget
 TYPES: dict[str, type] = {
-    kind.__name__: kind for kind in (Image, Vector, Series, Tokens, Classes, Values, Tags, Sequence, NextToken, Nothing)
+    kind.__name__: kind
+    for kind in (Image, Vector, Series, Tokens, Classes, Values, Tags, Sequence, NextToken, NoTarget)
 }
 
 

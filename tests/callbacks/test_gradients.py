@@ -244,7 +244,7 @@ def test_no_step_waits_for_the_device(batch: Batch, tmp_path: Path) -> None:
         global_step=0, accumulate_grad_batches=1, precision_plugin=SimpleNamespace(), is_global_zero=True
     )
     callback.on_train_batch_start(trainer, model, batch, 0)
-    loss = model.objective.loss(model.respond(batch), batch.targets)[0]  # type: ignore[arg-type]
+    loss = model.objective.loss(model.forward_batch(batch), batch.targets)[0]  # type: ignore[arg-type]
     with NeverWaits():
         loss.backward()
         callback.on_before_optimizer_step(trainer, model, torch.optim.SGD(model.parameters(), lr=0.1))
@@ -262,7 +262,7 @@ def test_the_scale_of_half_precision_is_undone(fused: bool, tmp_path: Path) -> N
     )
     optimizer: Any = SimpleNamespace(_step_supports_amp_scaling=fused)
     callback.on_train_batch_start(trainer, model, SERIES, 0)
-    (8 * model.objective.loss(model.respond(SERIES), SERIES.targets)[0]).backward()  # type: ignore[arg-type]
+    (8 * model.objective.loss(model.forward_batch(SERIES), SERIES.targets)[0]).backward()  # type: ignore[arg-type]
     if not fused:
         for parameter in model.parameters():
             parameter.grad /= 8  # type: ignore[operator]
@@ -272,7 +272,7 @@ def test_the_scale_of_half_precision_is_undone(fused: bool, tmp_path: Path) -> N
     model.zero_grad()
     plain = SimpleNamespace(**{**vars(trainer), "precision_plugin": SimpleNamespace()})
     callback.on_train_batch_start(plain, model, SERIES, 0)  # type: ignore[arg-type]
-    model.objective.loss(model.respond(SERIES), SERIES.targets)[0].backward()  # type: ignore[arg-type]
+    model.objective.loss(model.forward_batch(SERIES), SERIES.targets)[0].backward()  # type: ignore[arg-type]
     callback.on_before_optimizer_step(plain, model, optimizer)  # type: ignore[arg-type]
     torch.testing.assert_close(norms, callback._records[1].norms)
     torch.testing.assert_close(scaled, callback._sums[1])

@@ -15,7 +15,7 @@ from helpers.picturing import EVERYTHING, pictures_of
 
 from primer.callbacks import Pictures
 from primer.cli.checks import check_command
-from primer.cli.composition import composed
+from primer.cli.composition import compose_checked
 from primer.config.paths import ROOT
 from primer.data.images.digits import Digits
 from primer.errors import InputError
@@ -141,7 +141,7 @@ def test_a_negative_number_is_refused(name: str) -> None:
 
 def test_the_command_line_takes_the_pictures_away(command, tmp_path) -> None:
     check_command("train", ["~callbacks.pictures"])
-    every, rest = (set(composed("train", some).callbacks) for some in ([], ["~callbacks.pictures"]))
+    every, rest = (set(compose_checked("train", some).callbacks) for some in ([], ["~callbacks.pictures"]))
     assert every - rest == {"pictures"}
     train(command("train", "run", *BRIEFLY, "~callbacks.pictures"))
     assert (tmp_path / "run" / "metrics.json").exists()

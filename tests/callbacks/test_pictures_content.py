@@ -36,11 +36,11 @@ class Brightness(Digits):
     def labels(self, records: Any) -> None:  # type: ignore[override]
         return None
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         targets = self.encode(train).targets
         assert targets is not None
         mean, std = targets.mean(0).tolist(), targets.std(0).tolist()
-        return Spec(super().learn(train).input, Values(("brightness", "digit"), tuple(mean), tuple(std)))
+        return Spec(super().fit_spec(train).input, Values(("brightness", "digit"), tuple(mean), tuple(std)))
 
     def encode(self, records: Any) -> Any:
         return records._replace(targets=torch.stack([records.inputs.mean((1, 2, 3)), records.targets.float()], 1))

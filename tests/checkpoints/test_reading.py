@@ -19,7 +19,7 @@ from torch.optim import Adam
 
 import primer
 from primer.checkpoints import reading
-from primer.cli.composition import composed
+from primer.cli.composition import compose_checked
 from primer.config.instantiate import check_target, instantiate, locate, targets
 from primer.config.paths import PACKAGES
 from primer.data.base import DataModule
@@ -107,7 +107,7 @@ def test_the_model_is_the_same(saved: Saved, what: str) -> None:
     assert isinstance(loaded.objective, CrossEntropy)
     assert loaded.objective.label_smoothing == 0.1
     batch = next(iter(data.test_dataloader()))
-    assert torch.equal(loaded.respond(batch), model.respond(batch))
+    assert torch.equal(loaded.forward_batch(batch), model.forward_batch(batch))
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())
     assert {p.device.type for p in loaded.parameters()} == {"cpu"}
 
@@ -127,7 +127,7 @@ def test_a_model_on_top_of_another_one_is_built_from_its_own_arguments(
         "width": 5,
     }
     batch = next(iter(data.test_dataloader()))
-    assert torch.equal(primer.load(tmp_path / "small.ckpt").respond(batch), model.eval().respond(batch))
+    assert torch.equal(primer.load(tmp_path / "small.ckpt").forward_batch(batch), model.eval().forward_batch(batch))
 
 
 # Files that are refused.
@@ -229,7 +229,7 @@ def test_what_two_descriptions_of_data_do_not_share(there: Any, here: Any, wante
 
 
 def evaluated(path: Path, tmp_path: Path) -> dict[str, float]:
-    config = composed("evaluate", [f"ckpt={path}", "accelerator=cpu", f"paths.output_dir={tmp_path}/out"])
+    config = compose_checked("evaluate", [f"ckpt={path}", "accelerator=cpu", f"paths.output_dir={tmp_path}/out"])
     OmegaConf.set_struct(config, False)
     del config["hydra"]
     return evaluate(config)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from primer.cli.composition import composed
+from primer.cli.composition import compose_checked
 from primer.errors import InputError
 from primer.run.training import train
 
@@ -21,7 +21,7 @@ RUN = ("data=iris", "accelerator=cpu")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two epochs."""
     folder = tmp_path_factory.mktemp("resuming") / "run"
-    cfg = composed("train", [*RUN, "trainer.max_epochs=2"])
+    cfg = compose_checked("train", [*RUN, "trainer.max_epochs=2"])
     OmegaConf.set_struct(cfg, False)
     del cfg["hydra"]
     cfg.paths.output_dir = str(folder)

@@ -302,8 +302,8 @@ def test_the_stem_is_that_of_the_weights_unless_it_was_chosen(tmp_path: Path) ->
 def test_data_of_another_type_is_refused() -> None:
     found = weights.Weights("there", {}, Image(1, 8, 8))
     with pytest.raises(InputError, match="weights=there are for inputs of type Image, and the data has Vector"):
-        weights.present(Iris().prepare(), found)
+        weights.set_image_format(Iris().prepare(), found)
     data = Digits().prepare()
-    weights.present(data, weights.Weights("file", {}), image_size=12)
+    weights.set_image_format(data, weights.Weights("file", {}), image_size=12)
     assert isinstance(data.spec.input, Image)
     assert (data.spec.input.height, data.spec.input.channels) == (12, 1)

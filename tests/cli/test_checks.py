@@ -11,14 +11,14 @@ from helpers.refusals import refusal
 from omegaconf import OmegaConf
 
 from primer.cli.checks import check_command, check_config, check_fit
-from primer.cli.choices import fits, groups, target_of, targets_of
-from primer.cli.composition import composed
+from primer.cli.choices import groups, is_compatible, target_of, targets_of
+from primer.cli.composition import compose_checked
 from primer.config.paths import CONFIGS, ROOT
 from primer.errors import InputError, suggest
 
 
 def suiting(data: str) -> list[str]:
-    return [model for model in groups()["model"] if fits(target_of("model", model), target_of("data", data))]
+    return [model for model in groups()["model"] if is_compatible(target_of("model", model), target_of("data", data))]
 
 
 def every_choice() -> list[tuple[str, str]]:
@@ -52,7 +52,7 @@ def test_every_model_passes_with_the_data_that_it_picks(choice: str) -> None:
 
 @pytest.mark.parametrize("choice", groups()["data"])
 def test_every_data_set_passes(choice: str) -> None:
-    config = composed("train", [f"data={choice}", f"model={suiting(choice)[0]}"])
+    config = compose_checked("train", [f"data={choice}", f"model={suiting(choice)[0]}"])
     for key in config.data:
         if OmegaConf.is_missing(config.data, key):  # A path that the user has to give.
             config.data[key] = "some.file"
@@ -62,7 +62,7 @@ def test_every_data_set_passes(choice: str) -> None:
 @pytest.mark.parametrize("choice", groups()["objective"])
 def test_every_objective_passes(choice: str) -> None:
     good = [data for data in ("digits", "diabetes", *groups()["data"]) if data in groups()["data"]]
-    good = [data for data in good if fits(target_of("objective", choice), target_of("data", data))]
+    good = [data for data in good if is_compatible(target_of("objective", choice), target_of("data", data))]
     if not good:
         pytest.skip(f"no data set here has the targets that {choice} is for")
     check_command("train", [f"data={good[0]}", f"model={suiting(good[0])[0]}", f"objective={choice}"])
@@ -199,7 +199,9 @@ def test_a_mistake_is_told_in_one_line(overrides: list[str], wanted: str) -> Non
 
 
 def test_augmentation_of_what_is_no_image_is_refused() -> None:
-    other = [name for name in groups()["data"] if not fits("primer.regularization.Flip", target_of("data", name))]
+    other = [
+        name for name in groups()["data"] if not is_compatible("primer.regularization.Flip", target_of("data", name))
+    ]
     if not other:
         pytest.skip("every data set here is of images")
     message = refusal(f"data={other[0]}", f"model={suiting(other[0])[0]}", "regularization/augmentation=flip")

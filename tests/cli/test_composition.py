@@ -5,11 +5,11 @@ from __future__ import annotations
 from helpers.refusals import refusal
 
 from primer.cli.choices import groups
-from primer.cli.composition import composed, explain, jobs, parse
+from primer.cli.composition import compose_checked, diagnose_overrides, jobs, parse
 
 
 def test_what_cannot_be_read_is_explained() -> None:
-    assert explain("train", ["=3"], ValueError("what Hydra said")).startswith("'=3' cannot be read")
+    assert diagnose_overrides("train", ["=3"], ValueError("what Hydra said")).startswith("'=3' cannot be read")
 
 
 def test_jobs_are_all_combinations() -> None:
@@ -25,17 +25,17 @@ def test_a_glob_is_over_the_files_of_the_group() -> None:
 
 
 def test_values_that_are_lists_stay_whole_in_a_sweep() -> None:
-    made = [composed("train", job).model.hidden_sizes for job in jobs([parse("model.hidden_sizes=[8],[4,2]")])]
+    made = [compose_checked("train", job).model.hidden_sizes for job in jobs([parse("model.hidden_sizes=[8],[4,2]")])]
     assert made == [[8], [4, 2]]
 
 
 def test_explain_falls_back_on_the_words_of_the_library() -> None:
-    assert explain("train", ["optimizer=adam"], ValueError("two\nlines")) == "two lines"
+    assert diagnose_overrides("train", ["optimizer=adam"], ValueError("two\nlines")) == "two lines"
 
 
 def test_nothing_is_left_in_hydra() -> None:
     from hydra.core.global_hydra import GlobalHydra
 
-    composed("train", [])
+    compose_checked("train", [])
     refusal("model=mpl")
     assert not GlobalHydra.instance().is_initialized()

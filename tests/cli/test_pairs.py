@@ -14,7 +14,7 @@ from PIL import Image
 
 from primer.batch import Batch
 from primer.cli.choices import groups, target_of
-from primer.cli.composition import composed, resolved
+from primer.cli.composition import compose_checked, compose_resolved
 from primer.cli.listing import pairs
 from primer.config.instantiate import instantiate
 from primer.config.paths import CONFIGS
@@ -86,7 +86,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @cache
 def config_of(*overrides: str) -> dict[str, Any]:
-    return resolved("train", list(overrides), "unused")
+    return compose_resolved("train", list(overrides), "unused")
 
 
 @cache
@@ -123,7 +123,7 @@ def test_two_steps(model: str, data: str, quiet_trainer) -> None:
 
 @pytest.mark.parametrize("choice", groups()["experiment"])
 def test_two_steps_of_every_experiment(choice: str, command) -> None:
-    data = composed("train", [f"experiment={choice}"]).hydra.runtime.choices.data
+    data = compose_checked("train", [f"experiment={choice}"]).hydra.runtime.choices.data
     brief = ("max_steps=2", "limit_val_batches=1", "limit_test_batches=1", "compile=false")
     sizes = ("data.batch_size=8", "data.eval_batch_size=8", "accelerator=cpu", "logger=none")
     length = [f"trainer.{setting}" for setting in brief]

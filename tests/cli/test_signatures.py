@@ -150,10 +150,10 @@ def test_torch_is_not_imported() -> None:
     script = (
         "import sys\n"
         "from primer.cli.signatures import describe\n"
-        "from primer.cli.choices import fits\n"
+        "from primer.cli.choices import is_compatible\n"
         "assert describe('torch.optim.AdamW') and describe('lightning.Trainer')\n"
         "assert describe('torch.optim.lr_scheduler.CosineAnnealingLR')\n"
-        "assert fits('primer.models.feedforward.mlp.MLP', 'primer.data.images.digits.Digits')\n"
+        "assert is_compatible('primer.models.feedforward.mlp.MLP', 'primer.data.images.digits.Digits')\n"
         "print(sorted({'torch', 'lightning', 'numpy'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.run_files import figures
 
-from primer.cli.composition import resolved
+from primer.cli.composition import compose_resolved
 from primer.regularization import Regularization
 from primer.run.training import build_data, build_model
 
@@ -20,7 +20,7 @@ COMPILER = pytest.mark.skipif(
 
 
 def config_of(*overrides: str) -> dict[str, Any]:
-    return resolved("train", list(overrides), "unused")
+    return compose_resolved("train", list(overrides), "unused")
 
 
 @COMPILER
@@ -38,7 +38,9 @@ def test_compile_and_channels_last_reach_the_model() -> None:
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
     fast.load_state_dict(plain.state_dict())
     batch = next(iter(data.test_dataloader()))
-    torch.testing.assert_close(fast.eval().respond(batch), plain.eval().respond(batch), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        fast.eval().forward_batch(batch), plain.eval().forward_batch(batch), atol=1e-5, rtol=1e-5
+    )
 
 
 @COMPILER

@@ -10,7 +10,7 @@ import torch
 from helpers.run_files import epoch_of, figures
 from omegaconf import OmegaConf
 
-from primer.cli.composition import composed
+from primer.cli.composition import compose_checked
 from primer.run.training import train
 
 
@@ -78,7 +78,7 @@ def test_other_data_and_models_are_not_resumed(here, iris, overrides, wanted) ->
 def iris(tmp_path_factory) -> Path:
     """The run folder of an MLP on irises."""
     folder = tmp_path_factory.mktemp("iris")
-    cfg = composed("train", ["data=iris", "trainer.max_epochs=1", "logger=none", "accelerator=cpu"])
+    cfg = compose_checked("train", ["data=iris", "trainer.max_epochs=1", "logger=none", "accelerator=cpu"])
     OmegaConf.update(cfg, "hydra", None)
     cfg.paths.output_dir = str(folder)
     train(cfg)

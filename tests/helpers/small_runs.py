@@ -35,7 +35,7 @@ class Sentences(DataModule):
         words = torch.randint(2, 20, (self.size, 9), generator=chance)
         return {"train": [row[:length].tolist() for row, length in zip(words, lengths, strict=True)]}
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         return Spec(Tokens(tuple(str(number) for number in range(20))), Tags(("even", "odd", "none")))
 
     def encode(self, records: Any) -> Batch:

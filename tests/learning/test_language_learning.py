@@ -39,7 +39,7 @@ def learnt(data: TokenStream, trainer: Any, epochs: int) -> float:
 def test_an_lstm_beats_a_trigram_on_the_documentation_of_python(
     quiet_trainer: Any, figure: Callable[[str], None]
 ) -> None:
-    data = Text(train_size=100_000, batch_size=8, segment=40, eval_tracks=64).prepare()
+    data = Text(train_size=100_000, batch_size=8, sequence_length=40, eval_streams=64).prepare()
     baseline, loss = trigram(data), learnt(data, quiet_trainer, epochs=3)
     figure(f"100,000 characters of Python's documentation: LSTM {loss:.3f} nats a character, trigram {baseline:.3f}")
     assert loss < baseline - 0.1
@@ -49,7 +49,7 @@ def test_an_lstm_beats_a_trigram_on_the_chorales(
     quiet_trainer: Any, data_dir_or_skip: Any, figure: Callable[[str], None]
 ) -> None:
     file = data_dir_or_skip("music/chorales.json")
-    data = Music(path=str(file), batch_size=8, segment=64, eval_tracks=64).prepare()
+    data = Music(path=str(file), batch_size=8, sequence_length=64, eval_streams=64).prepare()
     baseline, loss = trigram(data), learnt(data, quiet_trainer, epochs=1)
     figure(f"Bach's chorales: LSTM {loss:.3f} nats a note, trigram {baseline:.3f}")
     assert loss < baseline - 0.5

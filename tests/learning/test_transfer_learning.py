@@ -51,7 +51,7 @@ def trained(
 ) -> tuple[LeNet, float]:
     seed_everything(seed, verbose=False)
     if start and how:
-        weights.present(data, start)
+        weights.set_image_format(data, start)
     model = LeNet(data.spec, normalization="batch")
     model.optimizer = partial(torch.optim.Adam, lr=0.003)
     if start and how:

@@ -31,7 +31,7 @@ from primer.objectives import (
 )
 from primer.objectives.classification import report
 from primer.objectives.regression import R2
-from primer.spec import IGNORE, Classes, NextToken, Nothing, Sequence, Tags, Target, Values
+from primer.spec import IGNORE, Classes, NextToken, NoTarget, Sequence, Tags, Target, Values
 
 TWO, THREE = Classes(("no", "yes")), Classes(("a", "b", "c"))
 UNIT, SCALED = Values(("x", "y")), Values(("x", "y"), (10.0, -1.0), (2.0, 0.5))
@@ -80,7 +80,7 @@ def test_the_usual_objective(target: Target, kind: type[Objective]) -> None:
         (TagCrossEntropy, THREE, "TagCrossEntropy does not suit targets of type Classes"),
         (BinaryCrossEntropy, THREE, "binary cross-entropy is for 2 classes, not 3: use objective=cross_entropy"),
         (cross_entropy, UNIT, "cross-entropy does not suit targets of type Values"),
-        (auto, Nothing(), "cross-entropy does not suit targets of type Nothing"),
+        (auto, NoTarget(), "cross-entropy does not suit targets of type NoTarget"),
     ],
 )
 def test_what_does_not_suit_the_target_is_refused(make: type[Objective], target: Target, message: str) -> None:

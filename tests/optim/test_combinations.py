@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from primer.cli.choices import groups
-from primer.cli.composition import composed
+from primer.cli.composition import compose_checked
 from primer.config.instantiate import instantiate
 from primer.config.paths import CONFIGS
 from primer.data.images.digits import Digits
@@ -29,7 +29,7 @@ def test_an_optimizer_trains_with_every_schedule(
     optimizer: str, data: Digits, quiet_trainer: Callable[..., L.Trainer]
 ) -> None:
     """Two epochs of one step, so that schedules of steps and of epochs both move."""
-    config = composed("train", [f"optimizer={optimizer}", "regularization.l1=1e-5", "regularization.l2=1e-4"])
+    config = compose_checked("train", [f"optimizer={optimizer}", "regularization.l1=1e-5", "regularization.l2=1e-4"])
     OmegaConf.set_struct(config, False)
     for schedule in groups()["scheduler"]:
         config.scheduler = OmegaConf.load(CONFIGS / "scheduler" / f"{schedule}.yaml")

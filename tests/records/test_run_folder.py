@@ -88,7 +88,7 @@ def git(root: Path, *arguments: str, data: bytes = b"") -> str:
 def test_what_is_needed_to_run_the_same_again(tmp_path: Path, repository: Path) -> None:
     config = {"model": {"hidden_sizes": [3, 4], "dropout": 1e-4}, "seed": 0, "resume": None}
     folder = tmp_path / "run"
-    run_folder.describe(folder, config, ["seed=0", "model.hidden_sizes=[3,4]"])
+    run_folder.write_provenance(folder, config, ["seed=0", "model.hidden_sizes=[3,4]"])
     assert names(folder) == ["config.yaml", "environment.json", "overrides.yaml", "uncommitted.diff"]
     assert OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")) == config
     assert OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml")) == ["seed=0", "model.hidden_sizes=[3,4]"]
@@ -113,6 +113,6 @@ def test_files_that_git_does_not_know_may_be_many(repository: Path, monkeypatch:
 
 def test_outside_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_folder, "ROOT", tmp_path / "nowhere")
-    run_folder.describe(tmp_path, {"seed": 0}, [])
+    run_folder.write_provenance(tmp_path, {"seed": 0}, [])
     assert json.loads((tmp_path / "environment.json").read_text())["git_commit"] is None
     assert "uncommitted.diff" not in names(tmp_path)

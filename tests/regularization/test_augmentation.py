@@ -15,7 +15,7 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.cli.checks import check_command
-from primer.cli.composition import composed
+from primer.cli.composition import compose_checked
 from primer.config.instantiate import instantiate
 from primer.config.paths import ROOT
 from primer.data.images.digits import Digits
@@ -185,7 +185,7 @@ def test_black_and_the_mean_are_meant_before_the_images_are_standardised() -> No
 def test_images_that_are_shown_in_another_form_are_augmented_in_their_own() -> None:
     data = Digits(batch_size=200, augmentation=Cutout(1.0, area=(1.0, 1.0))).prepare()
     own = data.spec.input.mean[0]  # type: ignore[union-attr]
-    data.present(Image(3, 16, 16, (0.1, 0.2, 0.3), (0.5, 0.5, 0.5)))
+    data.set_image_format(Image(3, 16, 16, (0.1, 0.2, 0.3), (0.5, 0.5, 0.5)))
     wanted = (own - torch.tensor([0.1, 0.2, 0.3])) / 0.5
     made = first(data, train=True).inputs
     assert torch.allclose(made, wanted.view(3, 1, 1).expand(200, 3, 16, 16), atol=1e-5)
@@ -207,7 +207,7 @@ def test_a_model_learns_from_mixed_images(quiet_trainer) -> None:
 def chosen(*overrides: str) -> list[Augmentation]:
     """What a command gives to its data set."""
     check_command("train", list(overrides))
-    node = OmegaConf.to_container(composed("train", list(overrides)).regularization, resolve=True)
+    node = OmegaConf.to_container(compose_checked("train", list(overrides)).regularization, resolve=True)
     regularization = instantiate(node, Regularization)
     return build_data({"data": {"_target_": "primer.data.images.digits.Digits"}}, regularization).augmentation
 

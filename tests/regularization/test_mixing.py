@@ -11,7 +11,7 @@ from torch import Tensor
 from primer.batch import Batch
 from primer.regularization import Cutmix, Mixup
 from primer.regularization.augmentation.mixing import Mixing, partners
-from primer.spec import Classes, Nothing, Values
+from primer.spec import Classes, NoTarget, Values
 
 SIZE = 500
 
@@ -139,6 +139,6 @@ def test_values_are_averaged(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("step", [Mixup(1.0), Cutmix(1.0, 1.0)])
 def test_images_without_a_target_are_mixed_too(step: Mixing) -> None:
     inputs = numbered(40)
-    made, targets, _ = step(Batch(inputs), seeded(), spec_of(inputs, Nothing()))
+    made, targets, _ = step(Batch(inputs), seeded(), spec_of(inputs, NoTarget()))
     assert targets is None
     assert not torch.equal(made, inputs)

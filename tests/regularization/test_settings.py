@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from primer.cli.choices import groups
-from primer.cli.composition import composed
+from primer.cli.composition import compose_checked
 from primer.config.instantiate import instantiate
 from primer.errors import InputError
 from primer.regularization import EarlyStopping, Flip, Regularization, Shift
@@ -16,7 +16,7 @@ from primer.regularization import EarlyStopping, Flip, Regularization, Shift
 
 @pytest.mark.parametrize("preset", groups()["regularization"])
 def test_presets(preset: str) -> None:
-    node = OmegaConf.to_container(composed("train", [f"regularization={preset}"]).regularization, resolve=True)
+    node = OmegaConf.to_container(compose_checked("train", [f"regularization={preset}"]).regularization, resolve=True)
     made = instantiate(node, Regularization)
     assert isinstance(made.early_stopping, EarlyStopping)
     assert made.augmentation == {}
@@ -26,7 +26,7 @@ def test_presets(preset: str) -> None:
 
 def test_each_part_can_be_set_by_itself() -> None:
     overrides = ["regularization=light", "regularization.dropout=0.3", "regularization/augmentation=crop_flip"]
-    config = composed("train", [*overrides, "regularization.augmentation.shift.padding=2"])
+    config = compose_checked("train", [*overrides, "regularization.augmentation.shift.padding=2"])
     made = instantiate(OmegaConf.to_container(config.regularization, resolve=True), Regularization)
     assert (made.dropout, made.l2, made.early_stopping.patience) == (0.3, 1e-4, 10)
     assert {name: type(step) for name, step in made.augmentation.items()} == {"flip": Flip, "shift": Shift}

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from omegaconf import OmegaConf
 
-from primer.cli.composition import composed
+from primer.cli.composition import compose_checked
 from primer.config.instantiate import instantiate
 from primer.data.images.digits import Digits
 from primer.data.text.bio import BIO
@@ -35,7 +35,7 @@ from primer.spec import Classes, Spec, Tags, Tokens, Vector
 def test_the_training_loss_stands_in_and_less_of_it_is_better(overrides: list[str], wanted: tuple[str, str]) -> None:
     fixed = ["monitor=val/accuracy", "mode=max", "scheduler=plateau", "regularization=light", "paths.output_dir=x"]
     chosen = [text for text in fixed if text.split("=")[0] not in {other.split("=")[0] for other in overrides}]
-    composition = composed("train", [*chosen, *overrides])
+    composition = compose_checked("train", [*chosen, *overrides])
     OmegaConf.set_struct(composition, False)
     del composition["hydra"]
     config: dict[str, Any] = OmegaConf.to_container(composition, resolve=True)  # type: ignore[assignment]

@@ -11,7 +11,7 @@ from lightning import Callback, Trainer
 from primer.data.text.segments import TokenStream
 from primer.errors import InputError
 from primer.models.base import Model
-from primer.models.layers.sampling import check_sampling, continue_
+from primer.models.layers.sampling import check_sampling, generate
 from primer.records.console import say
 from primer.spec import UNKNOWN, NextToken
 
@@ -72,7 +72,7 @@ class Samples(Callback):
             prompt = data.prompt(self.prompt)
             generator = torch.Generator().manual_seed(torch.initial_seed() if self.seed is None else self.seed)
             with trainer.precision_plugin.forward_context():  # In each process: weights may be spread over them.
-                sampled = continue_(
+                sampled = generate(
                     pl_module,  # type: ignore[arg-type]
                     prompt[None].to(pl_module.device),
                     self.length,
@@ -91,5 +91,5 @@ class Samples(Callback):
     def _data(self, trainer: Trainer, pl_module: Model) -> TokenStream | None:
         """Where the prompt comes from; None where there is nothing to sample."""
         data = getattr(trainer, "datamodule", None)
-        speaks = isinstance(pl_module.spec.target, NextToken) and hasattr(pl_module, "read")
+        speaks = isinstance(pl_module.spec.target, NextToken) and hasattr(pl_module, "forward_with_state")
         return data if speaks and self.length and isinstance(data, TokenStream) else None

@@ -70,10 +70,10 @@ class Checkpoint(ModelCheckpoint):
             return False
 
     def _save_checkpoint(self, trainer: L.Trainer, filepath: str) -> None:
-        neighbour = os.path.join(os.path.dirname(filepath), f".{os.path.basename(filepath)}")
-        super()._save_checkpoint(trainer, neighbour)
+        temporary = os.path.join(os.path.dirname(filepath), f".{os.path.basename(filepath)}")
+        super()._save_checkpoint(trainer, temporary)
         if trainer.is_global_zero:
-            os.replace(neighbour, filepath)
+            os.replace(temporary, filepath)
         trainer.strategy.barrier()
         self._last_checkpoint_saved = filepath
 
@@ -83,6 +83,6 @@ def copy(file: Path, place: Path) -> None:
     if place.exists() and place.samefile(file):
         return
     place.parent.mkdir(parents=True, exist_ok=True)
-    neighbour = place.with_name(f".{place.name}")
-    shutil.copyfile(file, neighbour)
-    neighbour.replace(place)
+    temporary = place.with_name(f".{place.name}")
+    shutil.copyfile(file, temporary)
+    temporary.replace(place)

@@ -136,7 +136,7 @@ def renamed(state: Mapping[str, Tensor], kind: type[Model]) -> dict[str, Tensor]
     return ours
 
 
-def present(datamodule: DataModule, weights: Weights, image_size: int | None = None) -> None:
+def set_image_format(datamodule: DataModule, weights: Weights, image_size: int | None = None) -> None:
     """Shows the data in the form that the weights were trained on: its channels, mean and standard deviation, and its
     size unless another is asked for.
 
@@ -145,14 +145,14 @@ def present(datamodule: DataModule, weights: Weights, image_size: int | None = N
     """
     if weights.input is None:
         if image_size is not None and isinstance(image := datamodule.spec.input, Image):
-            datamodule.present(replace(image, height=image_size, width=image_size))
+            datamodule.set_image_format(replace(image, height=image_size, width=image_size))
         return
     if type(weights.input) is not type(datamodule.spec.input):
         trained, offered = type(weights.input).__name__, type(datamodule.spec.input).__name__
         raise InputError(f"weights={weights.source} are for inputs of type {trained}, and the data has {offered}")
     if isinstance(weights.input, Image):
         side = {} if image_size is None else {"height": image_size, "width": image_size}
-        datamodule.present(replace(weights.input, **side))
+        datamodule.set_image_format(replace(weights.input, **side))
 
 
 def with_stem(settings: dict[str, Any], weights: Weights) -> dict[str, Any]:
@@ -190,7 +190,10 @@ def moves(model: Model, weights: Weights) -> dict[str, list[int | None]]:
     None for one that is new."""
     if weights.input is None or weights.target is None:
         return {}
-    there, here = model.rows(Spec(weights.input, weights.target)), model.rows(model.spec)
+    there, here = (
+        model.vocabulary_parameters(Spec(weights.input, weights.target)),
+        model.vocabulary_parameters(model.spec),
+    )
     found = {}
     for name in (name for name in here if name in there):
         places = {word: row for row, word in enumerate(there[name])}

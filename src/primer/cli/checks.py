@@ -12,8 +12,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from primer.cli.choices import fits, groups, target_of, targets_of, types_of, unchosen
-from primer.cli.composition import composed, in_one_line, jobs, parse
+from primer.cli.choices import groups, is_compatible, not_selected_message, target_of, targets_of, types_of
+from primer.cli.composition import compose_checked, in_one_line, jobs, parse
 from primer.cli.signatures import Description, describe, mismatch
 from primer.config.paths import PACKAGES
 from primer.errors import InputError, suggest
@@ -51,7 +51,7 @@ def check_command(name: str, overrides: list[str], multirun: bool = False) -> No
         if override.is_sweep_override() and not multirun:
             raise InputError(f"{override.input_line}: several values make a sweep, which needs -m")
     for job in itertools.islice(jobs(parsed) if multirun else [overrides], LARGEST_SWEEP):
-        check_config(composed(name, job), name)
+        check_config(compose_checked(name, job), name)
 
 
 def check_config(config: DictConfig, name: str) -> None:
@@ -143,7 +143,7 @@ def steps(config: DictConfig) -> dict[str, Any]:
     for line in OmegaConf.select(config, "hydra.overrides.task") or []:
         path = parse(line).key_or_group.split(".")
         if path[:2] == AUGMENTATION.split("/") and len(path) > 3 and chosen.get(path[2]) is None:
-            raise InputError(unchosen(".".join(path), AUGMENTATION, path[2]))
+            raise InputError(not_selected_message(".".join(path), AUGMENTATION, path[2]))
     return {name: target for name, target in chosen.items() if target is not None}
 
 
@@ -156,17 +156,21 @@ def check_fit(config: DictConfig, choices: dict[str, Any]) -> None:
     parts += [(AUGMENTATION, name, target) for name, target in some.items()]
     choices = {AUGMENTATION: f"[{','.join(some)}]", **choices}  # Hydra names no choice where a list was chosen.
     for group, what, target in parts:
-        if fits(target, data):
+        if is_compatible(target, data):
             continue
         side = next(
             s
             for s in ("inputs", "targets")
             if types_of(target, s) and not set(types_of(target, s)) & set(types_of(data, s))
         )
-        good = [choice for choice in groups()["data"] if fits(target, target_of("data", choice))]
+        good = [choice for choice in groups()["data"] if is_compatible(target, target_of("data", choice))]
         hint = f"data that fit: {', '.join(good) or 'none'}"
         if group != "model":
-            good = [choice for choice in groups()[group] if all(fits(one, data) for one in targets_of(group, choice))]
+            good = [
+                choice
+                for choice in groups()[group]
+                if all(is_compatible(one, data) for one in targets_of(group, choice))
+            ]
             hint += f"; for {named}: {group}={', '.join(good)}"
         raise InputError(
             f"{group}={choices.get(group) or target} does not fit data={named}: {what} takes {side} of type "

@@ -49,7 +49,7 @@ def types_of(target: str | None, side: str) -> list[str]:
     return names_in(annotation) if annotation else []
 
 
-def fits(model: str | None, data: str | None) -> bool:
+def is_compatible(model: str | None, data: str | None) -> bool:
     """Whether a model takes what a data set offers, by their targets."""
     return all(
         set(types_of(model, side)) & set(types_of(data, side)) or not types_of(model, side)
@@ -57,6 +57,6 @@ def fits(model: str | None, data: str | None) -> bool:
     )
 
 
-def unchosen(path: str, group: str, choice: str) -> str:
+def not_selected_message(path: str, group: str, choice: str) -> str:
     """What is wrong with a setting of something that was not chosen, in a group that takes several."""
     return f"{path}: {choice} is not chosen; {group}={choice} chooses it, and {group}=[{choice},...] it and others"

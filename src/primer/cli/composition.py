@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from primer.cli.choices import groups, unchosen
+from primer.cli.choices import groups, not_selected_message
 from primer.config.paths import CONFIGS
 from primer.errors import InputError, suggest
 
@@ -63,30 +63,30 @@ def jobs(overrides: list[Override]) -> Iterator[list[str]]:
         yield list(combination)
 
 
-def composed(name: str, overrides: list[str]) -> DictConfig:
+def compose_checked(name: str, overrides: list[str]) -> DictConfig:
     """The config that overrides make, with Hydra's own part. Raises ``InputError`` where they make none."""
     try:
-        return made(name, overrides)
+        return compose_raw(name, overrides)
     except FAILURES as error:
-        raise InputError(explain(name, overrides, error)) from error
+        raise InputError(diagnose_overrides(name, overrides, error)) from error
 
 
-def resolved(name: str, overrides: list[str], folder: str) -> dict[str, Any]:
+def compose_resolved(name: str, overrides: list[str], folder: str) -> dict[str, Any]:
     """The config of a command as plain containers, without Hydra's own part and with a run folder: to build the parts
     of a run without running it."""
-    cfg = composed(name, overrides)
+    cfg = compose_checked(name, overrides)
     OmegaConf.update(cfg, "paths.output_dir", folder)
     OmegaConf.update(cfg, "hydra", None)
     return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
 
 
-def made(name: str, overrides: list[str]) -> DictConfig:
+def compose_raw(name: str, overrides: list[str]) -> DictConfig:
     """What Hydra makes of overrides. Raises one of ``FAILURES`` where that is nothing."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose(name, overrides, return_hydra_config=True)
 
 
-def explain(name: str, overrides: list[str], error: Exception) -> str:
+def diagnose_overrides(name: str, overrides: list[str], error: Exception) -> str:
     """Why overrides make no config, in one line."""
     try:
         parsed = [parse(text) for text in overrides]
@@ -105,12 +105,12 @@ def explain(name: str, overrides: list[str], error: Exception) -> str:
         elif "/" in key and not override.is_hydra_override():
             return f"{key}: there is no such group; {suggest(key, known)}"
     try:
-        config = made(name, good)
+        config = compose_raw(name, good)
     except FAILURES:
         try:
-            config = made(name, [])
+            config = compose_raw(name, [])
         except FAILURES as failure:
-            return explain_local(name, failure)
+            return diagnose_local(name, failure)
     for override in parsed:
         if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) or "/" in override.key_or_group:
             continue
@@ -124,10 +124,10 @@ def explain(name: str, overrides: list[str], error: Exception) -> str:
     return in_one_line(error)
 
 
-def explain_local(name: str, error: Exception) -> str:
+def diagnose_local(name: str, error: Exception) -> str:
     """Why not even the command alone makes a config, in one line."""
     try:
-        made(name, ["~local"])
+        compose_raw(name, ["~local"])
     except FAILURES:
         return in_one_line(error)
     told = in_one_line(error).rstrip(".")
@@ -148,7 +148,7 @@ def missing(config: DictConfig, path: str) -> str | None:
             valid = sorted({*valid, *(group for group in groups() if "/" not in group)}) if not place else valid
             group = place.replace(".", "/")
             if part in groups().get(group, []) and "_target_" not in valid:
-                return unchosen(path, group, part)
+                return not_selected_message(path, group, part)
             where = f"in {place}" if place else "at the top"
             return f"{path}: there is no {part} {where}; {suggest(part, [v for v in valid if not v.startswith('_')])}"
         node, place = node._get_node(part), f"{place}.{part}" if place else part  # type: ignore[assignment]

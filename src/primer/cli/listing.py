@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from primer.cli.choices import fits, groups, target_of, types_of
+from primer.cli.choices import groups, is_compatible, target_of, types_of
 
 
 def pairs() -> list[tuple[str, str]]:
@@ -12,7 +12,7 @@ def pairs() -> list[tuple[str, str]]:
         (model, data)
         for model in known["model"]
         for data in known["data"]
-        if fits(target_of("model", model), target_of("data", data))
+        if is_compatible(target_of("model", model), target_of("data", data))
     ]
 
 

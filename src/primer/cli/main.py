@@ -49,9 +49,9 @@ def run(main: Callable[[], None], name: str) -> None:
     except InputError as error:
         fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        from primer.cli.composition import explain
+        from primer.cli.composition import diagnose_overrides
 
-        fail(explain(name, args.overrides, error))
+        fail(diagnose_overrides(name, args.overrides, error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -69,7 +69,7 @@ def job(cfg: DictConfig, function: str) -> float | None:
     """
     module, name = function.rsplit(".", 1)
     folder, log_dir = Path(cfg.paths.output_dir), Path(cfg.paths.log_dir)
-    first = first_files(folder)
+    first = files_created_before_training(folder)
     try:
         with sweep_folder():
             metrics = getattr(import_module(module), name)(cfg)
@@ -116,14 +116,14 @@ def fail(message: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def first_files(folder: Path) -> list[Path]:
+def files_created_before_training(folder: Path) -> list[Path]:
     """What a run writes before it has any results and may take away again: those files and folders that are not there
     yet, and its log, which Hydra has opened already, where nothing stands in it."""
-    from primer.records.run_folder import FIRST
+    from primer.records.run_folder import PROVENANCE_FILES
 
     handlers = [one for one in logging.getLogger().handlers if isinstance(one, logging.FileHandler)]
     logs = [file for one in handlers if (file := Path(one.baseFilename)).is_file() and not file.stat().st_size]
-    return [path for name in FIRST if not (path := folder.absolute() / name).exists()] + logs
+    return [path for name in PROVENANCE_FILES if not (path := folder.absolute() / name).exists()] + logs
 
 
 def discard(folder: Path, files: list[Path], log_dir: Path) -> None:
@@ -132,7 +132,7 @@ def discard(folder: Path, files: list[Path], log_dir: Path) -> None:
 
     Args:
         folder: of the run. Where it has results, all stays.
-        files: what ``first_files`` has named before the run.
+        files: what ``files_created_before_training`` has named before the run.
         log_dir: the folder of all logs, which stays.
     """
     if (folder / "checkpoints").exists() or (folder / "metrics.csv").exists():

@@ -103,14 +103,14 @@ class DataModule(Splits, L.LightningDataModule, ABC):
         """All samples, under ``train``; the published ``val`` and ``test`` parts too, where there are any."""
 
     @abstractmethod
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         """The spec, with all that is estimated (mean, scale, vocabulary) from the training part alone."""
 
     @abstractmethod
     def encode(self, records: Any) -> Batch | Stream:
-        """Samples as tensors, or as a stream of those that are too many for memory; after ``learn``."""
+        """Samples as tensors, or as a stream of those that are too many for memory; after ``fit_spec``."""
 
-    def learnt_from(self) -> str:
+    def describe_training_set(self) -> str:
         """What there is to learn from, for messages."""
         return f"the {self.train_size} samples of data.train_size" if self.train_size else "the training part"
 
@@ -122,7 +122,7 @@ class DataModule(Splits, L.LightningDataModule, ABC):
         """How many steps of each sample's targets are wanted, to train or to evaluate; None for all."""
         return None
 
-    def unpacking(self) -> Callable[[Batch], Batch] | None:
+    def batch_transform(self) -> Callable[[Batch], Batch] | None:
         """What makes of each batch, as ``encode`` has packed it, one such as the spec says; None where it is one."""
         return None
 
@@ -150,11 +150,11 @@ class DataModule(Splits, L.LightningDataModule, ABC):
         """Lightning's hook: runs in every process."""
         if self.parts:
             return
-        records = self._split(self.read())
-        self._spec = self.learn(records["train"])
+        records = self.split(self.read())
+        self._spec = self.fit_spec(records["train"])
         self.parts = {part: self.encode(some) for part, some in records.items()}
 
-    def present(self, image: Image) -> None:
+    def set_image_format(self, image: Image) -> None:
         """Shows the images in another form from now on: with the channels, the size, the mean and the standard
         deviation of ``image``, whatever their own are."""
         self._native = self._native or self.spec.input
@@ -212,7 +212,7 @@ class DataModule(Splits, L.LightningDataModule, ABC):
     def _transform(self, train: bool):
         scale, show = standardize(self.spec.input), self._show
         steps, raw = self.augmentation if train else [], Spec(self._native or self.spec.input, self.spec.target)
-        unpack = self.unpacking()
+        unpack = self.batch_transform()
         if scale is None and unpack is None and not steps:
             return None
 

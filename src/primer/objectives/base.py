@@ -48,11 +48,13 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def metrics(self) -> MetricCollection:
         """Fresh metrics, which take what ``predict`` gives and the targets. One that does not give a number under its
-        own name says in ``figures`` which numbers it gives, if any."""
+        own name says in ``scalar_names`` which numbers it gives, if any."""
 
-    def figures(self) -> list[str]:
+    def scalar_names(self) -> list[str]:
         """The names of the numbers that the metrics give."""
-        return [figure for name, metric in self.metrics().items() for figure in getattr(metric, "figures", (name,))]
+        return [
+            figure for name, metric in self.metrics().items() for figure in getattr(metric, "scalar_names", (name,))
+        ]
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments besides ``target``, as plain values, for the checkpoint."""

@@ -134,7 +134,7 @@ class BinaryCrossEntropy(Smoothed):
 class ConfusionMatrix(MulticlassConfusionMatrix):
     """How often each class was taken for each: no number to watch."""
 
-    figures = ()
+    scalar_names = ()
 
 
 def class_metrics(classes: int, one_of_two: bool = True) -> MetricCollection:

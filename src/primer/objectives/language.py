@@ -16,21 +16,21 @@ class Perplexity(Metric):
     """The exponential of the mean negative log-likelihood of a token: how many equally likely ones the model wavers
     between (Jelinek et al. 1977)."""
 
-    surprise: Tensor
+    nll_sum: Tensor
     tokens: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("surprise", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("nll_sum", torch.zeros(()), dist_reduce_fx="sum")
         self.add_state("tokens", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, predictions: Tensor, targets: Tensor, outputs: Tensor) -> None:
         """Logits ``(batch, time, words)`` as ``outputs``, and targets ``(batch, time)``; predictions do not matter."""
-        self.surprise += surprise(outputs, targets)
+        self.nll_sum += nll_sum(outputs, targets)
         self.tokens += (targets != IGNORE).sum()
 
     def compute(self) -> Tensor:
-        return (self.surprise / self.tokens).exp()
+        return (self.nll_sum / self.tokens).exp()
 
 
 class BitsPerCharacter(Metric):
@@ -55,13 +55,13 @@ class BitsPerCharacter(Metric):
 
     def update(self, predictions: Tensor, targets: Tensor, outputs: Tensor) -> None:
         """As ``Perplexity`` takes them."""
-        self.bits += surprise(outputs, targets) / math.log(2)
+        self.bits += nll_sum(outputs, targets) / math.log(2)
         self.characters += self.lengths[targets[targets != IGNORE]].sum()
 
     def compute(self) -> Tensor:
         return self.bits / self.characters
 
 
-def surprise(outputs: Tensor, targets: Tensor) -> Tensor:
+def nll_sum(outputs: Tensor, targets: Tensor) -> Tensor:
     """The negative log-likelihood of all tokens together, in nats."""
     return F.cross_entropy(outputs.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum")

@@ -53,7 +53,7 @@ class EntityScores(Metric):
             unseen tags, is a kind too.
     """
 
-    figures = ("entity_precision", "entity_recall", "entity_f1")
+    scalar_names = ("entity_precision", "entity_recall", "entity_f1")
     entities_right: Tensor
     entities_predicted: Tensor
     entities_true: Tensor

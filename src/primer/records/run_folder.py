@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from primer.config.paths import PACKAGES, ROOT
 
-FIRST = ("config.yaml", "overrides.yaml", "environment.json", "uncommitted.diff", "tensorboard", "wandb")
+PROVENANCE_FILES = ("config.yaml", "overrides.yaml", "environment.json", "uncommitted.diff", "tensorboard", "wandb")
 """What a run writes before its first results, besides its log."""
 
 DIFF = ("diff", "--no-color", "--no-ext-diff")
@@ -24,14 +24,14 @@ MOST_FILES, LARGEST_FILE = 100, 100_000
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Writes a file through a neighbour that is then renamed, so that a killed run leaves no torn file."""
+    """Writes a file through a temporary that is then renamed, so that a killed run leaves no torn file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    neighbour = path.with_name(f".{path.name}.{os.getpid()}")
-    neighbour.write_bytes(content.encode() if isinstance(content, str) else content)
-    neighbour.replace(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    temporary.replace(path)
 
 
-def describe(folder: Path, config: dict[str, Any], overrides: list[str]) -> None:
+def write_provenance(folder: Path, config: dict[str, Any], overrides: list[str]) -> None:
     """Writes what is needed to run the same again: ``config.yaml`` (resolved), ``overrides.yaml``,
     ``environment.json`` (versions, machine, commit, files that git does not know) and, where there is any,
     ``uncommitted.diff``, with those files too."""

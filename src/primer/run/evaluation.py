@@ -16,7 +16,7 @@ from primer.models.layers.blocks import check_sizes
 from primer.records import run_folder
 from primer.records.console import show_table
 from primer.run.accelerators import check_accelerator
-from primer.run.training import build_data, quieten, seed_everything, show_results, write_report
+from primer.run.training import build_data, redirect_library_logs, seed_everything, show_results, write_report
 from primer.spec import Image, NextToken
 
 
@@ -36,7 +36,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     if (config["run"] is None) == (config["ckpt"] is None):
         raise InputError("evaluate needs either run=DIR, a run folder, or ckpt=FILE, a checkpoint")
     folder = Path(config["paths"]["output_dir"])
-    quieten()
+    redirect_library_logs()
     check_accelerator(config["accelerator"])
     file = reading.find(config["run"] or config["ckpt"])
     content = reading.read(file)
@@ -50,7 +50,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
     datamodule = build_data({"data": data})
     if isinstance(model.spec.input, Image) and isinstance(datamodule.spec.input, Image):
-        datamodule.present(model.spec.input)  # As in training, where trained weights may have asked for another form.
+        # As in training, where trained weights may have asked for another format.
+        datamodule.set_image_format(model.spec.input)
     reading.check_data(str(file), model.spec, datamodule.spec)
     if not datamodule.parts[config["part"]].size:
         raise InputError(f"part={config['part']}: the data of this run has no such part")
@@ -63,7 +64,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     trainer.test(model, datamodule=datamodule, verbose=False)
     metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
     if trainer.is_global_zero:
-        run_folder.describe(folder, config, [])
+        run_folder.write_provenance(folder, config, [])
         run_folder.write_metrics(folder, metrics)
         write_report(model, folder)
         show_results(metrics)

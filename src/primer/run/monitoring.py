@@ -13,9 +13,9 @@ from primer.objectives.tagging import unknown_words
 
 def check_monitors(config: dict[str, Any], model: Model, datamodule: DataModule) -> None:
     """Raises ``InputError`` where a metric is to be watched that the run does not measure."""
-    measured = ["train/loss", "lr", "val/loss", *(f"val/{name}" for name in model.objective.figures())]
+    measured = ["train/loss", "lr", "val/loss", *(f"val/{name}" for name in model.objective.scalar_names())]
     for place, name in monitors(config):
-        if name not in measured and name not in model.measures:
+        if name not in measured and name not in model.logged_metrics:
             raise InputError(f"{place}={name}: this run measures no such thing; {suggest(name, measured)}")
         if name == "val/accuracy_unknown":
             validated = datamodule.parts["val"].size

@@ -51,7 +51,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     folder = Path(config["paths"]["output_dir"])
-    quieten()
+    redirect_library_logs()
     check_accelerator(config["accelerator"])
     if config["trainer"]["compile"]:
         check_compiler(config["accelerator"])
@@ -62,7 +62,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     trained = read_weights(config)
     datamodule = build_data(config, regularization)
     if trained:
-        weights.present(datamodule, trained, config["transfer"]["image_size"])
+        weights.set_image_format(datamodule, trained, config["transfer"]["image_size"])
         config["model"] = weights.with_stem(config["model"], trained)
     model = build_model(config, datamodule, regularization)
     check_monitors(config, model, datamodule)
@@ -76,8 +76,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     trainer = build_trainer(config, callbacks, loggers)
 
     if is_main_process():
-        run_folder.describe(folder, config, overrides())
-    show_table("primer", header(config, model, datamodule, trainer, trained))
+        run_folder.write_provenance(folder, config, overrides())
+    show_table("primer", run_summary(config, model, datamodule, trainer, trained))
     started = time.perf_counter()
     trainer.fit(model, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
@@ -195,7 +195,7 @@ def write_report(model: Model, folder: Path, main: bool = True) -> None:
         run_folder.write(folder / "report.txt", report(confusion, names))
 
 
-def header(
+def run_summary(
     config: dict[str, Any],
     model: Model,
     datamodule: DataModule,
@@ -231,7 +231,7 @@ def overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
-def quieten() -> None:
+def redirect_library_logs() -> None:
     """Sends the notes and warnings of the libraries to the log."""
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

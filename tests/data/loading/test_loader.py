@@ -301,7 +301,7 @@ def test_data_that_does_not_fit_is_moved_batch_by_batch(monkeypatch: pytest.Monk
         drawn: Tensor = torch.rand(batch.inputs.shape, generator=generator, device=batch.inputs.device)
         return batch._replace(inputs=drawn)
 
-    monkeypatch.setattr("primer.data.loading.loader.fits", lambda data, device: False)
+    monkeypatch.setattr("primer.data.loading.loader.fits_on_device", lambda data, device: False)
     some = TensorLoader(data(10), 3, shuffle=True, transform=noise, device="cuda")
     assert some.data.inputs.device.type == "cpu"
     assert all(batch.inputs.device.type == "cuda" for batch in some)

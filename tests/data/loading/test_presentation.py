@@ -48,8 +48,8 @@ def test_other_channels_are_refused() -> None:
 def test_a_data_set_shows_its_images_in_the_form_that_it_was_asked_for() -> None:
     data = Digits().prepare()
     wanted = Image(3, 16, 16, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
-    data.present(Image(1, 24, 24))
-    data.present(wanted)
+    data.set_image_format(Image(1, 24, 24))
+    data.set_image_format(wanted)
     assert data.spec.input == wanted
     (batch,) = data.test_dataloader()
     assert batch.inputs.shape == (data.parts["test"].size, 3, 16, 16)

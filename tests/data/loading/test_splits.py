@@ -43,7 +43,7 @@ class Numbered(DataModule):
     def labels(self, records: Any) -> np.ndarray | None:
         return records.targets.numpy() if self.stratified else None
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         return Spec(Vector(1, (), *moments(train.inputs)), Classes(("a", "b", "c")))
 
     def encode(self, records: Any) -> Batch:
@@ -158,7 +158,7 @@ def test_records_need_not_be_tensors() -> None:
         def read(self) -> dict[Part, Records]:
             return {"train": [["word"] * (1 + number % 4) for number in range(40)]}
 
-        def learn(self, train: Any) -> Spec:
+        def fit_spec(self, train: Any) -> Spec:
             assert isinstance(train, list)
             return Spec(Tokens(("<pad>", "<unk>", "word")), Tags(("A",)))
 

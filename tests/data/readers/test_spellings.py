@@ -57,7 +57,7 @@ def test_each_word_comes_with_its_letters() -> None:
 def test_without_letters_nothing_changes() -> None:
     data = Some(["Ab b", "b"], ["b ca", "Ab"]).prepare()
     assert data.spec.input == Tokens(("<pad>", "<unk>", "b", "Ab"))
-    assert data.unpacking() is None
+    assert data.batch_transform() is None
     assert data.parts["test"].inputs.tolist() == [[2, UNKNOWN], [3, PADDING]]
 
 

@@ -1,4 +1,4 @@
-"""One long sequence in segments: each token a target once, tracks that go on, and a start that moves."""
+"""One long sequence in segments: each token a target once, streams that go on, and a start that moves."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from primer.errors import InputError
 from primer.spec import IGNORE
 
 
-def loader(size: int, tracks: int, segment: int, **settings: Any) -> SegmentLoader:
+def loader(size: int, streams: int, sequence_length: int, **settings: Any) -> SegmentLoader:
     """Over the numbers from 0: the token after n is n + 1."""
-    return SegmentLoader(torch.arange(size), tracks, segment, **{"seed": 3, **settings})
+    return SegmentLoader(torch.arange(size), streams, sequence_length, **{"seed": 3, **settings})
 
 
 def targets(batches: list[Batch]) -> list[int]:
@@ -35,19 +35,19 @@ def targets(batches: list[Batch]) -> list[int]:
 
 
 @given(
-    size=st.integers(0, 80), tracks=st.integers(1, 12), segment=st.integers(1, 20),
+    size=st.integers(0, 80), streams=st.integers(1, 12), sequence_length=st.integers(1, 20),
     processes=st.integers(1, 4), shuffle=st.booleans(), epoch=st.integers(0, 3),
 )  # fmt: skip
 def test_each_token_but_the_first_is_a_target_once_an_epoch(
-    size: int, tracks: int, segment: int, processes: int, shuffle: bool, epoch: int
+    size: int, streams: int, sequence_length: int, processes: int, shuffle: bool, epoch: int
 ) -> None:
-    tracks = max(tracks, processes)
+    streams = max(streams, processes)
     found = []
     for rank in range(processes):
-        some = loader(size, tracks, segment, shuffle=shuffle, rank=rank, world_size=processes)
+        some = loader(size, streams, sequence_length, shuffle=shuffle, rank=rank, world_size=processes)
         some.set_epoch(epoch)
         batches = list(some)
-        assert len(batches) == len(some) == math.ceil(math.ceil(max(0, size - 1) / tracks) / segment)
+        assert len(batches) == len(some) == math.ceil(math.ceil(max(0, size - 1) / streams) / sequence_length)
         assert all(batch.inputs.shape[1] <= segment for batch in batches)
         assert len({len(batch.inputs) for batch in batches}) <= 1  # So that a state can be carried.
         found += targets(batches)
@@ -112,14 +112,14 @@ def test_a_batch_is_no_view_of_the_sequence() -> None:
     assert torch.equal(some.tokens, torch.arange(50))
 
 
-@pytest.mark.parametrize(("tracks", "processes"), [(0, 1), (2, 3)])
-def test_too_few_tracks_are_refused(tracks: int, processes: int) -> None:
-    with pytest.raises(InputError, match=f"{tracks} tracks are too few for {processes} process"):
-        loader(10, tracks, 5, shuffle=True, world_size=processes)
+@pytest.mark.parametrize(("streams", "processes"), [(0, 1), (2, 3)])
+def test_too_few_streams_are_refused(streams: int, processes: int) -> None:
+    with pytest.raises(InputError, match=f"{streams} streams are too few for {processes} process"):
+        loader(10, streams, 5, shuffle=True, world_size=processes)
 
 
 def test_the_data_set_has_a_loader_for_each_part() -> None:
-    data = Text(batch_size=6, segment=10, eval_tracks=3, eval_batch_size=7, train_size=2000).prepare()
+    data = Text(batch_size=6, sequence_length=10, eval_streams=3, eval_batch_size=7, train_size=2000).prepare()
     assert next(iter(data.train_dataloader())).inputs.shape == (6, 10)
     for some, part in ((data.val_dataloader(), "val"), (data.test_dataloader(), "test")):
         assert isinstance(some, SegmentLoader)
@@ -133,7 +133,7 @@ def test_the_data_set_has_a_loader_for_each_part() -> None:
     assert list(Text(val_fraction=0, train_size=10).prepare().val_dataloader()) == []
 
 
-@pytest.mark.parametrize("name", ["segment", "eval_tracks"])
+@pytest.mark.parametrize("name", ["sequence_length", "eval_streams"])
 def test_refuses_what_reads_nothing(name: str) -> None:
     with pytest.raises(InputError, match=f"{name} must be at least 1, not 0"):
         Text(**{name: 0})  # type: ignore[arg-type]

@@ -77,7 +77,7 @@ def test_the_training_loss_is_the_mean_over_the_training_part(kind: str, batches
     trainer.fit(model, data)
     train = next(iter(data.loader("train", train=False)))
     assert train.targets is not None
-    wanted, _ = model.objective.loss(model.respond(train), train.targets)
+    wanted, _ = model.objective.loss(model.forward_batch(train), train.targets)
     assert figures(trainer)["train/loss"] == pytest.approx(wanted.item(), rel=1e-5)
 
 
@@ -101,7 +101,7 @@ def test_lbfgs_counts_each_batch_once(quiet_trainer: Trainer) -> None:
     trainer.fit(model, data)
     train = next(iter(data.loader("train", train=False)))
     assert train.targets is not None
-    wanted, _ = model.objective.loss(model.respond(train), train.targets)
+    wanted, _ = model.objective.loss(model.forward_batch(train), train.targets)
     assert figures(trainer)["train/loss"] == pytest.approx(wanted.item(), rel=1e-4)
     assert int(model._sums["train"][1]) == 100
     assert trainer.global_step == 7
@@ -118,7 +118,7 @@ def test_one_value_is_enough_for_a_metric(quiet_trainer: Trainer) -> None:
             rows = torch.arange(10.0).view(-1, 1)
             return {"train": Batch(rows, 2 * rows)}
 
-        def learn(self, train: Any) -> Spec:
+        def fit_spec(self, train: Any) -> Spec:
             return Spec(Vector(1), Values(("y",)))
 
         def encode(self, records: Any) -> Batch:
@@ -147,7 +147,7 @@ def test_evaluation_is_deterministic_and_changes_nothing(quiet_trainer: Trainer)
     assert all(torch.equal(value, before[name]) for name, value in weights(model).items())
     batch = next(iter(data.test_dataloader()))
     model.eval()
-    assert torch.equal(model.respond(batch), model.respond(batch))
+    assert torch.equal(model.forward_batch(batch), model.forward_batch(batch))
     assert torch.equal(model.predict(batch), model.predict_step(batch, 0))
     model.train()
-    assert not torch.equal(model.respond(batch), model.respond(batch))
+    assert not torch.equal(model.forward_batch(batch), model.forward_batch(batch))

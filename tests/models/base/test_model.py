@@ -21,7 +21,7 @@ from primer.models.base import Model
 from primer.models.feedforward.mlp import MLP
 from primer.optim import Schedule, SparseAdam
 from primer.run import training
-from primer.spec import Classes, Nothing, Series, Spec, Tags, Values, Vector
+from primer.spec import Classes, NoTarget, Series, Spec, Tags, Values, Vector
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from primer.spec import Classes, Nothing, Series, Spec, Tags, Values, Vector
     [
         (Spec(Series(3), Classes(("a", "b"))), "MLP does not take inputs of type Series"),
         (Spec(Vector(3), Tags(("a", "b"))), "MLP does not take targets of type Tags"),
-        (Spec(Vector(3), Nothing()), "MLP does not take targets of type Nothing"),
+        (Spec(Vector(3), NoTarget()), "MLP does not take targets of type NoTarget"),
     ],
 )
 def test_data_of_another_type_is_refused(spec: Spec, message: str) -> None:
@@ -172,7 +172,7 @@ class Points(DataModule):
         rows = torch.rand(60, 2, generator=torch.Generator().manual_seed(0))
         return {"train": Batch(rows, rows.sum(1, keepdim=True))}
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         return Spec(Vector(2), Values(("sum",)))
 
     def encode(self, records: Any) -> Batch:

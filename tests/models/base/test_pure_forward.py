@@ -9,7 +9,7 @@ import torch
 from torch.func import functional_call
 
 from primer.cli.choices import groups, target_of
-from primer.cli.composition import resolved
+from primer.cli.composition import compose_resolved
 from primer.regularization import Regularization
 from primer.run.training import build_data, build_model
 
@@ -19,7 +19,7 @@ ONE_OF_EACH = {target_of("model", name): name for name in reversed(groups()["mod
 @pytest.mark.parametrize("name", ONE_OF_EACH.values())
 def test_forward_is_a_function_of_parameters_buffers_and_inputs(name: str) -> None:
     large = ["model.hidden_size=64"] if name in ("alexnet", "vgg11") else []
-    config = resolved("train", [f"model={name}", "data.batch_size=4", *large], "unused")
+    config = compose_resolved("train", [f"model={name}", "data.batch_size=4", *large], "unused")
     data = build_data(config)
     model = build_model(config, data, Regularization()).eval()
     batch = next(iter(data.test_dataloader()))

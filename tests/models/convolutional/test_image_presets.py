@@ -10,7 +10,7 @@ from lightning import seed_everything
 from omegaconf import OmegaConf
 
 from primer.cli.choices import groups, target_of
-from primer.cli.composition import composed
+from primer.cli.composition import compose_checked
 from primer.config.instantiate import instantiate
 from primer.models.base import Model
 from primer.spec import Classes, Image, Spec
@@ -29,7 +29,7 @@ def test_these_are_all() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_it_overfits_a_batch(name: str, overfits: Callable[..., float]) -> None:
-    cfg: Any = composed("train", [f"model={name}", "data=cifar10"])
+    cfg: Any = compose_checked("train", [f"model={name}", "data=cifar10"])
     settings: Any = OmegaConf.to_container(cfg.model, resolve=True)
     seed_everything(0, verbose=False)
     model = instantiate(settings, Model, spec=Spec(Image(3, 32, 32), Classes(tuple("abcdefghij"))))

@@ -54,7 +54,7 @@ def fit(model: Seq2Seq, batch: Batch, steps: int = 120, lr: float = 0.02) -> flo
     loss = torch.zeros(())
     for _ in range(steps):
         optimizer.zero_grad()
-        loss, _ = model.objective.loss(model.respond(batch), targets_of(batch))
+        loss, _ = model.objective.loss(model.forward_batch(batch), targets_of(batch))
         loss.backward()
         optimizer.step()
     model.eval()
@@ -67,7 +67,7 @@ def fit(model: Seq2Seq, batch: Batch, steps: int = 120, lr: float = 0.02) -> flo
 def test_shapes(data: Reversed, batch: Batch, attention: str, cell: str, bidirectional: bool, num_layers: int) -> None:
     model = build(data, attention=attention, cell=cell, bidirectional=bidirectional, num_layers=num_layers)
     targets = targets_of(batch)
-    assert model.respond(batch).shape == (*targets.shape, model.outputs)
+    assert model.forward_batch(batch).shape == (*targets.shape, model.outputs)
     logits, tokens = model(batch.inputs, batch.lengths), model.predict(batch)
     assert logits.shape == (*tokens.shape, model.outputs)
     assert len(tokens) == batch.size
@@ -105,7 +105,7 @@ def test_nor_where_no_sequence_ends(data: Reversed, beam_size: int) -> None:
 
 def test_padding_gets_no_gradient(data: Reversed, batch: Batch) -> None:
     model = build(data)
-    model.objective.loss(model.respond(batch), targets_of(batch))[0].backward()
+    model.objective.loss(model.forward_batch(batch), targets_of(batch))[0].backward()
     for embedding in (model.source_embedding, model.target_embedding):
         assert embedding.weight.grad is not None
         assert embedding.weight.grad.any()
@@ -116,11 +116,11 @@ def test_padding_gets_no_gradient(data: Reversed, batch: Batch) -> None:
 def test_the_decoder_does_not_see_the_future(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
     model = build(data, attention=attention, cell=cell)
     targets = targets_of(batch).where(targets_of(batch) != IGNORE, 4)
-    before = model.respond(batch._replace(targets=targets))
+    before = model.forward_batch(batch._replace(targets=targets))
     for step in range(targets.shape[1] - 1):
         changed = targets.clone()
         changed[:, step] = 4 + (changed[:, step] - 3) % 5
-        after = model.respond(batch._replace(targets=changed))
+        after = model.forward_batch(batch._replace(targets=changed))
         assert torch.equal(before[:, : step + 1], after[:, : step + 1])
         assert not torch.isclose(before[:, step + 1], after[:, step + 1]).all(dim=-1).any()
 
@@ -131,7 +131,7 @@ def test_greedy_decoding_is_the_argmax_of_its_own_teacher(
 ) -> None:
     model = build(data, attention=attention, cell=cell, max_length=7)
     logits = model(batch.inputs, batch.lengths)
-    taught = model.respond(batch._replace(targets=logits.argmax(-1)))
+    taught = model.forward_batch(batch._replace(targets=logits.argmax(-1)))
     assert torch.allclose(logits, taught, atol=1e-5)
 
 
@@ -140,9 +140,9 @@ def test_without_teacher_forcing_it_learns_from_its_own_tokens(
     data: Reversed, batch: Batch, attention: str, cell: str
 ) -> None:
     model = build(data, attention=attention, cell=cell, teacher_forcing=0.0).train()
-    outputs = model.respond(batch)
+    outputs = model.forward_batch(batch)
     other = batch._replace(targets=torch.where(targets_of(batch) == IGNORE, IGNORE, 4))
-    assert torch.equal(outputs, model.respond(other))
+    assert torch.equal(outputs, model.forward_batch(other))
     model.objective.loss(outputs, targets_of(batch))[0].backward()
     gradients = [parameter.grad for parameter in model.parameters()]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
@@ -154,13 +154,13 @@ def test_teacher_forcing_step_by_step_is_the_same_as_in_one_go(
     data: Reversed, batch: Batch, attention: str, cell: str
 ) -> None:
     model = build(data, attention=attention, cell=cell).train()
-    whole = model.respond(batch)
+    whole = model.forward_batch(batch)
     model.teacher_forcing = 1 - 1e-9
-    assert torch.allclose(whole, model.respond(batch), atol=1e-6)
+    assert torch.allclose(whole, model.forward_batch(batch), atol=1e-6)
     model.teacher_forcing = 0.5
-    assert not torch.allclose(whole, model.respond(batch), atol=1e-3)
+    assert not torch.allclose(whole, model.forward_batch(batch), atol=1e-3)
     model.eval()
-    assert torch.equal(whole, model.respond(batch))
+    assert torch.equal(whole, model.forward_batch(batch))
 
 
 @every_form
@@ -200,10 +200,10 @@ def test_validation_decodes_greedily_and_a_test_with_the_beam(
 
 def test_other_answers_are_not_learnt(data: Reversed, batch: Batch) -> None:
     model = build(data)
-    expected, count = model.objective.loss(model.respond(batch), targets_of(batch))
+    expected, count = model.objective.loss(model.forward_batch(batch), targets_of(batch))
     rows = [[token for token in row if token != IGNORE] for row in targets_of(batch).tolist()]
     more = padded([[*row, *row[::-1][1:], model.end, 5, model.end] for row in rows], IGNORE)
-    loss, again = model.objective.loss(model.respond(batch._replace(targets=more)), more)
+    loss, again = model.objective.loss(model.forward_batch(batch._replace(targets=more)), more)
     assert again == count
     assert torch.allclose(loss, expected, atol=1e-6)
 
@@ -245,7 +245,7 @@ def test_an_exported_graph_decodes_the_same_to_the_limit(
 def test_it_runs_in_lower_precision(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
     model = build(data, attention=attention, cell=cell)
     with torch.autocast("cpu", torch.bfloat16):
-        loss, _ = model.objective.loss(model.respond(batch), targets_of(batch))
+        loss, _ = model.objective.loss(model.forward_batch(batch), targets_of(batch))
         model.predict(batch)
     loss.backward()
     assert loss.isfinite()
@@ -254,16 +254,16 @@ def test_it_runs_in_lower_precision(data: Reversed, batch: Batch, attention: str
 @pytest.mark.parametrize("initialization", ["xavier", "he", "normal", "zeros"])
 def test_initializations(data: Reversed, batch: Batch, initialization: str) -> None:
     model = build(data, initialization=initialization)
-    assert model.respond(batch).isfinite().all()
+    assert model.forward_batch(batch).isfinite().all()
     assert model.encoder.weight_hh_l0.any() == (initialization != "zeros")
     assert not model.encoder.bias_hh_l0.any()
 
 
 def test_dropout_is_for_training_alone(data: Reversed, batch: Batch) -> None:
     model = build(data, dropout=0.5, num_layers=2)
-    assert torch.equal(model.respond(batch), model.respond(batch))
+    assert torch.equal(model.forward_batch(batch), model.forward_batch(batch))
     model.train()
-    assert not torch.equal(model.respond(batch), model.respond(batch))
+    assert not torch.equal(model.forward_batch(batch), model.forward_batch(batch))
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def measured(model: Seq2Seq, batches: list[Batch]) -> dict[str, float]:
     metrics, total, count = model.objective.metrics(), 0.0, 0
     with torch.no_grad():
         for batch in batches:
-            outputs = model.respond(batch)
+            outputs = model.forward_batch(batch)
             loss, number = model.objective.loss(outputs, targets_of(batch))
             total, count = total + loss.item() * int(number), count + int(number)
             metrics.update(model.predict(batch, outputs), targets_of(batch))

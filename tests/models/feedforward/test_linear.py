@@ -42,7 +42,7 @@ class Line(DataModule):
         z[: self.outliers] = 20000.0
         return {"train": Batch(x, z)}
 
-    def learn(self, train):
+    def fit_spec(self, train):
         return Spec(Vector(1, ("x",), *moments(train.inputs)), Values(("z",), *moments(train.targets)))
 
     def encode(self, records):

@@ -15,7 +15,7 @@ from primer.batch import Batch
 from primer.data.base import Part, Records
 from primer.data.text.pairs import Pairs
 from primer.models.encoder_decoder.seq2seq import Seq2Seq
-from primer.models.layers.beam import beam_search, ended, penalty
+from primer.models.layers.beam import beam_search, pad_after_end, penalty
 from primer.spec import IGNORE, PADDING
 
 WORDS, START, END = 6, 2, 3
@@ -156,7 +156,11 @@ def test_the_penalty_is_that_of_the_paper() -> None:
 
 def test_tokens_are_padded_after_their_end_or_limit() -> None:
     tokens = torch.tensor([[4, END, 5, 5], [4, 4, 4, 4], [END, END, 4, 4]])
-    assert ended(tokens, torch.tensor([4, 3, 4]), END).tolist() == [[4, END, 0, 0], [4, 4, 4, 0], [END, 0, 0, 0]]
+    assert pad_after_end(tokens, torch.tensor([4, 3, 4]), END).tolist() == [
+        [4, END, 0, 0],
+        [4, 4, 4, 0],
+        [END, 0, 0, 0],
+    ]
 
 
 class Mapped(Pairs):
@@ -183,14 +187,14 @@ def trained(request: pytest.FixtureRequest, data: Mapped) -> Seq2Seq:
     for _ in range(40):
         optimizer.zero_grad()
         assert batch.targets is not None
-        model.objective.loss(model.respond(batch), batch.targets)[0].backward()
+        model.objective.loss(model.forward_batch(batch), batch.targets)[0].backward()
         optimizer.step()
     return model.eval()
 
 
 def log_probability(model: Seq2Seq, batch: Batch, tokens: Tensor) -> Tensor:
     """Of a sequence for each row, up to its end."""
-    logits = model.respond(batch._replace(targets=tokens.where(tokens != PADDING, IGNORE)))
+    logits = model.forward_batch(batch._replace(targets=tokens.where(tokens != PADDING, IGNORE)))
     steps = logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
     return (steps * (tokens != PADDING)).sum(1)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from primer.errors import InputError
-from primer.models.layers.sampling import choose, continue_, probabilities
+from primer.models.layers.sampling import generate, probabilities, sample_token
 from primer.models.recurrent.gru import GRU
 from primer.models.recurrent.lstm import LSTM
 from primer.models.recurrent.recurrent import Recurrent
@@ -72,14 +72,14 @@ def test_what_must_not_be_drawn_is_not() -> None:
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0.7, "top_k": 4, "top_p": 0.95}])
 def test_tokens_are_drawn_as_often_as_they_are_likely(settings: dict[str, Any]) -> None:
     draws = 20_000
-    chosen = choose(LOGITS.expand(draws, -1), generator=Generator().manual_seed(0), **settings)
+    chosen = sample_token(LOGITS.expand(draws, -1), generator=Generator().manual_seed(0), **settings)
     wanted = probabilities(LOGITS, **settings)[0]
     error = (4 * wanted * (1 - wanted) / draws).sqrt() * 2  # Four standard deviations.
     assert ((chosen.bincount(minlength=5) / draws - wanted).abs() <= error).all()
 
 
 def test_half_precision_is_no_harm() -> None:
-    assert choose(LOGITS.bfloat16(), temperature=0.0).tolist() == [1]
+    assert sample_token(LOGITS.bfloat16(), temperature=0.0).tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_half_precision_is_no_harm() -> None:
 )
 def test_refuses_what_is_no_setting(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        choose(LOGITS, **settings)
+        sample_token(LOGITS, **settings)
 
 
 WORDS = ("<pad>", "<unk>", *"abcdefgh")
@@ -117,7 +117,7 @@ def test_going_on_from_the_state_equals_reading_all_again(kind: type[Recurrent])
         logits = model(read)[:, -1].detach()
         logits[:, [PADDING, UNKNOWN]] = -torch.inf
         read = torch.cat([read, logits.argmax(1, keepdim=True)], dim=1)
-    found = continue_(model, PROMPT, 12, temperature=0.0)
+    found = generate(model, PROMPT, 12, temperature=0.0)
     assert found.tolist() == read[:, 4:].tolist()
     assert found[0].tolist() != found[1].tolist()
 
@@ -128,33 +128,33 @@ def test_padding_and_unknown_are_never_said() -> None:
         model.head.bias[[PADDING, UNKNOWN]] = 50.0
     each: list[dict[str, Any]] = [{}, {"temperature": 0.0}, {"top_k": 2}, {"top_p": 0.1}, {"temperature": 9.0}]
     for settings in each:
-        assert continue_(model, PROMPT, 50, **settings).min() >= 2
+        assert generate(model, PROMPT, 50, **settings).min() >= 2
 
 
 def test_the_seed_decides() -> None:
     model = build()
-    first, again, other = (continue_(model, PROMPT, 30, generator=Generator().manual_seed(k)) for k in (1, 1, 2))
+    first, again, other = (generate(model, PROMPT, 30, generator=Generator().manual_seed(k)) for k in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)
-    continue_(model, PROMPT, 3, generator=Generator().manual_seed(1))
+    generate(model, PROMPT, 3, generator=Generator().manual_seed(1))
     assert torch.equal(torch.rand(3), wanted)  # And nothing else is drawn from.
 
 
 def test_the_model_is_left_as_it_was() -> None:
     model = build(dropout=0.5)
-    without = continue_(model, PROMPT, 8, temperature=0.0)
+    without = generate(model, PROMPT, 8, temperature=0.0)
     assert not model.training
     model.train()
-    assert torch.equal(continue_(model, PROMPT, 8, temperature=0.0), without)  # No dropout while it speaks.
+    assert torch.equal(generate(model, PROMPT, 8, temperature=0.0), without)  # No dropout while it speaks.
     assert model.training
     assert model._carried == {}
     assert not without.requires_grad
 
 
 def test_nothing_is_said_where_nothing_is_wanted() -> None:
-    assert continue_(build(), PROMPT, 0).shape == (2, 0)
+    assert generate(build(), PROMPT, 0).shape == (2, 0)
     with pytest.raises(InputError, match="at least one token"):
-        continue_(build(), PROMPT[:, :0], 3)
+        generate(build(), PROMPT[:, :0], 3)

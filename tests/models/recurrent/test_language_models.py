@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def text(folder: Path, **settings: Any) -> Text:
-    sizes = {"batch_size": 4, "segment": 20, "eval_tracks": 3, **settings}
+    sizes = {"batch_size": 4, "sequence_length": 20, "eval_streams": 3, **settings}
     return Text(path="some.txt", data_dir=folder, **sizes).prepare()
 
 
@@ -48,18 +48,22 @@ def figures(model: Recurrent, data: Text, trainer: Any) -> dict[str, float]:
 
 @every_kind
 def test_the_borders_of_segments_change_no_figure(kind: type[Recurrent], folder: Path, quiet_trainer: Any) -> None:
-    whole = text(folder, segment=10_000)
+    whole = text(folder, sequence_length=10_000)
     model = build(whole, kind)
     wanted = figures(model, whole, quiet_trainer)
     assert len(whole.test_dataloader()) == 1
-    for settings in ({"segment": 5}, {"segment": 50}, {"segment": 7, "eval_batch_size": 2, "batch_size": 9}):
+    for settings in (
+        {"sequence_length": 5},
+        {"sequence_length": 50},
+        {"sequence_length": 7, "eval_batch_size": 2, "batch_size": 9},
+    ):
         data = text(folder, **settings)
         assert len(data.test_dataloader()) > 1
         assert figures(model, data, quiet_trainer) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_the_figures_are_of_all_tokens(folder: Path, quiet_trainer: Any) -> None:
-    data = text(folder, eval_tracks=1, segment=11)
+    data = text(folder, eval_streams=1, sequence_length=11)
     model = build(data).eval()
     tokens = data.parts["test"].inputs  # type: ignore[union-attr]
     with torch.no_grad():
@@ -76,16 +80,16 @@ def test_the_figures_are_of_all_tokens(folder: Path, quiet_trainer: Any) -> None
 
 @every_kind
 def test_the_state_is_carried_without_its_gradient(kind: type[Recurrent], folder: Path) -> None:
-    data = text(folder, eval_tracks=2, segment=6)
+    data = text(folder, eval_streams=2, sequence_length=6)
     model = build(data, kind, num_layers=2)
     model.train()
     batches = list(data.test_dataloader())
     outputs = []
     for batch in batches:
         model.on_train_batch_start(batch, batch_idx=1)
-        outputs.append(model.respond(batch))
+        outputs.append(model.forward_batch(batch))
         # An optimizer may ask for the same batch again.
-        torch.testing.assert_close(model.respond(batch), outputs[-1])
+        torch.testing.assert_close(model.forward_batch(batch), outputs[-1])
     for part in model._carried["train"]:
         for state in part if isinstance(part, tuple) else (part,):
             assert not state.requires_grad
@@ -109,7 +113,7 @@ def test_training_and_validation_carry_states_of_their_own(folder: Path, quiet_t
 
         on_train_batch_end = on_validation_batch_end = note
 
-    watch, data = Watch(), text(folder, segment=100)
+    watch, data = Watch(), text(folder, sequence_length=100)
     quiet_trainer(max_epochs=1, val_check_interval=2, callbacks=[watch]).fit(build(data), data)
     assert watch.rows[:4] == [{"train": 4}, {"train": 4}, {"train": 4, "val": 3}, {"train": 4, "val": 3}]
     assert {"train": 4} in watch.rows[4:]  # A validation that is over leaves nothing.
@@ -117,7 +121,7 @@ def test_training_and_validation_carry_states_of_their_own(folder: Path, quiet_t
 
 
 def test_outside_of_a_run_each_batch_stands_for_itself(folder: Path, quiet_trainer: Any) -> None:
-    data = text(folder, segment=100)
+    data = text(folder, sequence_length=100)
     model = build(data)
     batch = next(iter(data.test_dataloader()))
     wanted = model(batch.inputs)
@@ -134,13 +138,13 @@ def test_outside_of_a_run_each_batch_stands_for_itself(folder: Path, quiet_train
         for mode in (False, True):
             model.train(mode)
             for some in (batch, fewer, batch):
-                torch.testing.assert_close(model.respond(some), wanted[: some.size])
+                torch.testing.assert_close(model.forward_batch(some), wanted[: some.size])
         model.eval()
         assert torch.equal(model.predict(fewer), wanted[:2].argmax(-1))
 
 
 def test_a_prediction_carries_the_state(folder: Path, quiet_trainer: Any) -> None:
-    short, whole = text(folder, segment=7), text(folder, segment=10_000)
+    short, whole = text(folder, sequence_length=7), text(folder, sequence_length=10_000)
     model = build(short)
     for _ in range(2):
         parts, (wanted,) = (quiet_trainer().predict(model, data.test_dataloader()) for data in (short, whole))
@@ -149,13 +153,13 @@ def test_a_prediction_carries_the_state(folder: Path, quiet_trainer: Any) -> Non
 
 
 def test_overfits_one_batch(folder: Path) -> None:
-    data = text(folder, train_size=41, segment=10)
+    data = text(folder, train_size=41, sequence_length=10)
     model = build(data, hidden_size=32).train()
     (batch,) = data.train_dataloader()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     losses = []
     for _ in range(150):
-        loss, _ = model.objective.loss(model.respond(batch), batch.targets)  # type: ignore[arg-type]
+        loss, _ = model.objective.loss(model.forward_batch(batch), batch.targets)  # type: ignore[arg-type]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -175,7 +179,7 @@ class Stop(L.Callback):
 def run(trainer: Any, folder: Path, name: str, stop: bool = False, path: Path | None = None) -> Recurrent:
     """Three epochs, of which the second is under way after 9 steps."""
     training.seed_everything(5)
-    data = text(folder, segment=100, batch_size=3)
+    data = text(folder, sequence_length=100, batch_size=3)
     assert len(data.train_dataloader()) == 8
     model = build(data, dropout=0.3, num_layers=2)
     saver = ModelCheckpoint(dirpath=folder / name, filename="{step}", save_top_k=-1, every_n_train_steps=9)
@@ -209,7 +213,7 @@ def test_of_several_processes_each_starts_without_the_state_of_the_first(
     before: int, after: int, kept: bool, folder: Path
 ) -> None:
     model, batch = build(text(folder)).train(), Batch(torch.tensor([[2, 3, 4]]), torch.tensor([[3, 4, 5]]))
-    model.respond(batch)
+    model.forward_batch(batch)
     checkpoint: dict[str, Any] = {}
     trainer: Any = SimpleNamespace(
         world_size=before, train_dataloader=None, lr_scheduler_configs=[], callback_metrics={}

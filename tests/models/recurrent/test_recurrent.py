@@ -212,7 +212,7 @@ def test_a_sparse_embedding_moves_the_words_of_a_batch_alone(kind: type[Recurren
     assert model.embedding is not None
     before = model.embedding.words.weight.detach().clone()
     batch = Batch(torch.tensor([[2, 3, 0]]), torch.tensor([[0, 1, IGNORE]]), torch.tensor([2]))
-    model.objective.loss(model.respond(batch), batch.targets)[0].backward()  # type: ignore[arg-type]
+    model.objective.loss(model.forward_batch(batch), batch.targets)[0].backward()  # type: ignore[arg-type]
     assert model.embedding.words.weight.grad is not None
     assert model.embedding.words.weight.grad.is_sparse
     head = model.head.weight.detach().clone()
@@ -314,7 +314,7 @@ def fit(model: Recurrent, batches: Any, steps: int) -> float:
     losses = []
     for step in range(steps):
         batch = batches(step)
-        loss, _ = model.objective.loss(model.respond(batch), batch.targets)
+        loss, _ = model.objective.loss(model.forward_batch(batch), batch.targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -28,7 +28,7 @@ class Digits(DataModule):
     def labels(self, records: Any) -> np.ndarray:
         return records.targets.numpy()
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         mean, std = moments(train.inputs)
         return Spec(Image(1, 8, 8, mean, std), Classes(tuple("0123456789")))
 

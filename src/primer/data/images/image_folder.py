@@ -115,7 +115,7 @@ class ImageFolder(DataModule):
     def labels(self, records: Any) -> np.ndarray:
         return np.array([label for _, label in records], dtype=np.int64)
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         channels, height, width = self.shape
         mean, std = moments(self._found.sums[rows_of(train)], height * width)
         return Spec(Image(channels, height, width, mean, std), Classes(self._classes))

@@ -61,7 +61,7 @@ class TorchvisionImages(DataModule):
     def labels(self, records: Any) -> np.ndarray:
         return records.targets.numpy()
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         _, channels, height, width = train.inputs.shape
         mean, std = moments(train.inputs)
         return Spec(Image(channels, height, width, mean, std), Classes(self.names))

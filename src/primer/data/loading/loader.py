@@ -171,7 +171,7 @@ class TensorLoader(Loader):
         **settings: Any,
     ) -> None:
         super().__init__(data, batch_size, **settings)
-        self.data = data.to(self.device) if fits(data, self.device) else data
+        self.data = data.to(self.device) if fits_on_device(data, self.device) else data
         self.tagged, self.target_lengths = tagged, target_lengths
 
     def fetch(self, rows: Iterator[Tensor | slice]) -> Iterator[Batch]:
@@ -195,7 +195,7 @@ def bucketed(order: Tensor, lengths: Tensor, batch_size: int, generator: torch.G
     return torch.cat([batches.flatten(), order[full:]])
 
 
-def fits(data: Batch, device: torch.device) -> bool:
+def fits_on_device(data: Batch, device: torch.device) -> bool:
     """Whether the data set may live on the device: always on the CPU, else if it takes at most half of what is free."""
     if device.type == "cuda":
         return data.nbytes * 2 <= torch.cuda.mem_get_info(device)[0]

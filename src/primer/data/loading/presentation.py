@@ -28,7 +28,7 @@ def presentation(native: Image, wanted: Image) -> Callable[[Tensor], Tensor] | N
         raise InputError(f"images of {native.channels} channels cannot be shown as images of {wanted.channels}")
     luma = YIQ[0].view(1, 3, 1, 1)
 
-    def present(images: Tensor) -> Tensor:
+    def convert(images: Tensor) -> Tensor:
         images = images.float() / 255 if images.dtype == torch.uint8 else images
         if native.channels > wanted.channels:
             images = (images * luma.to(images)).sum(1, keepdim=True)
@@ -37,4 +37,4 @@ def presentation(native: Image, wanted: Image) -> Callable[[Tensor], Tensor] | N
             images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
         return images.expand(-1, wanted.channels, -1, -1) if native.channels < wanted.channels else images
 
-    return present
+    return convert

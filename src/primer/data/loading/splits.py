@@ -20,7 +20,7 @@ class Splits(ABC):
     """The part of ``primer.data.base.DataModule`` that splits; its settings are explained there.
 
     A data set whose samples cannot be held out one by one overrides its methods: a text is cut at a character
-    (``_hold_out`` and ``_fold``), a series at a time (``_split``).
+    (``hold_out`` and ``split_fold``), a series at a time (``split``).
     """
 
     val_fraction: float
@@ -34,26 +34,26 @@ class Splits(ABC):
     def labels(self, records: Any) -> np.ndarray | None:
         """One label a sample, of which each part gets the same share; None where there are none."""
 
-    def _split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
+    def split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
         """The three parts, of those that were read: what is missing is held out of ``train``."""
         pool, val, test = parts["train"], parts.get("val"), parts.get("test")
         if self.folds is not None:
             if val is not None:
                 pool, val = _join(pool, val), None
-            rest, held_out = self._fold(pool)
+            rest, held_out = self.split_fold(pool)
             if test is None:
                 pool, test = rest, held_out
             else:
                 pool, val = rest, held_out
         size = _size(parts["train"])
         if test is None:
-            pool, test = self._hold_out(pool, round(self.test_fraction * size))
+            pool, test = self.hold_out(pool, round(self.test_fraction * size))
         if val is None:
-            pool, val = self._hold_out(pool, round(self.val_fraction * size))
+            pool, val = self.hold_out(pool, round(self.val_fraction * size))
         if self.train_size is not None:
             if self.train_size > _size(pool):
                 raise InputError(f"train_size={self.train_size}, but the training part has {_size(pool)} samples")
-            pool, _ = self._hold_out(pool, _size(pool) - self.train_size)
+            pool, _ = self.hold_out(pool, _size(pool) - self.train_size)
         if not _size(test) and not self.test_fraction:
             raise InputError(
                 f"test_fraction={self.test_fraction} leaves nothing for the test, and no part is published"
@@ -64,7 +64,7 @@ class Splits(ABC):
             )
         return {"train": pool, "val": val, "test": test}
 
-    def _hold_out(self, records: Records, count: int) -> tuple[Records, Records]:
+    def hold_out(self, records: Records, count: int) -> tuple[Records, Records]:
         """All but ``count`` samples, and those samples: the same share of each class where classes allow. A sample that
         is the only one of its class stays where there are enough others: what is not learnt cannot be tested."""
         size = _size(records)
@@ -86,7 +86,7 @@ class Splits(ABC):
         _, leave = train_test_split(rows, test_size=count, random_state=self.split_seed, stratify=labels)
         return _take(records, np.setdiff1d(np.arange(size), leave)), _take(records, np.sort(leave))
 
-    def _fold(self, records: Records) -> tuple[Records, Records]:
+    def split_fold(self, records: Records) -> tuple[Records, Records]:
         """All but the samples of this fold, and those samples."""
         assert self.folds is not None
         size, labels = _size(records), self.labels(records)

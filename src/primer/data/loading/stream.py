@@ -60,7 +60,7 @@ class StreamLoader(Loader):
     def __init__(self, data: Stream, batch_size: int, **settings: Any) -> None:
         super().__init__(data, batch_size, **settings)
         self.data = data
-        self._plan = Plan()
+        self._plan = ChunkSampler()
         self._chunks = DataLoader(
             Chunks(data),
             batch_size=None,
@@ -80,7 +80,7 @@ class StreamLoader(Loader):
         arriving = iter(self._chunks)
         for first in arriving:
             parts = [first, *islice(arriving, counts.popleft() - 1)]
-            yield join([received(part).to(self.device) for part in parts])
+            yield join([raise_worker_error(part).to(self.device) for part in parts])
 
     @property
     def _iterator(self) -> Any:
@@ -92,7 +92,7 @@ class StreamLoader(Loader):
         self._chunks._iterator = iterator
 
 
-class Plan:
+class ChunkSampler:
     """Which rows are to be read next: what the workers are handed, in place of a sampler."""
 
     chunks: Iterator[np.ndarray] = iter(())
@@ -127,7 +127,7 @@ class Chunks(Dataset):
             return str(error)
 
 
-def received(part: Batch | str) -> Batch:
+def raise_worker_error(part: Batch | str) -> Batch:
     """A chunk as it came. Raises ``InputError`` where a message came in its place."""
     if isinstance(part, str):
         raise InputError(part)

@@ -112,10 +112,10 @@ def note(notes: Path, names: list[str], stamps: np.ndarray, found: Survey) -> No
     known = encoded(names)
     rows = whole[np.argsort(known[whole])]
     notes.parent.mkdir(parents=True, exist_ok=True)
-    neighbour = notes.with_name(f".{notes.name}.{os.getpid()}")
-    with neighbour.open("wb") as file:
+    temporary = notes.with_name(f".{notes.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
         np.savez(file, names=known[rows], stamps=stamps[rows], sums=found.sums[rows])
-    neighbour.replace(notes)
+    temporary.replace(notes)
 
 
 def moments(sums: np.ndarray, values: int) -> tuple[tuple[float, ...], tuple[float, ...]]:

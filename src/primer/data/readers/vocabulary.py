@@ -25,7 +25,7 @@ def vocabulary(words: Iterable[str], min_count: int) -> tuple[str, ...]:
     return (*SPECIAL, *(word for word in kept if word not in SPECIAL))
 
 
-def places(words: tuple[str, ...], special: int = len(SPECIAL)) -> dict[str, int]:
+def token_to_index(words: tuple[str, ...], special: int = len(SPECIAL)) -> dict[str, int]:
     """Where each word of a vocabulary stands. Its first entries, the ``special`` ones, are no words: a text that holds
     ``<pad>`` holds an unknown word."""
     return {word: place for place, word in enumerate(words[special:], start=special)}
@@ -33,7 +33,7 @@ def places(words: tuple[str, ...], special: int = len(SPECIAL)) -> dict[str, int
 
 def indices(sequences: Iterable[Iterable[str]], words: tuple[str, ...]) -> list[list[int]]:
     """Each token's place in a vocabulary, where unknown words have one too."""
-    known = places(words)
+    known = token_to_index(words)
     return [[known.get(token, UNKNOWN) for token in sequence] for sequence in sequences]
 
 
@@ -58,7 +58,7 @@ class Spellings:
 
     def __init__(self, tokens: Tokens, length: int, lowercase: bool = False) -> None:
         self.length, self.lowercase = length, lowercase
-        self.entries, self.letters = places(tokens.vocabulary), places(tokens.characters)
+        self.entries, self.letters = token_to_index(tokens.vocabulary), token_to_index(tokens.characters)
         self.known: dict[str, int] = {}
         self.table = torch.full((1, 1 + length), PADDING)
 

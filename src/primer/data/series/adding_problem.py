@@ -57,5 +57,5 @@ class AddingProblem(Generated):
         steps[..., 1].scatter_(1, marked, 1.0)
         return Batch(steps, steps[..., 0].gather(1, marked).sum(1, keepdim=True))
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         return Spec(Series(2), Values(("sum",), *moments(train.targets)))

@@ -47,5 +47,5 @@ class CopyMemory(Generated):
         targets = torch.cat([symbols.new_zeros(count, self.length + REMEMBERED), symbols], dim=1)
         return Batch(steps + len(SPECIAL), targets)
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         return Spec(Tokens((*SPECIAL, "blank", *SYMBOLS, "mark")), Tags(("blank", *SYMBOLS)))

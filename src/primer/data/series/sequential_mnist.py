@@ -39,7 +39,7 @@ class SequentialMNIST(MNIST):
     def read(self) -> dict[Part, Records]:
         return {part: self._sequences(images) for part, images in super().read().items()}
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         mean, std = moments(train.inputs.unsqueeze(1))
         features = train.inputs.shape[2]
         return Spec(Series(features, mean * features, std * features), Classes(self.names))

@@ -101,7 +101,7 @@ class TimeSeries(DataModule):
             return resources.as_file(resources.files("primer.data") / "embedded" / f"{path}.csv")
         return nullcontext(find_file(path, self.data_dir, f"data.path names a CSV file, or is {' or '.join(EMBEDDED)}"))
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         rows: Tensor = train.inputs
         mean, std = moments(rows)
         series, steps = len(self.target), range(1, self.horizon + 1)
@@ -143,7 +143,7 @@ class TimeSeries(DataModule):
 
     # The split by time.
 
-    def _split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
+    def split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
         rows: Tensor = parts["train"].inputs  # type: ignore[union-attr]
         size, before = len(rows), self.window
         if self.folds is None:

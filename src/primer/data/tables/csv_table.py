@@ -101,7 +101,7 @@ class CSVTable(DataModule):
     def labels(self, records: Any) -> np.ndarray | None:
         return records.targets.numpy() if self.classes else None
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         self.known: dict[str, Tensor] = {}
         self.means: dict[str, Tensor] = {}
         features: list[str] = []

@@ -63,15 +63,15 @@ class NoisySurface(DataModule):
         noise = torch.randn(self.samples, generator=generator)
         return {"train": Batch(points, torch.stack([surface(points), noise], dim=1))}
 
-    def _split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
+    def split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
         # Which level of noise a sample gets is known only once its part is.
-        return {part: self._add_noise(part, records) for part, records in super()._split(parts).items()}
+        return {part: self._add_noise(part, records) for part, records in super().split(parts).items()}
 
     def _add_noise(self, part: Part, records: Any) -> Batch:
         level = self.test_noise if part == "test" else self.noise
         return Batch(records.inputs, records.targets[:, :1] + level * records.targets[:, 1:])
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         return Spec(Vector(2, ("x", "y"), *moments(train.inputs)), Values(("z",), *moments(train.targets)))
 
     def encode(self, records: Any) -> Batch:

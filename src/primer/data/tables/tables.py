@@ -40,7 +40,7 @@ class Table(DataModule):
     def labels(self, records: Any) -> np.ndarray | None:
         return records.targets.numpy() if self.targets is Classes else None
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         target = Classes(self.names) if self.targets is Classes else Values(self.names, *moments(train.targets))
         return Spec(Vector(len(self.features), self.features, *moments(train.inputs)), target)
 

@@ -62,7 +62,7 @@ class XOR(DataModule):
     def labels(self, records: Any) -> np.ndarray:
         return records.targets.numpy()
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         return Spec(Vector(2, ("x1", "x2"), *moments(train.inputs)), Classes(("0", "1")))
 
     def encode(self, records: Any) -> Batch:

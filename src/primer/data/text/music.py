@@ -46,7 +46,7 @@ class Music(TokenStream):
         transpose: the training pieces are also there up to so many semitones higher and lower.
         unique: whether a piece that stands there several times, be it in another key, stays once: in the test part if
             it is there, else in the validation part. So nothing is tested that was learnt. Some chorales come twice.
-        eval_tracks: as in ``TokenStream``. More than one start in the middle of a piece, where no
+        eval_streams: as in ``TokenStream``. More than one start in the middle of a piece, where no
             model can know which voice is next.
         kwargs: as there.
 
@@ -56,9 +56,9 @@ class Music(TokenStream):
     """
 
     def __init__(
-        self, *, path: str | None = None, transpose: int = 0, unique: bool = True, eval_tracks: int = 1, **kwargs: Any
+        self, *, path: str | None = None, transpose: int = 0, unique: bool = True, eval_streams: int = 1, **kwargs: Any
     ) -> None:
-        super().__init__(eval_tracks=eval_tracks, **kwargs)
+        super().__init__(eval_streams=eval_streams, **kwargs)
         if transpose < 0:
             raise InputError(f"transpose must be at least 0 semitones, not {transpose}")
         self.path, self.transpose, self.unique = path, transpose, unique
@@ -86,7 +86,7 @@ class Music(TokenStream):
                 raise InputError(f"{file}: each training piece is in another part too; data.unique=false keeps them")
         return parts  # type: ignore[return-value]
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         pitches = sorted({pitch for piece in train for step in piece.steps for pitch in step} - {REST})
         return next_token((START, SILENCE, *map(str, pitches)), "note")
 
@@ -129,8 +129,8 @@ class Music(TokenStream):
                 step = []
         return steps
 
-    def _split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
-        records: dict[Part, Any] = super()._split(parts)
+    def split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
+        records: dict[Part, Any] = super().split(parts)
         shifts = range(-self.transpose, self.transpose + 1)
         records["train"] = [copy for shift in shifts for piece in records["train"] for copy in shifted(piece, shift)]
         return records

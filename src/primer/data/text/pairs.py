@@ -11,7 +11,7 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule
-from primer.data.readers.vocabulary import SPECIAL, indices, padded, places
+from primer.data.readers.vocabulary import SPECIAL, indices, padded, token_to_index
 from primer.errors import InputError
 from primer.spec import IGNORE, PADDING, UNKNOWN, Sequence, Spec, Tokens
 
@@ -32,7 +32,7 @@ class Pairs(DataModule):
     targets = Sequence
     unit: ClassVar[str] = "token"
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         source = alphabetical((source for source, *_ in train), SPECIAL)
         target = alphabetical((target for _, target, *_ in train), TARGET_SPECIAL)
         return Spec(Tokens(source), Sequence(target, START, END, self.unit))
@@ -43,7 +43,7 @@ class Pairs(DataModule):
         sources = indices([source for source, *_ in records], self.spec.input.vocabulary)
         if empty := sum(not source for source in sources):
             raise InputError(f"{empty} of {len(sources)} sources are empty: each must have at least one token")
-        known = places(self.spec.target.vocabulary, len(TARGET_SPECIAL))
+        known = token_to_index(self.spec.target.vocabulary, len(TARGET_SPECIAL))
         targets = [
             [place for answer in some for place in (*(known.get(token, UNKNOWN) for token in answer), END)]
             for _, *some in records

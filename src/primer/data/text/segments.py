@@ -1,4 +1,4 @@
-"""One long sequence of tokens, such as a text: read in segments, on many tracks side by side."""
+"""One long sequence of tokens, such as a text: read in segments, on many streams side by side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule, Part
-from primer.data.loading.loader import Loader, fits
+from primer.data.loading.loader import Loader, fits_on_device
 from primer.data.readers.vocabulary import SPECIAL
 from primer.errors import InputError
 from primer.spec import IGNORE, NextToken, Spec, Tokens
@@ -22,39 +22,46 @@ from primer.spec import IGNORE, NextToken, Spec, Tokens
 class SegmentLoader(Loader):
     """Batches for truncated back-propagation through time (Williams and Peng 1990).
 
-    The sequence is cut into tracks of equal length, which lie side by side as the rows of a batch; each batch goes on
+    The sequence is cut into streams of equal length, which lie side by side as the rows of a batch; each batch goes on
     where the one before it ended, so that a model may carry its state. Each token but the first is a target once an
-    epoch. Where the tracks do not come out even, the last batch has targets to be ignored.
+    epoch. Where the streams do not come out even, the last batch has targets to be ignored.
 
-    To train, the sequence is a ring, and each epoch starts at another place of it: the borders between tracks and
+    To train, the sequence is a ring, and each epoch starts at another place of it: the borders between streams and
     segments move. No model is asked for what follows the last token.
 
-    With several processes, each takes its own tracks.
+    With several processes, each takes its own streams.
 
     Args:
         tokens: ``(tokens,)``, the sequence.
-        tracks: the rows of a batch, all processes together.
-        segment: the steps of a batch.
+        streams: the rows of a batch, all processes together.
+        sequence_length: the steps of a batch.
         shuffle: whether each epoch starts at another place, which depends on the seed and the epoch alone.
         settings: as ``Loader`` takes them.
 
     Raises:
-        ValueError: where there are no tracks, or less than one for each process that trains.
+        ValueError: where there are no streams, or less than one for each process that trains.
     """
 
     def __init__(
-        self, tokens: Tensor, tracks: int, segment: int, *, shuffle: bool = False, world_size: int = 1, **settings: Any
+        self,
+        tokens: Tensor,
+        streams: int,
+        sequence_length: int,
+        *,
+        shuffle: bool = False,
+        world_size: int = 1,
+        **settings: Any,
     ) -> None:
-        if tracks < 1 or (shuffle and tracks < world_size):
-            raise InputError(f"{tracks} tracks are too few for {world_size} processes")
+        if streams < 1 or (shuffle and streams < world_size):
+            raise InputError(f"{streams} streams are too few for {world_size} processes")
         self.pairs = max(0, len(tokens) - 1)  # Of a token and the one after it.
-        steps = -(-self.pairs // tracks)
-        super().__init__(Columns(steps), segment, world_size=world_size, **settings)
-        self.tokens = tokens.to(self.device) if fits(Batch(tokens), self.device) else tokens
-        self.tracks, self.moves = tracks, shuffle
+        steps = -(-self.pairs // streams)
+        super().__init__(Columns(steps), sequence_length, world_size=world_size, **settings)
+        self.tokens = tokens.to(self.device) if fits_on_device(Batch(tokens), self.device) else tokens
+        self.streams, self.moves = streams, shuffle
 
     def fetch(self, rows: Iterator[Tensor | slice]) -> Iterator[Batch]:
-        starts = torch.arange(self.tracks + 1, device=self.tokens.device) * self.pairs // self.tracks
+        starts = torch.arange(self.streams + 1, device=self.tokens.device) * self.pairs // self.streams
         ends = starts[1:, None][self.rank :: self.world_size]
         starts = starts[:-1, None][self.rank :: self.world_size]
         first = self._first()
@@ -88,11 +95,11 @@ class TokenStream(DataModule):
     A subclass reads and encodes it: a part is a ``Batch`` whose inputs are ``(tokens,)``.
 
     Args:
-        segment: the steps over which gradients flow back, and after which the weights are updated.
-        eval_tracks: at how many places a part is read side by side where it is evaluated. Each starts without knowing
+        sequence_length: the steps over which gradients flow back, and after which the weights are updated.
+        eval_streams: at how many places a part is read side by side where it is evaluated. Each starts without knowing
             what was before it: fewer are exact, more are fast.
-        kwargs: as in ``primer.data.base.DataModule``. ``batch_size`` is the number of tracks to train; what an
-            evaluation reads at once is a segment of each of ``eval_tracks``, whatever ``eval_batch_size``.
+        kwargs: as in ``primer.data.base.DataModule``. ``batch_size`` is the number of streams to train; what an
+            evaluation reads at once is a segment of each of ``eval_streams``, whatever ``eval_batch_size``.
 
     Raises:
         ValueError: for a number under 1; when the data is read, for a part of one token.
@@ -101,12 +108,12 @@ class TokenStream(DataModule):
     inputs = Tokens
     targets = NextToken
 
-    def __init__(self, *, segment: int = 64, eval_tracks: int = 16, **kwargs: Any) -> None:
+    def __init__(self, *, sequence_length: int = 64, eval_streams: int = 16, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        for name, number in (("segment", segment), ("eval_tracks", eval_tracks)):
+        for name, number in (("sequence_length", sequence_length), ("eval_streams", eval_streams)):
             if number < 1:
                 raise InputError(f"{name} must be at least 1, not {number}")
-        self.segment, self.eval_tracks = segment, eval_tracks
+        self.sequence_length, self.eval_streams = sequence_length, eval_streams
 
     @abstractmethod
     def prompt(self, text: str | None = None) -> Tensor:
@@ -118,10 +125,10 @@ class TokenStream(DataModule):
 
     def loader(self, part: Part, train: bool, bucket: bool = True) -> Loader:
         tokens = self.parts[part].inputs  # type: ignore[union-attr]
-        tracks = self.batch_size if train else self.eval_tracks
-        if isinstance(tracks, str):  # All of the part in one batch: as many tracks as there are segments.
-            tracks = max(1, -(-(len(tokens) - 1) // self.segment))
-        return SegmentLoader(tokens, tracks, self.segment, shuffle=train, **self.placement())
+        streams = self.batch_size if train else self.eval_streams
+        if isinstance(streams, str):  # All of the part in one batch: as many streams as there are segments.
+            streams = max(1, -(-(len(tokens) - 1) // self.sequence_length))
+        return SegmentLoader(tokens, streams, self.sequence_length, shuffle=train, **self.placement())
 
     def stream(self, tokens: Tensor) -> Batch:
         """A part. Raises ``InputError`` where there is nothing to be said in it."""

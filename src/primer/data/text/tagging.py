@@ -65,7 +65,7 @@ class Tagging(DataModule):
         self.characters, self.word_length = characters, word_length
         self._spellings: Spellings | None = None
 
-    def learn(self, train: list[Sentence]) -> Spec:
+    def fit_spec(self, train: list[Sentence]) -> Spec:
         words = vocabulary((word for sentence in train for word in self._words(sentence)), self.min_count)
         tags = sorted({tag for sentence in train for tag in sentence.tags})
         if self.unseen_tags == "wrong":
@@ -90,7 +90,7 @@ class Tagging(DataModule):
         lengths = torch.tensor([len(sentence.words) for sentence in records], dtype=torch.int64)
         return Batch(padded(inputs, PADDING), padded(targets, IGNORE), lengths)
 
-    def unpacking(self) -> Callable[[Batch], Batch] | None:
+    def batch_transform(self) -> Callable[[Batch], Batch] | None:
         return self._spellings.unpack if self._spellings else None
 
     def _words(self, sentence: Sentence) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ class Tagging(DataModule):
                 if tag not in known:
                     place = f"{sentence.file}, line {sentence.lines[k]}: " if sentence.lines else ""
                     raise InputError(
-                        f"{place}the tag {tag!r} of {word!r} does not occur in {self.learnt_from()}; "
+                        f"{place}the tag {tag!r} of {word!r} does not occur in {self.describe_training_set()}; "
                         "data.unseen_tags=wrong counts such tags as mistakes"
                     )
 

@@ -64,7 +64,7 @@ class Text(TokenStream):
             raise InputError(f"{file}, line 1: there is no text in this file")
         return {"train": text}  # type: ignore[dict-item]
 
-    def learn(self, train: Any) -> Spec:
+    def fit_spec(self, train: Any) -> Spec:
         self.tokenizer = Characters(train) if self.level == "character" else Subwords(train, self.vocabulary_size)
         return next_token(self.tokenizer.words, "character")
 
@@ -81,11 +81,11 @@ class Text(TokenStream):
         assert self.tokenizer is not None
         run_folder.write(folder / "sample.txt", self.tokenizer.decode(tokens) + "\n")
 
-    def _hold_out(self, records: Any, count: int) -> tuple[Any, Any]:
+    def hold_out(self, records: Any, count: int) -> tuple[Any, Any]:
         border = len(records) - max(0, count)
         return records[:border], records[border:]
 
-    def _fold(self, records: Any) -> tuple[Any, Any]:
+    def split_fold(self, records: Any) -> tuple[Any, Any]:
         assert self.folds is not None
         if self.folds > len(records):
             raise InputError(f"folds={self.folds}, but there are only {len(records)} characters")

@@ -57,7 +57,7 @@ class LabelledTexts(DataModule):
     def labels(self, records: list[Text]) -> np.ndarray:
         return np.array([text.label for text in records])
 
-    def learn(self, train: list[Text]) -> Spec:
+    def fit_spec(self, train: list[Text]) -> Spec:
         words = vocabulary((token for text in train for token in text.tokens[: self.max_length]), self.min_count)
         names = sorted({text.label for text in train}, key=_numbers_first)
         if len(names) < 2:
@@ -73,8 +73,8 @@ class LabelledTexts(DataModule):
                 place = f"{text.place}: " if text.place else ""
                 remedy = "correct it, leave such texts out, or add some to those for training"
                 raise InputError(
-                    f"{place}the label {text.label!r} does not occur in {self.learnt_from()}, so it cannot be learnt: "
-                    + ("take more of them" if self.train_size else remedy)
+                    f"{place}the label {text.label!r} does not occur in {self.describe_training_set()}, "
+                    "so it cannot be learnt: " + ("take more of them" if self.train_size else remedy)
                 )
         inputs = indices((text.tokens[: self.max_length] for text in records), self.spec.input.vocabulary)
         lengths = torch.tensor([len(tokens) for tokens in inputs], dtype=torch.int64)

@@ -55,7 +55,7 @@ class Model(Resumable, Weighted, ABC):
     targets: ClassVar[Any]
     torchvision_names: ClassVar[dict[str, str]] = {}
     """Beginnings of the names of torchvision's parameters, with what they are here; the rest of a name is the same."""
-    measures: ClassVar[tuple[str, ...]] = ()
+    logged_metrics: ClassVar[tuple[str, ...]] = ()
     """What the model logs besides the losses and the metrics of its objective."""
 
     def __init__(self, spec: Spec, objective: Objective | None = None) -> None:
@@ -88,13 +88,13 @@ class Model(Resumable, Weighted, ABC):
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Outputs for standardised inputs: a function of parameters, buffers and inputs alone."""
 
-    def respond(self, batch: Batch) -> Tensor:
+    def forward_batch(self, batch: Batch) -> Tensor:
         """The outputs for a batch. To be overridden by a model whose outputs depend on the targets too."""
         return self(batch.inputs) if batch.lengths is None else self(batch.inputs, batch.lengths)
 
     def predict(self, batch: Batch, outputs: Tensor | None = None) -> Tensor:
         """Predictions in the form of the targets, from the outputs where there are some already."""
-        return self.objective.predict(self.respond(batch) if outputs is None else outputs)
+        return self.objective.predict(self.forward_batch(batch) if outputs is None else outputs)
 
     # What starting from trained weights needs.
 
@@ -120,7 +120,7 @@ class Model(Resumable, Weighted, ABC):
                 layer.eval()
         return self
 
-    def rows(self, spec: Spec) -> dict[str, tuple[str, ...]]:
+    def vocabulary_parameters(self, spec: Spec) -> dict[str, tuple[str, ...]]:
         """Parameters of which each row stands for one entry of a vocabulary, and that vocabulary in a spec: trained
         rows are moved to where the data of another run has the same words."""
         return {}
@@ -134,7 +134,7 @@ class Model(Resumable, Weighted, ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         assert batch.targets is not None
-        loss, count = self.objective.loss(self.respond(batch), batch.targets)
+        loss, count = self.objective.loss(self.forward_batch(batch), batch.targets)
         self._latest = loss.detach(), count
         if self._penalty:
             loss = loss + self.penalty()
@@ -260,7 +260,7 @@ class Model(Resumable, Weighted, ABC):
         assert batch.targets is not None
         if not batch.size:
             return None
-        outputs = self.respond(batch)
+        outputs = self.forward_batch(batch)
         self._add(stage, *self.objective.loss(outputs, batch.targets))
         # Each metric takes what it names of these.
         more = {"inputs": batch.inputs, "outputs": outputs}

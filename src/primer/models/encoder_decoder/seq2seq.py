@@ -13,11 +13,11 @@ from primer.batch import Batch
 from primer.errors import InputError
 from primer.models.base import Model, Stage
 from primer.models.layers.attention import ATTENTIONS, Memory
-from primer.models.layers.beam import State, beam_search, ended
+from primer.models.layers.beam import State, beam_search, pad_after_end
 from primer.models.layers.blocks import check_rate, check_sizes
-from primer.models.layers.forcing import ScheduledSampling
 from primer.models.layers.initialization import Initialization, initialize
 from primer.models.layers.recurrence import unpacked
+from primer.models.layers.scheduled_sampling import ScheduledSampling
 from primer.objectives import Objective
 from primer.spec import IGNORE, PADDING, Sequence, Spec, Tokens
 
@@ -117,7 +117,7 @@ class Seq2Seq(Model):
         self.dropout = nn.Dropout(dropout)
         initialize(self, initialization)
 
-    def rows(self, spec: Spec) -> dict[str, tuple[str, ...]]:
+    def vocabulary_parameters(self, spec: Spec) -> dict[str, tuple[str, ...]]:
         if not (isinstance(spec.input, Tokens) and isinstance(spec.target, Sequence)):
             return {}
         written = ("target_embedding.weight", *(f"head.{len(self.head) - 1}.{kind}" for kind in ("weight", "bias")))
@@ -143,7 +143,7 @@ class Seq2Seq(Model):
                 break
         return torch.cat(steps, dim=1)
 
-    def respond(self, batch: Batch) -> Float[Tensor, "batch target words"]:
+    def forward_batch(self, batch: Batch) -> Float[Tensor, "batch target words"]:
         """The logits of each step of the targets, from the true tokens before it; in training with
         ``teacher_forcing`` under 1, from true and predicted ones."""
         assert batch.targets is not None
@@ -166,7 +166,7 @@ class Seq2Seq(Model):
         if self.beam_size > 1 and not self._validating:
             return self.search(batch)[0]
         tokens = self.objective.predict(self(batch.inputs, batch.lengths))
-        return ended(tokens, self.limits(batch.inputs, batch.lengths), self.end)
+        return pad_after_end(tokens, self.limits(batch.inputs, batch.lengths), self.end)
 
     def search(self, batch: Batch) -> tuple[Int[Tensor, "batch target"], Float[Tensor, " batch"]]:
         """The best sequences that the beam finds, and their scores."""

@@ -48,7 +48,7 @@ def beam_search(
     """
     batch, beam, device = len(limits), beam_size, limits.device
     rows = torch.arange(batch, device=device)[:, None]
-    state, rows = select(state, rows.expand(-1, beam).flatten()), rows * beam
+    state, rows = reorder_state(state, rows.expand(-1, beam).flatten()), rows * beam
     scores = torch.full((batch, beam), float("-inf"), device=device)
     scores[:, 0] = 0.0  # The hypotheses are still the same: one is enough.
     tokens = torch.full((batch, beam, 1), start, dtype=torch.int64, device=device)
@@ -84,7 +84,7 @@ def beam_search(
         on = ends.int().argsort(dim=1, stable=True)[:, :beam]
         scores = totals.gather(1, on).masked_fill(ends.gather(1, on), float("-inf"))
         tokens = tokens.gather(1, on[..., None].expand(-1, -1, length + 1))
-        state = select(state, (rows + origins.gather(1, on)).flatten())
+        state = reorder_state(state, (rows + origins.gather(1, on)).flatten())
         # A longer hypothesis is less likely, and its log-probability is divided by the penalty of the limit at most.
         hopeless = best_score >= scores[:, 0] / least
         enough = (finished >= beam) & (best_score >= scores[:, 0] / present)
@@ -92,14 +92,14 @@ def beam_search(
     return best[:, 1:], best_score
 
 
-def ended(tokens: Int[Tensor, "batch target"], limits: Int[Tensor, " batch"], end: int) -> Tensor:
+def pad_after_end(tokens: Int[Tensor, "batch target"], limits: Int[Tensor, " batch"], end: int) -> Tensor:
     """The same tokens with padding after the first ``end`` of each row, or after its limit."""
     places = torch.arange(tokens.shape[1], device=tokens.device)
     ends = torch.where(tokens == end, places, tokens.shape[1]).amin(dim=1)
     return tokens.masked_fill(places > torch.minimum(ends, limits - 1)[:, None], PADDING)
 
 
-def select(state: State, rows: Int[Tensor, " rows"]) -> State:
+def reorder_state(state: State, rows: Int[Tensor, " rows"]) -> State:
     """The state of some rows of a batch."""
     if isinstance(state, tuple):
         return state[0].index_select(1, rows), state[1].index_select(1, rows)

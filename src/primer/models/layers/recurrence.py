@@ -14,7 +14,7 @@ State = list[Tensor | tuple[Tensor, Tensor]]
 
 POOLINGS = ("last", "mean", "max", "attention")
 
-NARROWEST = 1e-5
+EPSILON = 1e-5
 """What is added to the variance of a window, in that of the training part: a constant window has none."""
 
 
@@ -134,7 +134,7 @@ class InstanceNormalization(nn.Module):
     ) -> tuple[Float[Tensor, "batch time features"], Float[Tensor, "batch values"], Float[Tensor, "batch values"]]:
         """The normalized steps, and the mean and the deviation that take each value back."""
         mean = torch.where(self.forecast, steps.mean(1), 0.0)
-        std = torch.where(self.forecast, (steps.var(1, correction=0) + NARROWEST).sqrt(), 1.0)
+        std = torch.where(self.forecast, (steps.var(1, correction=0) + EPSILON).sqrt(), 1.0)
         normalized = (steps - mean[:, None]) / std[:, None]
         return normalized, mean.index_select(1, self.continues), std.index_select(1, self.continues)
 

@@ -13,12 +13,14 @@ from primer.spec import PADDING, UNKNOWN
 
 
 @runtime_checkable
-class Reader(Protocol):
+class StatefulLM(Protocol):
     """A model of the next token that can go on from where it stopped, such as ``Recurrent``."""
 
     training: bool
 
-    def read(self, inputs: Tensor, lengths: Tensor | None = None, state: Any = None) -> tuple[Tensor, Any]: ...
+    def forward_with_state(
+        self, inputs: Tensor, lengths: Tensor | None = None, state: Any = None
+    ) -> tuple[Tensor, Any]: ...
 
     def train(self, mode: bool = True) -> Any: ...
 
@@ -61,7 +63,7 @@ def probabilities(
     return torch.zeros_like(shares).scatter(-1, tokens, shares)
 
 
-def choose(
+def sample_token(
     logits: Float[Tensor, "batch words"],
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -79,8 +81,8 @@ def choose(
 
 
 @torch.no_grad()
-def continue_(
-    model: Reader,
+def generate(
+    model: StatefulLM,
     prompt: Int[Tensor, "batch time"],
     steps: int,
     temperature: float = 1.0,
@@ -108,10 +110,10 @@ def continue_(
     model.train(False)
     try:
         for _ in range(steps):
-            outputs, state = model.read(latest, state=state)
+            outputs, state = model.forward_with_state(latest, state=state)
             logits = outputs[:, -1].clone()
             logits[:, [PADDING, UNKNOWN]] = -torch.inf
-            latest = choose(logits, temperature, top_k, top_p, generator)[:, None]
+            latest = sample_token(logits, temperature, top_k, top_p, generator)[:, None]
             chosen.append(latest)
     finally:
         model.train(training)

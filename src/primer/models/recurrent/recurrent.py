@@ -122,15 +122,15 @@ class Recurrent(Model):
         """``(batch, time)`` tokens, a ``(batch, time, features)`` series or ``(batch, channels, height, width)`` images
         in. Without ``lengths`` every step is real."""
         if self.instance_normalization is None:
-            return self.read(inputs, lengths)[0]
+            return self.forward_with_state(inputs, lengths)[0]
         if inputs.shape[1] < 2:
             raise InputError("instance_normalization=true takes data.window of at least 2: one step has no deviation")
         # No lengths: the windows of a series are whole, and so their mean is that of all steps.
         steps, mean, std = self.instance_normalization(inputs)
         assert isinstance(self.objective, Regression)
-        return self.objective.rescale(self.read(steps, lengths)[0], mean, std)
+        return self.objective.rescale(self.forward_with_state(steps, lengths)[0], mean, std)
 
-    def read(
+    def forward_with_state(
         self, inputs: Tensor, lengths: Int[Tensor, " batch"] | None = None, state: State | None = None
     ) -> tuple[Tensor, State]:
         """The outputs, from a state that was reached before or from zero, and the state after the last step."""
@@ -155,7 +155,7 @@ class Recurrent(Model):
         place = groups.index([self.recurrence])
         return [*groups[:place], *([layer] for layer in self.recurrence.layers), *groups[place + 1 :]]
 
-    def rows(self, spec: Spec) -> dict[str, tuple[str, ...]]:
+    def vocabulary_parameters(self, spec: Spec) -> dict[str, tuple[str, ...]]:
         if not isinstance(spec.input, Tokens):
             return {}
         read = {"embedding.words.weight": spec.input.vocabulary}
@@ -165,13 +165,13 @@ class Recurrent(Model):
 
     # The state that is carried from one batch to the next.
 
-    def respond(self, batch: Batch) -> Tensor:
+    def forward_batch(self, batch: Batch) -> Tensor:
         """The outputs for a batch. Of the next token, while a loop runs: in view of the batches before."""
         stage = "train" if self.training else self._stage
         if not self.carries or batch.lengths is not None or stage is None:
-            return super().respond(batch)
+            return super().forward_batch(batch)
         start = self._start_of_batch if self.training else self._carried.get(stage)
-        outputs, state = self.read(batch.inputs, state=start)
+        outputs, state = self.forward_with_state(batch.inputs, state=start)
         self._carried[stage] = detached(state)
         return outputs
 

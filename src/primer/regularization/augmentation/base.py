@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from primer.batch import Batch
 from primer.errors import InputError
-from primer.spec import Classes, Image, Nothing, Spec, Values
+from primer.spec import Classes, Image, NoTarget, Spec, Values
 
 
 class Augmentation(ABC):
@@ -22,7 +22,7 @@ class Augmentation(ABC):
     """
 
     inputs: ClassVar[Any] = Image
-    targets: ClassVar[Any] = Classes | Values | Nothing
+    targets: ClassVar[Any] = Classes | Values | NoTarget
 
     @abstractmethod
     def __call__(self, batch: Batch, generator: Generator, spec: Spec) -> Batch:

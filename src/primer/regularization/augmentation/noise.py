@@ -8,7 +8,7 @@ from torch import Generator
 from primer.batch import Batch
 from primer.errors import InputError
 from primer.regularization.augmentation.base import Augmentation, as_floats, like
-from primer.spec import Classes, Nothing, Series, Spec, Tags, Values, Vector
+from primer.spec import Classes, NoTarget, Series, Spec, Tags, Values, Vector
 
 
 class Noise(Augmentation):
@@ -22,7 +22,7 @@ class Noise(Augmentation):
     """
 
     inputs = Series | Vector
-    targets = Classes | Values | Tags | Nothing
+    targets = Classes | Values | Tags | NoTarget
 
     def __init__(self, std: float = 0.1) -> None:
         if std < 0:

@@ -7,7 +7,7 @@ from torch import Generator
 
 from primer.batch import Batch
 from primer.regularization.augmentation.base import Augmentation, check_share
-from primer.spec import PADDING, UNKNOWN, Classes, Nothing, Sequence, Spec, Tags, Tokens, Values
+from primer.spec import PADDING, UNKNOWN, Classes, NoTarget, Sequence, Spec, Tags, Tokens, Values
 
 
 class WordDropout(Augmentation):
@@ -24,7 +24,7 @@ class WordDropout(Augmentation):
     """
 
     inputs = Tokens
-    targets = Classes | Tags | Sequence | Values | Nothing
+    targets = Classes | Tags | Sequence | Values | NoTarget
 
     def __init__(self, probability: float = 0.1) -> None:
         self.probability = check_share("the probability of a word dropout", probability)

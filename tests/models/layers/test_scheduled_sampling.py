@@ -12,7 +12,7 @@ from lightning import Callback
 from primer.data.text.dates import Dates
 from primer.errors import InputError
 from primer.models.encoder_decoder.seq2seq import Seq2Seq
-from primer.models.layers.forcing import ScheduledSampling
+from primer.models.layers.scheduled_sampling import ScheduledSampling
 
 
 class Noted(Callback):
