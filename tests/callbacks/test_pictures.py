@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.picturing import EVERYTHING, pictures_of
+from helpers.pictures import EVERYTHING, pictures_of
 
 from primer.callbacks import Pictures
 from primer.cli.checks import check_command

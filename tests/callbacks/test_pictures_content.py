@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.picturing import EVERYTHING, pictures_of
+from helpers.pictures import EVERYTHING, pictures_of
 from sklearn.metrics import confusion_matrix
 
 from primer.callbacks import Pictures

@@ -7,7 +7,7 @@ import sys
 from itertools import zip_longest
 
 import pytest
-from helpers.refusals import refusal
+from helpers.errors import refusal
 from omegaconf import OmegaConf
 
 from primer.cli.checks import check_command, check_config, check_fit

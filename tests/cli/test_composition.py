@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helpers.refusals import refusal
+from helpers.errors import refusal
 
 from primer.cli.choices import groups
 from primer.cli.composition import compose_checked, diagnose_overrides, jobs, parse

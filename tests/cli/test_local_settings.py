@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.refusals import refusal
+from helpers.errors import refusal
 
 from primer.cli.checks import check_command
 from primer.config.paths import CONFIGS

@@ -32,7 +32,9 @@ class Done:
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Done]:
+def run_in_process(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Done]:
     """Runs a script of the repository in this process, with its logs in a temporary folder."""
 
     def command(script: str, *arguments: str, logs: bool = True) -> Done:
@@ -52,7 +54,7 @@ def here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp
 
 
 @pytest.fixture
-def apart(tmp_path: Path) -> Callable[..., Done]:
+def run_in_subprocess(tmp_path: Path) -> Callable[..., Done]:
     """Runs Python in a process of its own, from the root of the repository."""
 
     def command(*arguments: str, cwd: Path = ROOT, **environment: str) -> Done:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.run_files import figures
+from helpers.run_folders import figures
 
 from primer.cli.composition import compose_resolved
 from primer.regularization import Regularization
@@ -45,9 +45,9 @@ def test_compile_and_channels_last_reach_the_model() -> None:
 
 @COMPILER
 @pytest.mark.slow
-def test_a_compiled_model_is_trained_saved_tested_and_pictured(here) -> None:
+def test_a_compiled_model_is_trained_saved_tested_and_pictured(run_in_process) -> None:
     common = ("model=lenet", "trainer.max_steps=2", "data.batch_size=32", "accelerator=cpu")
-    plain, fast = (here("train.py", *common, f"trainer.compile={flag}") for flag in ("false", "true"))
+    plain, fast = (run_in_process("train.py", *common, f"trainer.compile={flag}") for flag in ("false", "true"))
     assert fast.status == 0, fast.err
     wanted, found = ({k: v for k, v in figures(run.folder).items() if k != "fit_seconds"} for run in (plain, fast))
     assert found == pytest.approx(wanted, rel=1e-3)
@@ -59,12 +59,12 @@ def test_a_compiled_model_is_trained_saved_tested_and_pictured(here) -> None:
         torch.testing.assert_close(states[1][name], tensor, atol=1e-4, rtol=1e-3)
     pictures = [sorted(file.name for file in run.folder.glob("pictures/*")) for run in (plain, fast)]
     assert pictures[0] == pictures[1] != []
-    assert here("evaluate.py", f"run={fast.folder}").status == 0
+    assert run_in_process("evaluate.py", f"run={fast.folder}").status == 0
 
 
-def test_compile_without_a_compiler_is_refused(here, monkeypatch) -> None:
+def test_compile_without_a_compiler_is_refused(run_in_process, monkeypatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    done = here("train.py", "trainer.compile=true", "accelerator=cpu")
+    done = run_in_process("train.py", "trainer.compile=true", "accelerator=cpu")
     assert done.status == 2
     assert done.err.strip() == (
         "error: trainer.compile=true needs the compiler no-such-compiler, which this machine has not: install it, or "

@@ -21,7 +21,7 @@ def figures(folder: Path) -> dict[str, float]:
     return json.loads((folder / "metrics.json").read_text())
 
 
-def test_an_evaluation_may_have_another_beam(here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluation_may_have_another_beam(run_in_process, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     batches: list[Batch] = []
     search = Seq2Seq.search
@@ -32,12 +32,12 @@ def test_an_evaluation_may_have_another_beam(here, monkeypatch: pytest.MonkeyPat
         return search(self, batch)
 
     monkeypatch.setattr(Seq2Seq, "search", noted)
-    trained = here("train.py", *SHORT)
+    trained = run_in_process("train.py", *SHORT)
     assert (trained.folder / "pictures" / "attention.png").exists()
     assert sizes == []
-    same = here("evaluate.py", f"run={trained.folder}")
+    same = run_in_process("evaluate.py", f"run={trained.folder}")
     assert sizes == []
-    wider = here("evaluate.py", f"run={trained.folder}", "beam_size=4")
+    wider = run_in_process("evaluate.py", f"run={trained.folder}", "beam_size=4")
     assert sizes == [4]
     first, second = figures(same.folder), figures(wider.folder)
     assert first == {name: value for name, value in figures(trained.folder).items() if name.startswith("test/")}
@@ -53,10 +53,10 @@ def test_an_evaluation_may_have_another_beam(here, monkeypatch: pytest.MonkeyPat
     assert scores[1] > scores[0] + 0.01
 
 
-def test_a_beam_that_is_none_is_refused(here) -> None:
-    trained = here("train.py", *SHORT, "trainer.max_epochs=1", "trainer.max_steps=1")
-    done = here("evaluate.py", f"run={trained.folder}", "beam_size=0")
+def test_a_beam_that_is_none_is_refused(run_in_process) -> None:
+    trained = run_in_process("train.py", *SHORT, "trainer.max_epochs=1", "trainer.max_steps=1")
+    done = run_in_process("evaluate.py", f"run={trained.folder}", "beam_size=0")
     assert (done.status, done.err.strip()) == (2, "error: beam_size must be at least 1, not 0")
-    other = here("train.py", "trainer.max_steps=1", "accelerator=cpu")
-    done = here("evaluate.py", f"run={other.folder}", "beam_size=2")
+    other = run_in_process("train.py", "trainer.max_steps=1", "accelerator=cpu")
+    done = run_in_process("evaluate.py", f"run={other.folder}", "beam_size=2")
     assert (done.status, done.err.strip()) == (2, "error: beam_size=2: MLP writes no sequences, so it has no beam")

@@ -52,7 +52,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_malformed_file_gets_one_line(case: str, here: Callable[..., object], tmp_path: Path) -> None:
+def test_a_malformed_file_gets_one_line(case: str, run_in_process: Callable[..., object], tmp_path: Path) -> None:
     overrides, files, message = CASES[case]
     named = []
     for setting, content in files.items():
@@ -62,7 +62,7 @@ def test_a_malformed_file_gets_one_line(case: str, here: Callable[..., object], 
         named.append(f"data.{setting}={file}")
         if setting == "train":
             named += [f"data.{part}=null" for part in ("dev", "test") if part not in files]
-    done = here("train.py", *overrides, *named)
+    done = run_in_process("train.py", *overrides, *named)
     assert done.status == 2
     (line,) = done.err.strip().splitlines()
     assert message in line

@@ -64,49 +64,49 @@ MISTAKES = [
 ]
 
 
-def probe(apart, *arguments: str):
-    done = apart("-c", PROBE, json.dumps(arguments))
+def probe(run_in_subprocess, *arguments: str):
+    done = run_in_subprocess("-c", PROBE, json.dumps(arguments))
     out, _, tail = done.out.rpartition("PROBE ")
     status, slow = json.loads(tail)
     return status, slow, out, done.err
 
 
 @pytest.mark.parametrize("arguments", SHOWN, ids=" ".join)
-def test_what_is_shown_needs_no_torch(apart, arguments) -> None:
-    status, slow, out, err = probe(apart, *arguments)
+def test_what_is_shown_needs_no_torch(run_in_subprocess, arguments) -> None:
+    status, slow, out, err = probe(run_in_subprocess, *arguments)
     assert (status, slow, err) == (0, [], "")
     assert out.strip()
 
 
-def test_the_list_needs_no_torch(apart) -> None:
+def test_the_list_needs_no_torch(run_in_subprocess) -> None:
     code = "import sys, runpy; sys.argv = ['primer', 'list']\ntry: runpy.run_module('primer', run_name='__main__')\n"
-    done = apart("-c", code + "except SystemExit: pass\nprint('torch' in sys.modules)")
+    done = run_in_subprocess("-c", code + "except SystemExit: pass\nprint('torch' in sys.modules)")
     *table, imported = done.out.strip().splitlines()
     assert imported == "False"
     assert len(table) > 10
     assert any(line.startswith("digits") for line in table)
 
 
-def test_the_help_fits_on_a_screen(apart) -> None:
-    done = apart("train.py", "--help", COLUMNS="100")
+def test_the_help_fits_on_a_screen(run_in_subprocess) -> None:
+    done = run_in_subprocess("train.py", "--help", COLUMNS="100")
     assert len(done.out.splitlines()) <= 40
     assert max(map(len, done.out.splitlines())) <= 100
 
 
-def test_what_does_not_fit_is_told_at_once(apart) -> None:
+def test_what_does_not_fit_is_told_at_once(run_in_subprocess) -> None:
     def spent() -> float:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return used.ru_utime + used.ru_stime
 
     before = spent()
-    done = apart("train.py", "model=lstm", "data=iris")
+    done = run_in_subprocess("train.py", "model=lstm", "data=iris")
     assert done.status == 2
     assert spent() - before < 2  # Seconds of a processor, which other processes do not lengthen.
 
 
 @pytest.mark.parametrize(("overrides", "hint"), MISTAKES, ids=[" ".join(case[0]) for case in MISTAKES])
-def test_a_mistake_gets_one_line_without_torch(apart, tmp_path, overrides, hint) -> None:
-    status, slow, out, err = probe(apart, "train.py", *overrides, f"paths.log_dir={tmp_path}/logs")
+def test_a_mistake_gets_one_line_without_torch(run_in_subprocess, tmp_path, overrides, hint) -> None:
+    status, slow, out, err = probe(run_in_subprocess, "train.py", *overrides, f"paths.log_dir={tmp_path}/logs")
     assert status == 2, err
     assert slow == []
     assert out == ""

@@ -12,11 +12,11 @@ import torch
 import yaml
 
 
-def test_two_processes_equal_one(apart, here, tmp_path) -> None:
+def test_two_processes_equal_one(run_in_subprocess, run_in_process, tmp_path) -> None:
     common = ("trainer.max_epochs=3", "data.batch_size=50", f"paths.log_dir={tmp_path}/logs")
-    two = apart("train.py", "accelerator=ddp_cpu", "accelerator.devices=2", *common)
+    two = run_in_subprocess("train.py", "accelerator=ddp_cpu", "accelerator.devices=2", *common)
     assert two.status == 0, two.err
-    one = here("train.py", "accelerator=cpu", *common, logs=False)
+    one = run_in_process("train.py", "accelerator=cpu", *common, logs=False)
     a, b = (json.loads((done.folder / "metrics.json").read_text()) for done in (one, two))
     for name in ("test/accuracy", "test/loss", "test/f1", "val/loss", "train/loss", "steps"):
         assert a[name] == pytest.approx(b[name], abs=1e-5), name
@@ -31,15 +31,15 @@ def test_two_processes_equal_one(apart, here, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_read_sentences_and_go_on_as_one(apart, here, tmp_path) -> None:
+def test_two_processes_read_sentences_and_go_on_as_one(run_in_subprocess, run_in_process, tmp_path) -> None:
     """In buckets, with a last batch that they cannot share evenly, and from a break after the best epoch."""
     common = ("model=lstm", "data=pos_tags", "data.sentences=301", "mode=max", f"paths.log_dir={tmp_path}/logs")
     two = ("accelerator=ddp_cpu", "accelerator.devices=2")
-    whole = apart("train.py", *common, *two, "trainer.max_epochs=3")
-    half = apart("train.py", *common, *two, "trainer.max_epochs=2")
-    rest = apart("train.py", *common, *two, "trainer.max_epochs=3", f"resume={half.folder}")
+    whole = run_in_subprocess("train.py", *common, *two, "trainer.max_epochs=3")
+    half = run_in_subprocess("train.py", *common, *two, "trainer.max_epochs=2")
+    rest = run_in_subprocess("train.py", *common, *two, "trainer.max_epochs=3", f"resume={half.folder}")
     assert rest.status == 0, rest.err
-    one = here("train.py", "accelerator=cpu", *common, "trainer.max_epochs=3", logs=False)
+    one = run_in_process("train.py", "accelerator=cpu", *common, "trainer.max_epochs=3", logs=False)
     for other in (one, rest):
         a, b = (json.loads((done.folder / "metrics.json").read_text()) for done in (whole, other))
         assert {name: a[name] for name in b if "seconds" not in name} == pytest.approx(
@@ -48,17 +48,17 @@ def test_two_processes_read_sentences_and_go_on_as_one(apart, here, tmp_path) ->
 
 
 @pytest.mark.slow
-def test_a_sweep_of_several_processes_has_one_folder(apart, tmp_path) -> None:
+def test_a_sweep_of_several_processes_has_one_folder(run_in_subprocess, tmp_path) -> None:
     two = ("accelerator=ddp_cpu", "accelerator.devices=2", "trainer.max_epochs=1", f"paths.log_dir={tmp_path}/logs")
-    done = apart("train.py", "-m", "seed=0,1", *two)
+    done = run_in_subprocess("train.py", "-m", "seed=0,1", *two)
     assert done.status == 0, done.err
     (sweep,) = (tmp_path / "logs" / "train" / "sweeps").iterdir()
     assert all((sweep / job / "metrics.json").is_file() for job in "01")
 
 
-def test_weights_and_biases_offline(apart, tmp_path) -> None:
+def test_weights_and_biases_offline(run_in_subprocess, tmp_path) -> None:
     pytest.importorskip("wandb")
-    done = apart(
+    done = run_in_subprocess(
         "train.py", "logger=wandb", "trainer.max_epochs=2", f"paths.log_dir={tmp_path}/logs",
         WANDB_API_KEY="", HOME=str(tmp_path),
     )  # fmt: skip

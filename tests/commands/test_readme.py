@@ -29,12 +29,12 @@ def commands(start: str) -> list[str]:
 
 
 @pytest.mark.parametrize("line", [line for line in commands("python train.py") if RUN not in line])
-def test_a_training_command_runs(line: str, here, request) -> None:
+def test_a_training_command_runs(line: str, run_in_process, request) -> None:
     arguments = shlex.split(line)[2:]
     if "accelerator=ddp_cpu" in arguments:  # Run in test_processes.py: it starts processes of its own.
         check_command("train", arguments)
         return
-    done = here(
+    done = run_in_process(
         "train.py", *arguments, *([] if "--help" in arguments else ["debug=fast"]), logs="--help" not in arguments
     )
     assert done.status == 0, done.err
@@ -42,20 +42,20 @@ def test_a_training_command_runs(line: str, here, request) -> None:
         assert done.folder.is_dir()
 
 
-def test_a_run_is_evaluated_resumed_and_loaded(here) -> None:
-    folder = str(here("train.py", "trainer.max_epochs=2").folder)
+def test_a_run_is_evaluated_resumed_and_loaded(run_in_process) -> None:
+    folder = str(run_in_process("train.py", "trainer.max_epochs=2").folder)
     evaluate, sample = commands("python evaluate.py")
-    assert here("evaluate.py", *shlex.split(evaluate.replace(RUN, folder))[2:]).status == 0
+    assert run_in_process("evaluate.py", *shlex.split(evaluate.replace(RUN, folder))[2:]).status == 0
     resume, transfer = [line for line in commands("python train.py") if RUN in line]
-    assert here("train.py", *shlex.split(resume.replace(RUN, folder))[2:]).status == 0
-    done = here("train.py", *shlex.split(transfer.replace(RUN, folder))[2:], "trainer.max_epochs=1")
+    assert run_in_process("train.py", *shlex.split(resume.replace(RUN, folder))[2:]).status == 0
+    done = run_in_process("train.py", *shlex.split(transfer.replace(RUN, folder))[2:], "trainer.max_epochs=1")
     assert done.status == 0, done.err
     (code,) = [block for block in blocks("python") if "primer.load" in block]
     names: dict[str, object] = {"primer": primer}
     exec(code.replace(RUN, folder), names)
     assert isinstance(names["model"], Model)
-    text = str(here("train.py", "model=lstm", "data=text", "debug=fast").folder)
-    done = here("evaluate.py", *shlex.split(sample.replace(RUN, text))[2:])
+    text = str(run_in_process("train.py", "model=lstm", "data=text", "debug=fast").folder)
+    done = run_in_process("evaluate.py", *shlex.split(sample.replace(RUN, text))[2:])
     assert (done.folder / "samples" / "sample.txt").is_file(), done.err
 
 
@@ -67,7 +67,7 @@ def test_make_knows_its_targets() -> None:
         assert f"make {target} " in shown
 
 
-def test_a_model_and_a_data_set_of_ones_own(apart, tmp_path) -> None:
+def test_a_model_and_a_data_set_of_ones_own(run_in_subprocess, tmp_path) -> None:
     for name in ("src", "configs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy(ROOT / "train.py", tmp_path)
@@ -76,10 +76,10 @@ def test_a_model_and_a_data_set_of_ones_own(apart, tmp_path) -> None:
     for name, text in files:
         (tmp_path / name).write_text(text)
     python_path = {"PYTHONPATH": str(tmp_path / "src")}
-    listed = apart("-m", "primer", "list", cwd=tmp_path, **python_path)
+    listed = run_in_subprocess("-m", "primer", "list", cwd=tmp_path, **python_path)
     assert re.search(r"^rings .*x", listed.out, re.MULTILINE)
     assert "highway" in listed.out.splitlines()[0]
-    done = apart("train.py", "model=highway", "data=rings", cwd=tmp_path, **python_path)
+    done = run_in_subprocess("train.py", "model=highway", "data=rings", cwd=tmp_path, **python_path)
     assert done.status == 0, done.err
     accuracy = re.search(r"test/accuracy +(\S+)", done.out)
     assert accuracy

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.run_files import epoch_of, figures
+from helpers.run_folders import epoch_of, figures
 from omegaconf import OmegaConf
 
 from primer.cli.composition import compose_checked
@@ -26,10 +26,10 @@ def equal_but_for_the_time(one: Path, other: Path) -> bool:
         (("mode=max", "regularization.ema=0.9"), 0),  # The loss is largest, and so best, before the break.
     ],
 )
-def test_a_resumed_run_equals_an_unbroken_one(here, settings, best) -> None:
-    whole = here("train.py", "trainer.max_epochs=4", *settings).folder
-    half = here("train.py", "trainer.max_epochs=2", *settings).folder
-    rest = here("train.py", "trainer.max_epochs=4", *settings, f"resume={half}").folder
+def test_a_resumed_run_equals_an_unbroken_one(run_in_process, settings, best) -> None:
+    whole = run_in_process("train.py", "trainer.max_epochs=4", *settings).folder
+    half = run_in_process("train.py", "trainer.max_epochs=2", *settings).folder
+    rest = run_in_process("train.py", "trainer.max_epochs=4", *settings, f"resume={half}").folder
     for folder, last in ((whole, 3), (half, 1), (rest, 3)):
         assert epoch_of(folder / "checkpoints/last.ckpt") == last
         assert epoch_of(folder / "checkpoints/best.ckpt") == min(best, last)
@@ -40,18 +40,18 @@ def test_a_resumed_run_equals_an_unbroken_one(here, settings, best) -> None:
     assert equal_but_for_the_time(whole, rest)
 
 
-def test_a_run_is_resumed_twice_and_from_a_file_alone(here, tmp_path) -> None:
+def test_a_run_is_resumed_twice_and_from_a_file_alone(run_in_process, tmp_path) -> None:
     common = ("data=iris", "mode=max")
-    runs = [here("train.py", *common, "trainer.max_epochs=1").folder]
+    runs = [run_in_process("train.py", *common, "trainer.max_epochs=1").folder]
     for epochs in (2, 3):
-        runs.append(here("train.py", *common, f"trainer.max_epochs={epochs}", f"resume={runs[-1]}").folder)
+        runs.append(run_in_process("train.py", *common, f"trainer.max_epochs={epochs}", f"resume={runs[-1]}").folder)
     assert epoch_of(runs[-1] / "checkpoints/best.ckpt") == 0
-    assert equal_but_for_the_time(runs[-1], here("train.py", *common, "trainer.max_epochs=3").folder)
+    assert equal_but_for_the_time(runs[-1], run_in_process("train.py", *common, "trainer.max_epochs=3").folder)
 
     kept = shutil.copy(runs[1] / "checkpoints/last.ckpt", tmp_path / "kept.ckpt")
     for folder in runs:
         shutil.rmtree(folder / "checkpoints")
-    done = here("train.py", *common, "trainer.max_epochs=4", f"resume={kept}")
+    done = run_in_process("train.py", *common, "trainer.max_epochs=4", f"resume={kept}")
     assert done.status == 0, done.err
     assert "best.ckpt with val/loss=" in done.out
     assert "is gone; the best is what comes from now on" in done.out
@@ -67,8 +67,8 @@ def test_a_run_is_resumed_twice_and_from_a_file_alone(here, tmp_path) -> None:
     ],
     ids=str,
 )
-def test_other_data_and_models_are_not_resumed(here, iris, overrides, wanted) -> None:
-    done = here("train.py", "trainer.max_epochs=3", *overrides, f"resume={iris}")
+def test_other_data_and_models_are_not_resumed(run_in_process, iris, overrides, wanted) -> None:
+    done = run_in_process("train.py", "trainer.max_epochs=3", *overrides, f"resume={iris}")
     assert done.status == 2
     assert len(done.err.strip().splitlines()) == 1
     assert wanted in done.err
@@ -86,9 +86,9 @@ def iris(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize(("epochs", "learning"), [(1, {"head"}), (2, {"head", "hidden"})])
-def test_layers_join_in_the_course_of_a_run(here, iris, epochs, learning) -> None:
+def test_layers_join_in_the_course_of_a_run(run_in_process, iris, epochs, learning) -> None:
     gradual = ("transfer=gradual", "transfer.epochs=[2]", f"trainer.max_epochs={epochs}")
-    done = here("train.py", "data=iris", f"weights={iris}", *gradual)
+    done = run_in_process("train.py", "data=iris", f"weights={iris}", *gradual)
     assert done.status == 0, done.err
     files = [folder / "checkpoints/last.ckpt" for folder in (iris, done.folder)]
     before, after = (torch.load(file, weights_only=True)["state_dict"] for file in files)

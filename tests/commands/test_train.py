@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers.run_files import epoch_of, figures
+from helpers.run_folders import epoch_of, figures
 
 from primer.config.paths import ROOT
 
 SHORT = "trainer.max_epochs=2"
 
 
-def test_a_run_leaves_all_of_it_in_its_folder(here) -> None:
-    done = here("train.py", SHORT, "optimizer.lr=0.002")
+def test_a_run_leaves_all_of_it_in_its_folder(run_in_process) -> None:
+    done = run_in_process("train.py", SHORT, "optimizer.lr=0.002")
     assert done.status == 0, done.err
     folder = done.folder
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -52,24 +52,24 @@ def test_a_run_leaves_all_of_it_in_its_folder(here) -> None:
         torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
 
-def test_evaluation_gives_to_the_last_digit_what_training_printed(here) -> None:
-    folder = here("train.py", SHORT, "regularization=strong").folder
+def test_evaluation_gives_to_the_last_digit_what_training_printed(run_in_process) -> None:
+    folder = run_in_process("train.py", SHORT, "regularization=strong").folder
     trained = {name: value for name, value in figures(folder).items() if name.startswith("test/")}
     for choice in (f"run={folder}", f"ckpt={folder}/checkpoints/best.ckpt"):
-        done = here("evaluate.py", choice)
+        done = run_in_process("evaluate.py", choice)
         assert done.status == 0, done.err
         assert figures(done.folder) == trained
 
 
-def test_evaluation_of_another_part(here) -> None:
-    done = here("train.py", SHORT)
-    validated = here("evaluate.py", f"ckpt={done.folder}/checkpoints/last.ckpt", "part=val")
+def test_evaluation_of_another_part(run_in_process) -> None:
+    done = run_in_process("train.py", SHORT)
+    validated = run_in_process("evaluate.py", f"ckpt={done.folder}/checkpoints/last.ckpt", "part=val")
     assert figures(validated.folder)["test/loss"] == pytest.approx(figures(done.folder)["val/loss"], rel=1e-6)
 
 
-def test_the_same_command_gives_the_same_weights_and_seed_0_is_a_seed(here) -> None:
+def test_the_same_command_gives_the_same_weights_and_seed_0_is_a_seed(run_in_process) -> None:
     def weights(seed: str) -> torch.Tensor:
-        folder = here("train.py", SHORT, f"seed={seed}", "regularization.dropout=0.3").folder
+        folder = run_in_process("train.py", SHORT, f"seed={seed}", "regularization.dropout=0.3").folder
         state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
         return torch.cat([tensor.flatten() for tensor in state.values()])
 
@@ -78,17 +78,17 @@ def test_the_same_command_gives_the_same_weights_and_seed_0_is_a_seed(here) -> N
     assert not torch.equal(first, other)
 
 
-def test_a_drawn_seed_is_recorded(here) -> None:
+def test_a_drawn_seed_is_recorded(run_in_process) -> None:
     seeds = []
     for _ in range(2):
-        folder = here("train.py", "debug=fast", "seed=null").folder
+        folder = run_in_process("train.py", "debug=fast", "seed=null").folder
         seeds.append(yaml.safe_load((folder / "config.yaml").read_text())["seed"])
     assert seeds[0] != seeds[1]
     assert all(isinstance(seed, int) for seed in seeds)
 
 
-def test_a_sweep_runs_each_combination(here, tmp_path) -> None:
-    done = here("train.py", "-m", "model=mlp,linear", "seed=0,1", "debug=fast")
+def test_a_sweep_runs_each_combination(run_in_process, tmp_path) -> None:
+    done = run_in_process("train.py", "-m", "model=mlp,linear", "seed=0,1", "debug=fast")
     assert done.status == 0, done.err
     folders = [line.removeprefix("run: ") for line in done.out.splitlines() if line.startswith("run: ")]
     assert len(folders) == 4
@@ -98,43 +98,45 @@ def test_a_sweep_runs_each_combination(here, tmp_path) -> None:
     assert [config["seed"] for config in configs] == [0, 1, 0, 1]
 
 
-def test_early_stopping_stops(here) -> None:
+def test_early_stopping_stops(run_in_process) -> None:
     metrics = figures(
-        here("train.py", "trainer.max_epochs=50", "regularization.early_stopping.patience=1", "optimizer.lr=0.0").folder
+        run_in_process(
+            "train.py", "trainer.max_epochs=50", "regularization.early_stopping.patience=1", "optimizer.lr=0.0"
+        ).folder
     )
     assert metrics["epochs"] == 2
 
 
-def test_a_run_that_diverges_is_stopped_with_a_line(here) -> None:
-    done = here("train.py", "data=diabetes", "optimizer=sgd", "optimizer.lr=1e12")
+def test_a_run_that_diverges_is_stopped_with_a_line(run_in_process) -> None:
+    done = run_in_process("train.py", "data=diabetes", "optimizer=sgd", "optimizer.lr=1e12")
     assert "stopped: train/loss is" in done.out
     assert json.loads((done.folder / "metrics.json").read_text())["epochs"] < 20
 
 
-def test_without_validation_the_training_loss_decides(here) -> None:
-    done = here("train.py", SHORT, "data.val_fraction=0")
+def test_without_validation_the_training_loss_decides(run_in_process) -> None:
+    done = run_in_process("train.py", SHORT, "data.val_fraction=0")
     assert done.status == 0, done.err
     assert "was not measured" not in done.err
-    assert "val/oops was not measured" in here("train.py", SHORT, "optimized_metric=val/oops").err
+    assert "val/oops was not measured" in run_in_process("train.py", SHORT, "optimized_metric=val/oops").err
     assert (done.folder / "checkpoints/best.ckpt").exists()
     assert epoch_of(done.folder / "checkpoints/last.ckpt") == 1
     assert not any(name.startswith("val/") for name in figures(done.folder))
 
 
 @pytest.mark.parametrize("debug", ["fast", "limit", "profile"])
-def test_debug(here, debug) -> None:
-    done = here("train.py", f"debug={debug}")
+def test_debug(run_in_process, debug) -> None:
+    done = run_in_process("train.py", f"debug={debug}")
     assert done.status == 0, done.err
     assert "/debug/runs/" in str(done.folder)
 
 
-def test_debug_overfit_reaches_a_training_loss_near_zero(here) -> None:
-    assert figures(here("train.py", "debug=overfit").folder)["train/loss"] < 0.05
+def test_debug_overfit_reaches_a_training_loss_near_zero(run_in_process) -> None:
+    assert figures(run_in_process("train.py", "debug=overfit").folder)["train/loss"] < 0.05
 
 
 @pytest.mark.parametrize("logger", ["none", "csv", "tensorboard"])
-def test_loggers(here, logger) -> None:
-    folder = here("train.py", "debug=fast", f"logger={logger}").folder
+def test_loggers(run_in_process, logger) -> None:
+    folder = run_in_process("train.py", "debug=fast", f"logger={logger}").folder
     assert (folder / "metrics.csv").exists() is (logger != "none")
     assert bool(list(folder.rglob("events.out.tfevents*"))) is (logger == "tensorboard")
 
@@ -147,12 +149,12 @@ def test_loggers(here, logger) -> None:
         "trainer.deterministic=true",
     ],
 )
-def test_flags_of_the_trainer(here, flag) -> None:
-    done = here("train.py", "debug=fast", "trainer.detect_anomaly=false", flag)
+def test_flags_of_the_trainer(run_in_process, flag) -> None:
+    done = run_in_process("train.py", "debug=fast", "trainer.detect_anomaly=false", flag)
     assert done.status == 0, done.err
 
 
-def test_settings_of_ones_own(apart, tmp_path) -> None:
+def test_settings_of_ones_own(run_in_subprocess, tmp_path) -> None:
     for name in ("src", "configs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "local"))
     for name in ("train.py", "evaluate.py"):
@@ -162,16 +164,16 @@ def test_settings_of_ones_own(apart, tmp_path) -> None:
     own += "samples: null\nbeam_size: 3\n"
     (tmp_path / "configs/local/default.yaml").write_text(own)
     for chosen, wanted in ((), (3, 0.0123, 3)), (("experiment=mnist_lenet",), (3, 0.005, 8)):
-        done = apart("train.py", *chosen, "--cfg", "job", cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
+        done = run_in_subprocess("train.py", *chosen, "--cfg", "job", cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
         config = yaml.safe_load(done.out)
         assert (config["seed"], config["optimizer"]["lr"], config["trainer"]["max_epochs"]) == wanted
     checks = "from primer.cli.checks import check_command as c; c('evaluate', ['run=x']); c('train', [])"
-    done = apart("-c", checks, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
+    done = run_in_subprocess("-c", checks, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
     assert done.status == 0, done.err
     for_train = "# @package _global_\ndefaults:\n  - override /logger: tensorboard\n"
     (tmp_path / "configs/local/default.yaml").write_text(for_train)
     for arguments in (("run=x",), ("--cfg", "job")):
-        done = apart("evaluate.py", *arguments, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
+        done = run_in_subprocess("evaluate.py", *arguments, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
         assert done.status == 2
         assert done.err.startswith("error: configs/local/default.yaml, which both commands read: ")
         assert len(done.err.strip().splitlines()) == 1
@@ -189,7 +191,7 @@ def test_settings_of_ones_own(apart, tmp_path) -> None:
     ],
     ids=str,
 )
-def test_a_refused_run_takes_away_what_it_wrote_and_nothing_else(here, tmp_path, command, where) -> None:
+def test_a_refused_run_takes_away_what_it_wrote_and_nothing_else(run_in_process, tmp_path, command, where) -> None:
     files = {
         "thesis.txt": "years of work",
         "train.log": "of another run",
@@ -199,7 +201,7 @@ def test_a_refused_run_takes_away_what_it_wrote_and_nothing_else(here, tmp_path,
     for name, text in files.items():
         (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "mine" / name).write_text(text)
-    done = here(*command, f"{where}={tmp_path}/mine")
+    done = run_in_process(*command, f"{where}={tmp_path}/mine")
     assert done.status == 2, done.out + done.err
     left = {path.relative_to(tmp_path / "mine").as_posix() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
     assert left - {"multirun.yaml"} == files.keys()  # Hydra's own note of a sweep.
@@ -228,18 +230,18 @@ def test_a_refused_run_takes_away_what_it_wrote_and_nothing_else(here, tmp_path,
     ],
     ids=str,
 )
-def test_a_mistake_that_only_shows_later_gets_one_line_too(here, tmp_path, overrides, hint) -> None:
+def test_a_mistake_that_only_shows_later_gets_one_line_too(run_in_process, tmp_path, overrides, hint) -> None:
     if overrides == ("accelerator=gpu",) and torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    done = here("train.py", *overrides)
+    done = run_in_process("train.py", *overrides)
     assert done.status == 2
     assert len(done.err.strip().splitlines()) == 1, done.err
     assert hint in done.err
     assert not list((tmp_path / "logs").rglob("*.*"))
 
 
-def test_a_checkpoint_that_names_other_code_is_refused(here, tmp_path) -> None:
-    folder = here("train.py", "debug=fast").folder
+def test_a_checkpoint_that_names_other_code_is_refused(run_in_process, tmp_path) -> None:
+    folder = run_in_process("train.py", "debug=fast").folder
     content = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
     for part, target in (
         ("model", "os.system"),
@@ -248,7 +250,7 @@ def test_a_checkpoint_that_names_other_code_is_refused(here, tmp_path) -> None:
     ):
         forged = {**content, "primer": {**content["primer"], part: {"_target_": target}}}
         torch.save(forged, tmp_path / "forged.ckpt")
-        done = here("evaluate.py", f"ckpt={tmp_path}/forged.ckpt")
+        done = run_in_process("evaluate.py", f"ckpt={tmp_path}/forged.ckpt")
         assert done.status == 2
         assert target in done.err
     forged = {
@@ -256,4 +258,4 @@ def test_a_checkpoint_that_names_other_code_is_refused(here, tmp_path) -> None:
         "primer": {**content["primer"], "config": {**content["primer"]["config"], "data": {"_target_": "os.system"}}},
     }
     torch.save(forged, tmp_path / "forged.ckpt")
-    assert "os.system" in here("evaluate.py", f"ckpt={tmp_path}/forged.ckpt").err
+    assert "os.system" in run_in_process("evaluate.py", f"ckpt={tmp_path}/forged.ckpt").err

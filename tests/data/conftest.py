@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.picture_folders import Make, fill
+from helpers.image_folders import Make, fill
 
 from primer.data.images.image_folder import ImageFolder
 

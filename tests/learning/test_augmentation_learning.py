@@ -22,7 +22,7 @@ def shown(shares: list[float]) -> str:
 
 @pytest.mark.slow
 def test_lenet_with_augmentation_beats_lenet_without(
-    data_dir_or_skip, quiet_trainer, figure: Callable[[str], None]
+    data_dir_or_skip, quiet_trainer, record_figure: Callable[[str], None]
 ) -> None:
     folder = data_dir_or_skip("MNIST").parent
 
@@ -39,7 +39,7 @@ def test_lenet_with_augmentation_beats_lenet_without(
 
     plain, augmented = ([accuracy(seed, on) for seed in SEEDS] for on in (False, True))
     margin = (sum(augmented) - sum(plain)) / len(SEEDS)
-    figure(
+    record_figure(
         f"LeNet on 1,000 images of MNIST, {EPOCHS} epochs, seeds {SEEDS}: test accuracy {shown(plain)} without "
         f"augmentation, {shown(augmented)} with it, {100 * margin:.2f} points more"
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.ngrams import frequencies, interpolated
+from helpers.ngram_models import frequencies, interpolated
 
 from primer.data.text.music import Music
 from primer.data.text.segments import TokenStream
@@ -37,21 +37,23 @@ def learnt(data: TokenStream, trainer: Any, epochs: int) -> float:
 
 
 def test_an_lstm_beats_a_trigram_on_the_documentation_of_python(
-    quiet_trainer: Any, figure: Callable[[str], None]
+    quiet_trainer: Any, record_figure: Callable[[str], None]
 ) -> None:
     data = Text(train_size=100_000, batch_size=8, sequence_length=40, eval_streams=64).prepare()
     baseline, loss = trigram(data), learnt(data, quiet_trainer, epochs=3)
-    figure(f"100,000 characters of Python's documentation: LSTM {loss:.3f} nats a character, trigram {baseline:.3f}")
+    record_figure(
+        f"100,000 characters of Python's documentation: LSTM {loss:.3f} nats a character, trigram {baseline:.3f}"
+    )
     assert loss < baseline - 0.1
 
 
 def test_an_lstm_beats_a_trigram_on_the_chorales(
-    quiet_trainer: Any, data_dir_or_skip: Any, figure: Callable[[str], None]
+    quiet_trainer: Any, data_dir_or_skip: Any, record_figure: Callable[[str], None]
 ) -> None:
     file = data_dir_or_skip("music/chorales.json")
     data = Music(path=str(file), batch_size=8, sequence_length=64, eval_streams=64).prepare()
     baseline, loss = trigram(data), learnt(data, quiet_trainer, epochs=1)
-    figure(f"Bach's chorales: LSTM {loss:.3f} nats a note, trigram {baseline:.3f}")
+    record_figure(f"Bach's chorales: LSTM {loss:.3f} nats a note, trigram {baseline:.3f}")
     assert loss < baseline - 0.5
 
 

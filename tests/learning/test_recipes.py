@@ -13,9 +13,9 @@ from primer.run.evaluation import evaluate
 from primer.run.training import train
 
 
-def test_the_default_run(command: Callable[..., Any], tmp_path: Path, figure: Callable[[str], None]) -> None:
+def test_the_default_run(command: Callable[..., Any], tmp_path: Path, record_figure: Callable[[str], None]) -> None:
     metrics = train(command("train", "run"))
-    figure(f"python train.py: test/accuracy {metrics['test/accuracy']:.4f}")
+    record_figure(f"python train.py: test/accuracy {metrics['test/accuracy']:.4f}")
     assert metrics["test/accuracy"] >= 0.97
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["test/accuracy"] == metrics["test/accuracy"]
 
@@ -41,21 +41,23 @@ def test_a_recipe(
     most: float,
     command: Callable[..., Any],
     data_dir_or_skip: Callable[[str], Path],
-    figure: Callable[[str], None],
+    record_figure: Callable[[str], None],
 ) -> None:
     folder = [f"paths.data_dir={data_dir_or_skip(files).parent}"] if files else []
     reached = train(command("train", "run", f"experiment={name}", *folder))[f"test/{metric}"]
-    figure(f"python train.py experiment={name}: test/{metric} {reached:.4f}")
+    record_figure(f"python train.py experiment={name}: test/{metric} {reached:.4f}")
     assert least <= reached <= most
 
 
 @pytest.mark.slow
 def test_the_recipe_for_pronunciations(
-    command: Callable[..., Any], tmp_path: Path, figure: Callable[[str], None]
+    command: Callable[..., Any], tmp_path: Path, record_figure: Callable[[str], None]
 ) -> None:
     beam = train(command("train", "run", "experiment=g2p_seq2seq"))
     greedy = evaluate(command("evaluate", "greedy", f"run={tmp_path}/run", "beam_size=1"))
     for name, found in (("a beam", beam), ("greedy", greedy)):
-        figure(f"python train.py experiment=g2p_seq2seq: {name}: {found['test/wer']:.4f} and {found['test/per']:.4f}")
+        record_figure(
+            f"python train.py experiment=g2p_seq2seq: {name}: {found['test/wer']:.4f} and {found['test/per']:.4f}"
+        )
     assert beam["test/wer"] <= min(0.3, greedy["test/wer"])
     assert beam["test/per"] <= min(0.075, greedy["test/per"])

@@ -25,13 +25,13 @@ Trainer = Callable[..., L.Trainer]
 
 @pytest.mark.parametrize(("horizon", "test_fraction", "below"), [(1, 0.2, 1), (11, 0.2, 1.1), (11, 0.1, 1)])
 def test_the_recipe_forecasts_sunspots_better_than_the_naive_ones(
-    horizon: int, test_fraction: float, below: float, command: Callable[..., Any], figure: Callable[[str], None]
+    horizon: int, test_fraction: float, below: float, command: Callable[..., Any], record_figure: Callable[[str], None]
 ) -> None:
     settings = (f"data.horizon={horizon}", f"data.test_fraction={test_fraction}", "accelerator=cpu")
     found = train(command("train", "run", "experiment=sunspots_lstm", *settings))
     names = ("mase", "mase_seasonal", "relative_mae")
     figures = ", ".join(f"{name} {found[f'test/{name}']:.2f}" for name in names)
-    figure(f"sunspots, {horizon} ahead, the last {test_fraction:.0%} of the years: {figures}")
+    record_figure(f"sunspots, {horizon} ahead, the last {test_fraction:.0%} of the years: {figures}")
     assert found["test/mase"] < 1
     assert found["test/mase_seasonal"] < below  # Eleven ahead on the larger part: 0.96 to 1.05, as the seed falls.
     assert found["test/relative_mae"] < 0.75
@@ -49,7 +49,7 @@ def test_a_gru_adds_what_the_mean_does_not_tell(quiet_trainer: Trainer) -> None:
 
 
 def test_a_gradient_vanishes_in_a_simple_network_and_not_in_an_lstm_that_forgets_little(
-    quiet_trainer: Trainer, tmp_path: Path, figure: Callable[[str], None]
+    quiet_trainer: Trainer, tmp_path: Path, record_figure: Callable[[str], None]
 ) -> None:
     data = AddingProblem(length=100, samples=400, batch_size=50).prepare()
 
@@ -64,6 +64,6 @@ def test_a_gradient_vanishes_in_a_simple_network_and_not_in_an_lstm_that_forgets
         return norms[99] / norms[0]
 
     simple, gated = left(RNN), left(LSTM, forget_bias=5.0)
-    figure(f"gradient over 100 steps: RNN {simple:.0e}, LSTM with forget_bias=5 {gated:.1f}")
+    record_figure(f"gradient over 100 steps: RNN {simple:.0e}, LSTM with forget_bias=5 {gated:.1f}")
     assert simple < 1e-9
     assert gated > 0.1

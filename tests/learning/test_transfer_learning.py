@@ -64,7 +64,7 @@ def trained(
 
 
 def test_weights_of_five_digits_help_to_tell_five_others_from_ten_images_each(
-    quiet_trainer: Callable[..., Any], data_dir_or_skip: Callable[[str], Path], figure: Callable[[str], None]
+    quiet_trainer: Callable[..., Any], data_dir_or_skip: Callable[[str], Path], record_figure: Callable[[str], None]
 ) -> None:
     settings: dict[str, Any] = {"data_dir": data_dir_or_skip("MNIST").parent}
     many = Half(0, train_size=10000, batch_size=128, **settings).prepare()
@@ -89,7 +89,7 @@ def test_weights_of_five_digits_help_to_tell_five_others_from_ten_images_each(
                     assert same or not key.startswith(("c1.", "c3.")), key
                 assert not torch.equal(model.c5[0].weight, source.c5[0].weight)
         mean[name] = sum(found) / len(found)
-        figure(f"transfer, {name}: {', '.join(f'{one:.4f}' for one in found)}, mean {mean[name]:.4f}")
+        record_figure(f"transfer, {name}: {', '.join(f'{one:.4f}' for one in found)}, mean {mean[name]:.4f}")
     for name in ("frozen", "finetune"):
-        figure(f"transfer, {name} over scratch: {mean[name] - mean['scratch']:+.4f}")
+        record_figure(f"transfer, {name} over scratch: {mean[name] - mean['scratch']:+.4f}")
         assert mean[name] > mean["scratch"] + MARGIN

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.augmenting import augment, images, seeded, spec_of
+from helpers.augmentation import augment, images, seeded, spec_of
 from omegaconf import OmegaConf
 from torch import Tensor
 
@@ -256,9 +256,9 @@ def test_a_step_is_set_by_its_name() -> None:
 
 
 def test_flip_and_crop_take_at_most_a_third_of_what_torchvision_takes_sample_by_sample(
-    figure: Callable[[str], None],
+    record_figure: Callable[[str], None],
 ) -> None:
     times = runpy.run_path(str(ROOT / "benchmarks" / "augmentation.py"))["measure"]("flip and crop")
     ratio = statistics.median(theirs / mine for theirs, mine in zip(times["torchvision"], times["ours"], strict=True))
-    figure(f"flip and crop of 256x3x32x32 bytes: torchvision takes {ratio:.1f} times as long, sample by sample")
+    record_figure(f"flip and crop of 256x3x32x32 bytes: torchvision takes {ratio:.1f} times as long, sample by sample")
     assert ratio > 3

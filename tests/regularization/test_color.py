@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.augmenting import assert_uniform, augment
+from helpers.augmentation import assert_uniform, augment
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 import torch
-from helpers.augmenting import assert_even, assert_uniform, augment
+from helpers.augmentation import assert_even, assert_uniform, augment
 from torch import Tensor
 
 from primer.regularization import Cutout

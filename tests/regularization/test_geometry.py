@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.augmenting import assert_even, assert_uniform, augment, images
+from helpers.augmentation import assert_even, assert_uniform, augment, images
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import affine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.augmenting import seeded, spec_of
+from helpers.augmentation import seeded, spec_of
 from scipy.stats import beta, kstest
 from torch import Tensor
 

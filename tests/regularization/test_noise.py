@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.augmenting import seeded
+from helpers.augmentation import seeded
 from scipy.stats import kstest, norm
 from torch import Tensor
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.picture_folders import Make, inputs, refusal, targets
+from helpers.image_folders import Make, inputs, refusal, targets
 from PIL import Image as Pictures
 from sklearn.datasets import load_digits
 from torch import Tensor

@@ -35,25 +35,27 @@ def unordered(batches: TensorLoader) -> float:
 @pytest.mark.parametrize("kind", [PosTags, Opinions])
 @pytest.mark.parametrize("batch_size", [32, 64])
 def test_little_of_a_batch_is_padding(
-    kind: type[PosTags] | type[Opinions], batch_size: int, figure: Callable[[str], None]
+    kind: type[PosTags] | type[Opinions], batch_size: int, record_figure: Callable[[str], None]
 ) -> None:
     data = kind(batch_size=batch_size, eval_batch_size=batch_size).prepare()
     loader = data.loader("train", train=True)
     assert isinstance(loader, TensorLoader)
     share, without = share_of_padding(loader), unordered(loader)
-    figure(f"{kind.__name__}, batches of {batch_size}: {share:.4f} padding; {without:.4f} without buckets")
+    record_figure(f"{kind.__name__}, batches of {batch_size}: {share:.4f} padding; {without:.4f} without buckets")
     assert share <= 0.1 < without
     assert share_of_padding(data.loader("test", train=False)) <= 0.1  # type: ignore[arg-type]
 
 
-def test_little_of_brown_is_padding(data_dir_or_skip: Callable[[str], Path], figure: Callable[[str], None]) -> None:
+def test_little_of_brown_is_padding(
+    data_dir_or_skip: Callable[[str], Path], record_figure: Callable[[str], None]
+) -> None:
     folder = data_dir_or_skip("pos/brown-train.conllu").parents[1]
     files = {part: f"pos/brown-{part}.conllu" for part in ("train", "dev", "test")}
     data = CoNLLU(**files, data_dir=folder, batch_size=32).prepare()
     loader = data.loader("train", train=True)
     assert isinstance(loader, TensorLoader)
     share, without = share_of_padding(loader), unordered(loader)
-    figure(f"Brown, batches of 32: {share:.4f} padding; {without:.4f} without buckets")
+    record_figure(f"Brown, batches of 32: {share:.4f} padding; {without:.4f} without buckets")
     assert share <= 0.1 < without
 
 
@@ -81,7 +83,7 @@ def test_the_order_is_random_and_follows_from_seed_and_epoch() -> None:
     assert {frozenset(batch) for batch in first}.isdisjoint({frozenset(batch) for batch in second})
 
 
-def test_few_batches_are_mixed_anew_too(figure: Callable[[str], None]) -> None:
+def test_few_batches_are_mixed_anew_too(record_figure: Callable[[str], None]) -> None:
     """1000 samples of very different lengths in batches of 16: a single pool, and 8 samples that fill no batch."""
     lengths = torch.randint(1, 257, (1000,), generator=torch.Generator().manual_seed(0))
     steps = torch.arange(1000)[:, None].expand(1000, 257)
@@ -89,7 +91,9 @@ def test_few_batches_are_mixed_anew_too(figure: Callable[[str], None]) -> None:
     epochs = [order(some, epoch) for epoch in range(20)]
     pairs = [{pair for batch in epoch[:-1] for pair in combinations(sorted(batch), 2)} for epoch in epochs]
     together = [len(one & other) / len(one) for one, other in pairwise(pairs)]
-    figure(f"62 batches, buckets: {sum(together) / len(together):.2f} of a batch's pairs meet again in the next epoch")
+    record_figure(
+        f"62 batches, buckets: {sum(together) / len(together):.2f} of a batch's pairs meet again in the next epoch"
+    )
     assert sum(together) / len(together) < 0.4
     last = [lengths[epoch[-1]].float().mean() for epoch in epochs]
     # The mean of 160 draws; its standard error is 6.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.picture_folders import draw
+from helpers.image_folders import draw
 from PIL import Image as Pictures
 
 from primer.data.readers.decoding import decode

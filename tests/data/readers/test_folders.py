@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.picture_folders import Make, draw, fill, inputs, refusal, targets
+from helpers.image_folders import Make, draw, fill, inputs, refusal, targets
 
 from primer.data.readers.decoding import decode
 from primer.spec import Classes

@@ -142,7 +142,7 @@ def test_letters_tell_words_that_were_never_seen(characters: Any, quiet_trainer:
 
 
 def test_brown_with_its_letters_takes_little_time_and_memory(
-    data_dir_or_skip: Callable[[str], Path], figure: Callable[[str], None]
+    data_dir_or_skip: Callable[[str], Path], record_figure: Callable[[str], None]
 ) -> None:
     folder = data_dir_or_skip("pos/brown-train.conllu").parents[1]
     files = {part: f"pos/brown-{part}.conllu" for part in ("train", "dev", "test")}
@@ -158,7 +158,7 @@ def test_brown_with_its_letters_takes_little_time_and_memory(
         batch = next(loader)
         words += int((batch.inputs[..., 0] != PADDING).sum())
     speed = words / (time.process_time() - started)
-    figure(f"Brown with letters: {seconds:.1f} s, {kept / 1e6:.0f} MB, {speed / 1e6:.1f} million words a second")
+    record_figure(f"Brown with letters: {seconds:.1f} s, {kept / 1e6:.0f} MB, {speed / 1e6:.1f} million words a second")
     assert isinstance(data.spec, Spec)
     assert isinstance(data.spec.target, Tags)
     assert spellings.table.shape[1] == 21

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.picture_folders import Make, draw, fill, inputs, refusal, targets
+from helpers.image_folders import Make, draw, fill, inputs, refusal, targets
 
 from primer.data.readers import survey
 from primer.data.readers.decoding import decode

@@ -249,22 +249,24 @@ def brown(data_dir_or_skip: Callable[[str], Path], _kept: dict[str, CoNLLU]) -> 
 
 
 def test_brown_and_its_baseline(
-    brown: CoNLLU, data_dir_or_skip: Callable[[str], Path], figure: Callable[[str], None]
+    brown: CoNLLU, data_dir_or_skip: Callable[[str], Path], record_figure: Callable[[str], None]
 ) -> None:
     assert [brown.parts[part].size for part in ("train", "val", "test")] == [46175, 5523, 5642]
     assert [int((batch.targets != IGNORE).sum()) for batch in brown.parts.values()] == [929728, 115661, 115803]  # type: ignore[union-attr]
     whole = CoNLLU(**BROWN, data_dir=brown.data_dir).prepare()
     accuracy = most_frequent_tag_accuracy(whole.parts["train"], whole.parts["test"])
-    figure(f"Brown, most frequent tag per word: {accuracy:.4f}")
+    record_figure(f"Brown, most frequent tag per word: {accuracy:.4f}")
     assert accuracy == pytest.approx(0.926, abs=5e-4)
 
 
 @pytest.mark.slow
-def test_an_lstm_beats_the_baseline_on_brown(brown: CoNLLU, quiet_trainer: Any, figure: Callable[[str], None]) -> None:
+def test_an_lstm_beats_the_baseline_on_brown(
+    brown: CoNLLU, quiet_trainer: Any, record_figure: Callable[[str], None]
+) -> None:
     torch.manual_seed(0)
     model = LSTM(brown.spec)
     trainer = quiet_trainer(max_epochs=2)
     trainer.fit(model, brown)
     (result,) = trainer.test(model, brown, verbose=False)
-    figure(f"Brown, LSTM after 2 epochs: {result['test/accuracy']:.4f}")
+    record_figure(f"Brown, LSTM after 2 epochs: {result['test/accuracy']:.4f}")
     assert result["test/accuracy"] > 0.926 + 0.01

@@ -71,7 +71,7 @@ def counts(data: Opinions, part: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_an_lstm_reads_what_counted_words_do_not_tell(
-    data: Opinions, quiet_trainer: Any, figure: Callable[[str], None]
+    data: Opinions, quiet_trainer: Any, record_figure: Callable[[str], None]
 ) -> None:
     assert data.spec.target == Classes(LABELS)
     baseline = LogisticRegression(max_iter=1000).fit(*counts(data, "train")).score(*counts(data, "test"))
@@ -81,7 +81,7 @@ def test_an_lstm_reads_what_counted_words_do_not_tell(
     trainer = quiet_trainer(max_epochs=5)
     trainer.fit(model, data)
     (result,) = trainer.test(model, data, verbose=False)
-    figure(
+    record_figure(
         f"opinions, LSTM, 5 epochs: {result['test/accuracy']:.4f}; logistic regression of counted words: {baseline:.4f}"
     )
     assert baseline < 0.65

@@ -81,7 +81,7 @@ def test_padding_stands_after_the_last_word_and_has_no_tag(data: PosTags) -> Non
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_word_alone_does_not_tell_its_tag(seed: int, figure: Callable[[str], None]) -> None:
+def test_the_word_alone_does_not_tell_its_tag(seed: int, record_figure: Callable[[str], None]) -> None:
     data = PosTags(data_seed=seed).prepare()
     accuracy = most_frequent_tag_accuracy(data.parts["train"], data.parts["test"])
     sentences = read(data_seed=seed)
@@ -91,7 +91,7 @@ def test_the_word_alone_does_not_tell_its_tag(seed: int, figure: Callable[[str],
             tags[word].add(tag)
     words = [word for sentence in sentences for word in sentence.words]
     share = sum(len(tags[word]) > 1 for word in words) / len(words)
-    figure(
+    record_figure(
         f"pos_tags, data_seed={seed}: most frequent tag per word: {accuracy:.4f}; words with several tags: {share:.4f}"
     )
     assert 0.5 < accuracy <= 0.85
@@ -108,7 +108,7 @@ def test_the_baseline_counts_by_hand() -> None:
     assert most_frequent_tag_accuracy(train, train) == pytest.approx(4 / 5)
 
 
-def test_an_lstm_reads_the_context(data: PosTags, quiet_trainer: Any, figure: Callable[[str], None]) -> None:
+def test_an_lstm_reads_the_context(data: PosTags, quiet_trainer: Any, record_figure: Callable[[str], None]) -> None:
     baseline = most_frequent_tag_accuracy(data.parts["train"], data.parts["test"])
     torch.manual_seed(0)
     model = LSTM(data.spec)
@@ -116,7 +116,9 @@ def test_an_lstm_reads_the_context(data: PosTags, quiet_trainer: Any, figure: Ca
     trainer = quiet_trainer(max_epochs=2)
     trainer.fit(model, data)
     (result,) = trainer.test(model, data, verbose=False)
-    figure(f"pos_tags, LSTM after 2 epochs: {result['test/accuracy']:.4f}; most frequent tag per word: {baseline:.4f}")
+    record_figure(
+        f"pos_tags, LSTM after 2 epochs: {result['test/accuracy']:.4f}; most frequent tag per word: {baseline:.4f}"
+    )
     assert result["test/accuracy"] > baseline + 0.15
 
 
@@ -142,7 +144,7 @@ def _words(spec: Spec, batch: Batch) -> list[list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
-def test_the_default_run_of_a_recurrent_model(name: str, tmp_path: Path, figure: Callable[[str], None]) -> None:
+def test_the_default_run_of_a_recurrent_model(name: str, tmp_path: Path, record_figure: Callable[[str], None]) -> None:
     command = [sys.executable, "train.py", f"model={name}", "optimizer=adam", f"paths.root_dir={tmp_path}"]
     started = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=600)
@@ -151,5 +153,5 @@ def test_the_default_run_of_a_recurrent_model(name: str, tmp_path: Path, figure:
     metrics = json.loads(
         (Path(done.stdout.strip().splitlines()[-1].removeprefix("run: ")) / "metrics.json").read_text()
     )
-    figure(f"pos_tags, model={name}: test/accuracy {metrics['test/accuracy']:.4f} in {seconds:.0f} s")
+    record_figure(f"pos_tags, model={name}: test/accuracy {metrics['test/accuracy']:.4f} in {seconds:.0f} s")
     assert metrics["test/accuracy"] >= 0.97

@@ -210,7 +210,9 @@ def test_numbers_under_one_are_refused(setting: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_baseline_on_film_reviews(data_dir_or_skip: Callable[[str], Path], figure: Callable[[str], None]) -> None:
+def test_the_baseline_on_film_reviews(
+    data_dir_or_skip: Callable[[str], Path], record_figure: Callable[[str], None]
+) -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -229,7 +231,7 @@ def test_the_baseline_on_film_reviews(data_dir_or_skip: Callable[[str], Path], f
 
     best = max(map(fitted, (1, 4, 10)), key=lambda model: model.score(texts["val"], labels["val"]))
     accuracy = best.score(texts["test"], labels["test"])
-    figure(f"film reviews: majority {majority:.4f}, TF-IDF and logistic regression {accuracy:.4f}")
+    record_figure(f"film reviews: majority {majority:.4f}, TF-IDF and logistic regression {accuracy:.4f}")
     assert majority == pytest.approx(0.586, abs=1e-3)
     assert accuracy == pytest.approx(0.769, abs=3e-3)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.small_runs import Sentences, Trainer, digits, figures, perceptron, tagger, weights
+from helpers.small_models import Sentences, Trainer, digits, figures, perceptron, tagger, weights
 from torch import nn
 from torch.optim import SGD
 from torch.utils.data import DataLoader

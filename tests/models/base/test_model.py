@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.small_runs import Sentences, Trainer, close, digits, figures, perceptron, tagger, weights
+from helpers.small_models import Sentences, Trainer, close, digits, figures, perceptron, tagger, weights
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR

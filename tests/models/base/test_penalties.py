@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.small_runs import Trainer, digits, perceptron, weights
+from helpers.small_models import Trainer, digits, perceptron, weights
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Rprop
 

@@ -10,7 +10,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from helpers.small_runs import Trainer, digits, figures, perceptron, weights
+from helpers.small_models import Trainer, digits, figures, perceptron, weights
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.optim import Adam

@@ -88,7 +88,7 @@ def test_it_learns_a_batch_by_heart(quiet_trainer: Callable[..., L.Trainer]) -> 
 
 
 def test_it_beats_the_nearest_mean_on_digits(
-    quiet_trainer: Callable[..., L.Trainer], figure: Callable[[str], None]
+    quiet_trainer: Callable[..., L.Trainer], record_figure: Callable[[str], None]
 ) -> None:
     """The class whose mean image is nearest, found from the same training part, against 8 epochs, on the test part:
     0.905 against 0.964."""
@@ -107,7 +107,7 @@ def test_it_beats_the_nearest_mean_on_digits(
     trainer.fit(model, data)
     trainer.test(model, data, verbose=False)
     accuracy = trainer.callback_metrics["test/accuracy"].item()
-    figure(f"digits, nearest mean {baseline:.4f}, MLP after 8 epochs {accuracy:.4f}")
+    record_figure(f"digits, nearest mean {baseline:.4f}, MLP after 8 epochs {accuracy:.4f}")
     assert 0.85 < baseline < 0.93
     assert accuracy > baseline + 0.04
 

@@ -186,7 +186,7 @@ def test_overfits_one_batch(kind: type[Recurrent]) -> None:
 
 
 @every_kind
-def test_learns_a_task_where_order_matters(kind: type[Recurrent], figure: Callable[[str], None]) -> None:
+def test_learns_a_task_where_order_matters(kind: type[Recurrent], record_figure: Callable[[str], None]) -> None:
     """Which of two words comes first: no count of the words tells, so that a guess is right half of the time."""
     generator = torch.Generator().manual_seed(3)
 
@@ -202,7 +202,7 @@ def test_learns_a_task_where_order_matters(kind: type[Recurrent], figure: Callab
     test = some(1000)
     with torch.no_grad():
         accuracy = (model.eval().predict(test) == test.targets).float().mean().item()
-    figure(f"{kind.__name__}: which comes first: {accuracy:.3f}; a guess: 0.500")
+    record_figure(f"{kind.__name__}: which comes first: {accuracy:.3f}; a guess: 0.500")
     assert accuracy > 0.9
 
 
