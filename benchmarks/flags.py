@@ -80,9 +80,9 @@ def now() -> float:
 def through_primer(config: dict[str, Any], data: Images) -> float:
     """Images a second."""
     clock, regularization = Clock(), instantiate(config["regularization"], Regularization)
-    callbacks = [*build_callbacks(config, data, regularization), clock]
     model = build_model(config, data, regularization)
-    build_trainer(config, callbacks, []).fit(model, datamodule=data)
+    callbacks = [*build_callbacks(config, model, data, regularization), clock]
+    build_trainer(config, model, callbacks, []).fit(model, datamodule=data)
     return BATCH * STEPS / clock.seconds
 
 

@@ -36,9 +36,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = compose_resolved("train", OVERRIDES, folder)
         regularization = instantiate(config["regularization"], Regularization)
-        callbacks = training.build_callbacks(config, data, regularization)
-        trainer = training.build_trainer(config, callbacks, training.build_loggers(config))
-        trainer.fit(training.build_model(config, data, regularization), datamodule=data)
+        model = training.build_model(config, data, regularization)
+        callbacks = training.build_callbacks(config, model, data, regularization)
+        trainer = training.build_trainer(config, model, callbacks, training.build_loggers(config))
+        trainer.fit(model, datamodule=data)
     print("memory: largest resident memory of a process, in MiB")
     print(f"  import lightning             {imports:7.0f}")
     print(f"  60,000 images read and split {read:7.0f}, of which {held:.0f} are the data")

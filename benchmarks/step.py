@@ -104,9 +104,9 @@ def measure(batch_size: int) -> list[tuple[float, float]]:
         train = data.parts["train"]
         assert isinstance(train, Batch)
         clock = Clock(hand_written(train, data.spec, batch_size))
-        callbacks = [*build_callbacks(config, data, regularization), clock]
-        trainer = build_trainer(config, callbacks, build_loggers(config))
-        trainer.fit(build_model(config, data, regularization), datamodule=data)
+        model = build_model(config, data, regularization)
+        callbacks = [*build_callbacks(config, model, data, regularization), clock]
+        build_trainer(config, model, callbacks, build_loggers(config)).fit(model, datamodule=data)
     return clock.pairs[1:]
 
 

@@ -27,6 +27,7 @@ from primer.batch import Batch
 from primer.callbacks import progress
 from primer.cli.composition import compose_resolved
 from primer.config.instantiate import instantiate
+from primer.data.base import DataModule
 from primer.records import console
 from primer.regularization import Regularization
 from primer.run.training import (
@@ -103,11 +104,12 @@ def measure(letters: bool, *overrides: str) -> tuple[float, list[tuple[float, fl
         regularization = instantiate(config["regularization"], Regularization)
         torch.manual_seed(0)
         data = build_data(config, regularization)
+        assert isinstance(data, DataModule)
         batches = list(data.loader("train", train=True))
         clock = Clock(hand_written(batches, data.spec, letters))
-        callbacks = [*build_callbacks(config, data, regularization), clock]
-        trainer = build_trainer(config, callbacks, build_loggers(config))
-        trainer.fit(build_model(config, data, regularization), datamodule=data)
+        model = build_model(config, data, regularization)
+        callbacks = [*build_callbacks(config, model, data, regularization), clock]
+        build_trainer(config, model, callbacks, build_loggers(config)).fit(model, datamodule=data)
     tokens = sum(int(batch.lengths.sum()) for batch in batches if batch.lengths is not None)
     return tokens / len(batches), clock.pairs[1:]
 

@@ -35,7 +35,7 @@ def _quiet() -> None:
 
 
 @pytest.fixture
-def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+def record_figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """A function that has a line printed at the end of the tests, whatever process they run in: a figure that was
     measured, beside the one that it is held against."""
     return partial(record_property, "figure")

@@ -48,6 +48,10 @@ class Batch(NamedTuple):
             targets = targets[:, :longest]
         return Batch(inputs[:, :longest], targets, lengths)
 
+    def repeat(self, times: int) -> Batch:
+        """All samples ``times`` times, one run of them after the other."""
+        return Batch(*(None if tensor is None else torch.cat([tensor] * times) for tensor in self))  # type: ignore[arg-type]
+
     def to(self, device: torch.device | str) -> Batch:
         """The same samples on ``device``; lengths stay on the CPU, where packing wants them."""
         if self.inputs.device == torch.device(device):
@@ -59,6 +63,47 @@ class Batch(NamedTuple):
     def nbytes(self) -> int:
         """The memory that the tensors take, in bytes."""
         return sum(tensor.nbytes for tensor in self if tensor is not None)
+
+
+class Transition(NamedTuple):
+    """One step of several environments side by side, from an observation through an action to the next one.
+
+    Attributes:
+        observations: ``(envs, *observation)``.
+        actions: ``(envs,)`` integers.
+        rewards: ``(envs,)``.
+        next_observations: ``(envs, *observation)``; of an episode that has ended, its last observation.
+        terminated: ``(envs,)`` whether the episode has ended for good, so that nothing follows. One that was only cut
+            short by a limit of steps is not terminated: its last observation still has a value.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    rewards: Tensor
+    next_observations: Tensor
+    terminated: Tensor
+
+    @property
+    def size(self) -> int:
+        """The number of environments."""
+        return len(self.actions)
+
+
+class Episodes(NamedTuple):
+    """Whole episodes.
+
+    Attributes:
+        returns: ``(episodes,)`` the sum of the rewards of each.
+        lengths: ``(episodes,)`` the number of steps of each.
+    """
+
+    returns: Tensor
+    lengths: Tensor
+
+    @property
+    def size(self) -> int:
+        """The number of episodes."""
+        return len(self.returns)
 
 
 def _rows(tensor: Tensor, index: Tensor | slice) -> Tensor:

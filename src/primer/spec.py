@@ -131,12 +131,19 @@ class NoTarget:
     """No target: the input alone."""
 
 
-Input = Image | Vector | Series | Tokens
+@dataclass(frozen=True)
+class Environment:
+    """What an agent sees and does: observations of shape ``observation`` and one of ``actions`` discrete actions."""
+
+    observation: tuple[int, ...]
+    actions: int
+
+
+Input = Image | Vector | Series | Tokens | Environment
 Target = Classes | Values | Tags | Sequence | NextToken | NoTarget
-TYPES: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (Image, Vector, Series, Tokens, Classes, Values, Tags, Sequence, NextToken, NoTarget)
-}
+INPUTS = (Image, Vector, Series, Tokens, Environment)
+TARGETS = (Classes, Values, Tags, Sequence, NextToken, NoTarget)
+TYPES: dict[str, type] = {kind.__name__: kind for kind in (*INPUTS, *TARGETS)}
 
 
 @dataclass(frozen=True)

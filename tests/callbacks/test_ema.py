@@ -15,6 +15,7 @@ from torch import Tensor
 
 import primer
 from primer.callbacks import EMA
+from primer.checkpoints.resume import Resume
 from primer.data.images.digits import Digits
 from primer.models.feedforward.mlp import MLP
 from primer.run.training import train
@@ -48,7 +49,7 @@ def fitted(
     model = MLP(data.spec, hidden_sizes=(8,), normalization="batch")
     model.optimizer = partial(torch.optim.SGD, lr=0.1)
     trace, saver = Trace(), ModelCheckpoint(dirpath=folder, filename="{step}", save_top_k=-1, every_n_train_steps=4)
-    made = trainer(max_epochs=epochs, callbacks=[trace, EMA(0.3), saver], enable_checkpointing=True)
+    made = trainer(max_epochs=epochs, callbacks=[Resume(), trace, EMA(0.3), saver], enable_checkpointing=True)
     made.fit(model, data, ckpt_path=path, weights_only=True)
     return made, model, data, trace
 

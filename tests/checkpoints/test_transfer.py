@@ -13,6 +13,7 @@ import torch
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
+from primer.checkpoints.resume import Resume
 from primer.checkpoints.transfer import Finetune, Frozen, Gradual, Unfreezing
 from primer.data.images.digits import Digits
 from primer.errors import InputError
@@ -144,7 +145,7 @@ def test_a_resumed_run_goes_on_with_what_was_frozen(quiet_trainer: Callable[...,
     def run(epochs: int, path: Path | None = None) -> tuple[L.Trainer, ResNet]:
         datamodule = data()
         model = network(datamodule)
-        trainer = quiet_trainer(max_epochs=epochs, callbacks=Gradual(epochs=[2, 4]).apply(model))
+        trainer = quiet_trainer(max_epochs=epochs, callbacks=[Resume(), *Gradual(epochs=[2, 4]).apply(model)])
         trainer.fit(model, datamodule, ckpt_path=path, weights_only=True)
         return trainer, model
 

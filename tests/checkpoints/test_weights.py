@@ -273,7 +273,11 @@ def test_words_keep_their_vectors_wherever_they_stand(build: Callable[..., LSTM]
     torch.testing.assert_close(other(here)[..., said], one(there))
     vectors = (model.state_dict()["embedding.words.weight"] for model in (other, one))
     assert torch.equal(next(vectors)[3], next(vectors)[1])  # A new word starts as an unknown one.
-    new = [name for name in ("embedding.words.weight", "head.weight", "head.bias") if name in other.rows(other.spec)]
+    new = [
+        name
+        for name in ("embedding.words.weight", "head.weight", "head.bias")
+        if name in other.vocabulary_parameters(other.spec)
+    ]
     assert weights.note(other, found) == "".join(f", 1 of 7 rows of {name} new" for name in new)
     assert weights.note(build("abcd", "xyz"), found) == ""
 

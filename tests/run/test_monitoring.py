@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -18,37 +19,67 @@ from primer.errors import InputError
 from primer.models.feedforward.linear import Linear
 from primer.models.recurrent.lstm import LSTM
 from primer.regularization import Regularization
-from primer.run.monitoring import check_monitors
+from primer.run.monitoring import Goal, check_monitors
 from primer.run.training import build_callbacks, build_model, train
 from primer.spec import Classes, Spec, Tags, Tokens, Vector
+
+FIXED = ["monitor=val/accuracy", "scheduler=plateau", "regularization=light", "paths.output_dir=x"]
+
+
+def config_of(*overrides: str) -> dict[str, Any]:
+    composition = compose_checked("train", list(overrides))
+    OmegaConf.set_struct(composition, False)
+    del composition["hydra"]
+    return OmegaConf.to_container(composition, resolve=True)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize(
     ("overrides", "wanted"),
     [
-        ([], ("val/accuracy", "max")),
-        (["data.val_fraction=0"], ("train/loss", "min")),
-        (["trainer.limit_val_batches=0"], ("train/loss", "min")),
-        (["data.val_fraction=0", "monitor=train/loss", "mode=min"], ("train/loss", "min")),
+        (FIXED, ("val/accuracy", "max")),
+        ([*FIXED, "mode=max"], ("val/accuracy", "max")),
+        (FIXED[1:], ("val/loss", "min")),
+        ([*FIXED, "data.val_fraction=0"], ("train/loss", "min")),
+        ([*FIXED, "mode=max", "data.val_fraction=0"], ("train/loss", "min")),
+        ([*FIXED, "trainer.limit_val_batches=0"], ("train/loss", "min")),
+        (["monitor=train/loss", *FIXED[1:], "data.val_fraction=0"], ("train/loss", "min")),
     ],
 )
-def test_the_training_loss_stands_in_and_less_of_it_is_better(overrides: list[str], wanted: tuple[str, str]) -> None:
-    fixed = ["monitor=val/accuracy", "mode=max", "scheduler=plateau", "regularization=light", "paths.output_dir=x"]
-    chosen = [text for text in fixed if text.split("=")[0] not in {other.split("=")[0] for other in overrides}]
-    composition = compose_checked("train", [*chosen, *overrides])
-    OmegaConf.set_struct(composition, False)
-    del composition["hydra"]
-    config: dict[str, Any] = OmegaConf.to_container(composition, resolve=True)  # type: ignore[assignment]
+def test_all_that_watch_follow_one_metric_and_its_direction(overrides: list[str], wanted: tuple[str, str]) -> None:
+    """The training loss stands in if nothing is validated, and less of it is better."""
+    config = config_of(*overrides)
     data = Digits(val_fraction=config["data"]["val_fraction"]).prepare()
     regularization = instantiate(config["regularization"], Regularization)
 
-    callbacks = build_callbacks(config, data, regularization)
-    saver = next(one for one in callbacks if isinstance(one, ModelCheckpoint))
+    model = build_model(config, data, regularization)
+    callbacks = build_callbacks(config, model, data, regularization)
+    saver = next(one for one in callbacks if isinstance(one, ModelCheckpoint) and one.monitor)
     stopper = next(one for one in callbacks if isinstance(one, EarlyStopping))
-    schedule = build_model(config, data, regularization).schedule
     assert (saver.monitor, saver.mode) == wanted
     assert (stopper.monitor, stopper.mode) == wanted
-    assert (schedule.monitor, schedule.scheduler.keywords["mode"]) == wanted  # type: ignore[union-attr]
+    assert (model.schedule.monitor, model.schedule.scheduler.keywords["mode"]) == wanted  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["monitor=val/accuracy", "mode=min"], "mode=min contradicts monitor=val/accuracy, of which more is better"),
+        (["monitor=val/loss", "mode=max"], "mode=max contradicts monitor=val/loss, of which less is better"),
+        (["mode=max"], "mode=max contradicts monitor=val/loss"),
+        (
+            ["scheduler=plateau", "scheduler.mode=max"],
+            "scheduler.mode=max contradicts scheduler.monitor=val/loss, of which less is better",
+        ),
+        (
+            ["callbacks.checkpoint.monitor=val/f1", "callbacks.checkpoint.mode=min"],
+            "callbacks.checkpoint.mode=min contradicts callbacks.checkpoint.monitor=val/f1",
+        ),
+    ],
+)
+def test_a_direction_that_contradicts_the_metric_is_refused(overrides: list[str], message: str) -> None:
+    config, data = config_of(*overrides, "paths.output_dir=x"), Digits().prepare()
+    with pytest.raises(InputError, match=f"^{message}"):
+        build_callbacks(config, build_model(config, data, Regularization()), data, Regularization())
 
 
 TAGGER = LSTM(Spec(Tokens(("<pad>", "<unk>", "Bo")), Tags(("O", "B-PER", "I-PER"))))
@@ -56,7 +87,7 @@ CLASSIFIER = Linear(Spec(Vector(2), Classes(("no", "yes"))))
 
 
 @pytest.mark.parametrize(
-    ("model", "name", "measured"),
+    ("model", "name", "logged"),
     [
         (TAGGER, "val/entity_f1", True),
         (TAGGER, "val/entities", False),
@@ -67,18 +98,36 @@ CLASSIFIER = Linear(Spec(Vector(2), Classes(("no", "yes"))))
         (CLASSIFIER, "train/loss", True),
     ],
 )
-def test_only_what_is_measured_can_be_watched(model: Any, name: str, measured: bool) -> None:
-    config = {"monitor": name, "scheduler": {}, "callbacks": {}}
+def test_only_what_is_logged_can_be_watched(model: Any, name: str, logged: bool) -> None:
+    config = {"monitor": name, "scheduler": {}, "callbacks": {}, "trainer": {"limit_val_batches": None}}
     data = Digits().prepare()
-    if measured:
-        return check_monitors(config, model, data)
-    with pytest.raises(InputError, match=f"monitor={name}: this run measures no such thing; "):
-        check_monitors(config, model, data)
+    if logged:
+        return check_monitors(config, Goal(name, "max", True), model, data)
+    with pytest.raises(InputError, match=f"monitor={name}: this run does not log that metric; "):
+        check_monitors(config, Goal(name, "max", True), model, data)
+
+
+class Probe(L.Callback):
+    """Logs a metric of its own."""
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        pl_module.log("val/probe", 1.0)
+
+
+def test_a_metric_of_a_callback_can_be_watched() -> None:
+    config = {"monitor": "val/probe", "scheduler": {}, "callbacks": {}}
+    check_monitors(config, Goal("val/probe", "max", True), CLASSIFIER, Digits().prepare(), [Probe()])
+    Probe.logged_metrics = ("val/other",)  # type: ignore[attr-defined]
+    try:
+        with pytest.raises(InputError, match="does not log that metric"):
+            check_monitors(config, Goal("val/probe", "max", True), CLASSIFIER, Digits().prepare(), [Probe()])
+    finally:
+        del Probe.logged_metrics  # type: ignore[attr-defined]
 
 
 def test_the_entities_of_a_run_are_watched(tmp_path: Path, command: Any) -> None:
     (tmp_path / "words.txt").write_text("Ann B-PER\nmet O\nBo B-PER\n\nThe O\nRed B-ORG\nCross I-ORG\n\n" * 10)
-    overrides = [f"data.train={tmp_path}/words.txt", "monitor=val/entity_f1", "mode=max", "trainer.max_epochs=2"]
+    overrides = [f"data.train={tmp_path}/words.txt", "monitor=val/entity_f1", "trainer.max_epochs=2"]
     metrics = train(command("train", "run", "model=lstm", "data=bio", "accelerator=cpu", *overrides))
     best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)["callbacks"]
     assert any(state.get("monitor") == "val/entity_f1" for state in best.values())
@@ -89,12 +138,18 @@ def test_the_entities_of_a_run_are_watched(tmp_path: Path, command: Any) -> None
 def test_the_accuracy_on_unknown_words_is_watched_where_there_are_some(characters: bool, tmp_path: Path) -> None:
     known = "Ann B-PER\nmet O\nBo B-PER\n\n" * 20
     (tmp_path / "train.txt").write_text(known)
-    config = {"monitor": "val/accuracy_unknown", "scheduler": {}, "callbacks": {}}
+    config = {
+        "monitor": "val/accuracy_unknown",
+        "scheduler": {},
+        "callbacks": {},
+        "trainer": {"limit_val_batches": None},
+    }
+    goal = Goal("val/accuracy_unknown", "max", True)
     for validation, fine in ((known, False), (known + "Cy B-PER\nmet O\nAnn B-PER\n\n", True)):
         (tmp_path / "val.txt").write_text(validation)
         data = BIO(train="train.txt", dev="val.txt", data_dir=tmp_path, characters=characters).prepare()
         if fine:
-            check_monitors(config, LSTM(data.spec), data)
+            check_monitors(config, goal, LSTM(data.spec), data)
         else:
-            with pytest.raises(InputError, match="the validation part has no word that training does not have"):
-                check_monitors(config, LSTM(data.spec), data)
+            with pytest.raises(InputError, match="every word of the validation part occurs in the training part"):
+                check_monitors(config, goal, LSTM(data.spec), data)

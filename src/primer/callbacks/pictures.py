@@ -176,7 +176,7 @@ class Top:
 
 def confusion(model: Model) -> Figure | None:
     """The confusion matrix of the last test; None where it had none."""
-    counts, names = model.history.get("test", {}).get("confusion"), getattr(model.spec.target, "names", ())
+    counts, names = model.evaluation.arrays.get("test", {}).get("confusion"), getattr(model.spec.target, "names", ())
     return None if counts is None else drawing.draw_confusion(counts[: len(names), : len(names)], names)
 
 

@@ -5,32 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
+from primer.models.base.overhead import CachedStateKey
 from primer.records.console import say
 
 
-class Checkpoint(ModelCheckpoint):
-    """Lightning's ``ModelCheckpoint``, with three differences.
+class Checkpoint(CachedStateKey):
+    """Lightning's ``ModelCheckpoint``, with two differences.
 
     - A resumed run takes the best checkpoint from before the break along, and its score, so that the best one is that
       of the whole run. Lightning forgets both where the folder is another.
     - A file is written beside its place and then renamed, so that a killed run leaves the one before it whole.
       Lightning writes into the folder for temporary files, which may be of another disk.
-    - Lightning asks for its key some six times a step: here it is made once.
     """
 
     _inherited: Sequence[tuple[Path, Path]] = ()
-
-    @cached_property
-    def state_key(self) -> str:  # type: ignore[override]
-        return f"{super().state_key}{self.filename}"
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         state = checkpoint.get("callbacks", {}).pop(self.state_key, None)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from primer.checkpoints import reading
 from primer.data.base import DataModule
+from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.layers.image_size import stem_for
@@ -136,7 +137,7 @@ def renamed(state: Mapping[str, Tensor], kind: type[Model]) -> dict[str, Tensor]
     return ours
 
 
-def set_image_format(datamodule: DataModule, weights: Weights, image_size: int | None = None) -> None:
+def set_image_format(datamodule: DataSource, weights: Weights, image_size: int | None = None) -> None:
     """Shows the data in the form that the weights were trained on: its channels, mean and standard deviation, and its
     size unless another is asked for.
 
@@ -145,12 +146,14 @@ def set_image_format(datamodule: DataModule, weights: Weights, image_size: int |
     """
     if weights.input is None:
         if image_size is not None and isinstance(image := datamodule.spec.input, Image):
+            assert isinstance(datamodule, DataModule)
             datamodule.set_image_format(replace(image, height=image_size, width=image_size))
         return
     if type(weights.input) is not type(datamodule.spec.input):
         trained, offered = type(weights.input).__name__, type(datamodule.spec.input).__name__
         raise InputError(f"weights={weights.source} are for inputs of type {trained}, and the data has {offered}")
     if isinstance(weights.input, Image):
+        assert isinstance(datamodule, DataModule)
         side = {} if image_size is None else {"height": image_size, "width": image_size}
         datamodule.set_image_format(replace(weights.input, **side))
 

@@ -28,6 +28,9 @@ COMPANIONS = {
 FILLED_IN = {"scheduler.T_max", "scheduler.total_steps"}
 """What the length of the run stands in for where it is null, whatever its class says."""
 
+WATCHED = ("monitor", "mode")
+"""Settings of schedulers and callbacks that null leaves to the run."""
+
 AUGMENTATION = "regularization/augmentation"
 """The group whose choices are steps, of which there may be several."""
 
@@ -121,7 +124,8 @@ def check_value(place: str, key: str, value: Any, descriptions: list[Description
     """Holds one setting against the signatures that may know it."""
     for description in descriptions:
         if key in description.parameters:
-            if (isinstance(value, Mapping) and "_target_" in value) or (value is None and place in FILLED_IN):
+            filled_in = value is None and (place in FILLED_IN or key in WATCHED)
+            if filled_in or (isinstance(value, Mapping) and "_target_" in value):
                 return
             if wanted := mismatch(value, description.parameters[key]):
                 raise InputError(f"{place} must be {wanted}, not {value!r}")

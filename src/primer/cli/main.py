@@ -83,13 +83,8 @@ def job(cfg: DictConfig, function: str) -> float | None:
         fail(str(error))
     from primer.records.console import say
 
-    wanted = cfg.get("optimized_metric")
-    if str(wanted).startswith("val/") and not any(name.startswith("val/") for name in metrics):
-        wanted = "train/loss"  # Nothing was validated: it stands in, as for the best checkpoint.
-    if wanted is not None and wanted not in metrics:
-        print(f"optimized_metric={wanted} was not measured; there are {', '.join(metrics)}", file=sys.stderr)
     say(f"run: {os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else folder}")
-    return metrics.get(wanted)
+    return metrics.get("optimized")
 
 
 @contextmanager

@@ -12,12 +12,12 @@ class Train:
 
     task_name: str
     seed: int | None
-    monitor: str
-    mode: Literal["min", "max"]
+    monitor: str | None
+    mode: Literal["min", "max"] | None
     test: bool
     resume: str | None
     weights: str | None
-    optimized_metric: str
+    optimized_metric: str | None
 
 
 @dataclass

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
-import lightning as L
 import numpy as np
 import torch
 
@@ -17,12 +16,13 @@ from primer.data.loading.presentation import presentation
 from primer.data.loading.scaling import standardize
 from primer.data.loading.splits import Part, Records, Splits
 from primer.data.loading.stream import Stream, StreamLoader
+from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.regularization.augmentation import Augmentation
 from primer.spec import Image, Input, Spec, Tags
 
 
-class DataModule(Splits, L.LightningDataModule, ABC):
+class DataModule(Splits, DataSource):
     """A data set in three parts, described by a spec.
 
     A subclass says how its samples are read, what is estimated from the training part, and how samples become
@@ -48,9 +48,6 @@ class DataModule(Splits, L.LightningDataModule, ABC):
     Raises:
         ValueError: where a share or a fold does not exist, or too few samples are left for a part.
     """
-
-    inputs: ClassVar[Any]
-    targets: ClassVar[Any]
 
     def __init__(
         self,
@@ -88,7 +85,6 @@ class DataModule(Splits, L.LightningDataModule, ABC):
         self.data_dir = Path(data_dir)
         self.augmentation = [augmentation] if callable(augmentation) else list(augmentation or ())
         self.parts: dict[Part, Batch | Stream] = {}
-        self.test_part: Part = "test"  # What a test is of; evaluate.py can look at another part.
         self._spec: Spec | None = None
         self._native: Input | None = None
         self._show: Callable[[torch.Tensor], torch.Tensor] | None = None
@@ -134,6 +130,10 @@ class DataModule(Splits, L.LightningDataModule, ABC):
         if self._spec is None:
             raise RuntimeError("the data is not read yet: call prepare() first")
         return self._spec
+
+    def sizes(self) -> dict[str, int]:
+        """The number of samples in each part."""
+        return {part: data.size for part, data in self.parts.items()}
 
     def prepare(self) -> Self:
         """Downloads, reads, splits and encodes the data, once. Returns itself."""
@@ -190,6 +190,19 @@ class DataModule(Splits, L.LightningDataModule, ABC):
         settings |= {"lengths": data.lengths if bucket else None, "target_lengths": self.target_lengths(data, train)}
         return TensorLoader(data, tagged=isinstance(self.spec.target, Tags), **settings)
 
+    def whole(self, part: Part) -> Batch:
+        """All samples of a part, in one batch and in order, as a model gets them in evaluation.
+
+        Raises:
+            InputError: if the part is read from disk batch by batch.
+        """
+        data = self.parts[part]
+        if isinstance(data, Stream):
+            raise InputError(f"the {part} part does not fit in memory, so no model can be fitted to all of it at once")
+        settings = {"tagged": isinstance(self.spec.target, Tags), "transform": self._transform(train=False)}
+        loader = TensorLoader(data, max(1, data.size), **settings)
+        return next(iter(loader))
+
     def placement(self) -> dict[str, Any]:
         """The device of the trainer, where there is one, and the share of this process: settings of a loader."""
         trainer = self.trainer
@@ -211,13 +224,21 @@ class DataModule(Splits, L.LightningDataModule, ABC):
 
     def _transform(self, train: bool):
         scale, show = standardize(self.spec.input), self._show
-        steps, raw = self.augmentation if train else [], Spec(self._native or self.spec.input, self.spec.target)
+        raw = Spec(self._native or self.spec.input, self.spec.target)
+        views = getattr(self.trainer.lightning_module, "views", 1) if self.trainer else 1
+        steps = self.augmentation if train or views > 1 else []
+        if views > 1 and not steps:
+            raise InputError(
+                f"{type(self.trainer.lightning_module).__name__} learns from {views} augmented views of each sample: "  # type: ignore[union-attr]
+                "choose how, such as regularization/augmentation=crop_flip"
+            )
         unpack = self.batch_transform()
         if scale is None and unpack is None and not steps:
             return None
 
         def transform(batch: Batch, generator: torch.Generator) -> Batch:
             batch = batch if unpack is None else unpack(batch)
+            batch = batch if views == 1 else batch.repeat(views)
             for step in steps:
                 batch = step(batch, generator, raw)
             inputs = batch.inputs if show is None else show(batch.inputs)

@@ -3,9 +3,10 @@
 from primer.errors import InputError
 from primer.objectives.base import Objective
 from primer.objectives.classification import BinaryCrossEntropy, CrossEntropy
+from primer.objectives.model_loss import ModelLoss
 from primer.objectives.regression import MAE, MSE, GaussianNLL, Huber
 from primer.objectives.sequences import NextTokenCrossEntropy, SequenceCrossEntropy, TagCrossEntropy
-from primer.spec import Classes, NextToken, Sequence, Tags, Target, Values
+from primer.spec import Classes, NextToken, NoTarget, Sequence, Tags, Target, Values
 
 DEFAULTS: dict[type, type[Objective]] = {
     Classes: CrossEntropy,
@@ -28,7 +29,10 @@ def cross_entropy(target: Target, label_smoothing: float = 0.0) -> Objective:
 
 
 def auto(target: Target, label_smoothing: float = 0.0) -> Objective:
-    """The usual objective for a target: cross-entropy for classes, the mean squared error for values."""
+    """The usual objective for a target: cross-entropy for classes, mean squared error for values, and the model's own
+    loss if there is no target."""
+    if isinstance(target, NoTarget):
+        return ModelLoss(target)
     if isinstance(target, Values):
         return MSE(target)
     return cross_entropy(target, label_smoothing)
@@ -41,6 +45,7 @@ __all__ = [
     "CrossEntropy",
     "GaussianNLL",
     "Huber",
+    "ModelLoss",
     "NextTokenCrossEntropy",
     "Objective",
     "SequenceCrossEntropy",

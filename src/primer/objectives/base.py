@@ -56,6 +56,14 @@ class Objective(nn.Module, ABC):
             figure for name, metric in self.metrics().items() for figure in getattr(metric, "scalar_names", (name,))
         ]
 
+    def directions(self) -> dict[str, bool | None]:
+        """Whether more of each of these numbers is better; None if neither is."""
+        return {
+            name: metric.higher_is_better
+            for key, metric in self.metrics().items()
+            for name in getattr(metric, "scalar_names", (key,))
+        }
+
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments besides ``target``, as plain values, for the checkpoint."""
         return {}

@@ -15,6 +15,9 @@ from primer.optim.chained import SparseAdam
 
 OptimizerFactory = Callable[..., Optimizer]
 
+TAKE_SPARSE = (SparseAdam, torch.optim.SparseAdam, torch.optim.SGD, torch.optim.Adagrad)
+"""The optimizers that take sparse gradients."""
+
 FUSED_DEVICES = ("cpu", "cuda", "mps")
 
 
@@ -83,13 +86,15 @@ def build_optimizer(
     weights, others = decayed(model)
     if not weights + others:
         raise InputError(f"{type(model).__name__} has no parameters to train")
-    if any(_is_sparse(parameter) for parameter in others) and _class_of(factory) is not SparseAdam:
+    sparse = any(_is_sparse(parameter) for parameter in others)
+    if sparse and _class_of(factory) not in TAKE_SPARSE:
         raise InputError(
-            f"{_class_of(factory).__name__} takes no sparse gradients: model.sparse=true needs optimizer=sparse_adam"
+            f"{_class_of(factory).__name__} does not take sparse gradients: use optimizer=sparse_adam, sgd or adagrad, "
+            "or model.sparse=false"
         )
     settings: dict[str, Any] = {}
     parameters: list[Any] = [*weights, *others]
-    if getattr(factory, "keywords", {}).get("fused") and not (fused and _can_fuse([*weights, *others])):
+    if getattr(factory, "keywords", {}).get("fused") and not (fused and not sparse and _can_fuse([*weights, *others])):
         settings["fused"] = False
     if not penalizes(factory):
         settings["weight_decay"] = 0.0

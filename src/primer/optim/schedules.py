@@ -15,6 +15,12 @@ from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, ReduceLROn
 
 from primer.errors import InputError
 
+LENGTHS = ("T_max", "total_steps", "total")
+"""What schedulers call the length of a run."""
+
+ENDLESS = 2**62
+"""Longer than any run."""
+
 
 class Schedule:
     """How the learning rate of an optimizer moves in the course of a run.
@@ -36,7 +42,7 @@ class Schedule:
         self,
         scheduler: Callable[..., LRScheduler] | None = None,
         interval: Literal["step", "epoch"] = "epoch",
-        monitor: str = "val/loss",
+        monitor: str | None = "val/loss",
         warmup: float = 0,
     ) -> None:
         if warmup < 0:
@@ -45,7 +51,7 @@ class Schedule:
             raise InputError("scheduler.interval must be epoch for a plateau: a metric is measured once an epoch")
         self.scheduler, self.interval, self.monitor, self.warmup = scheduler, interval, monitor, warmup
 
-    def build(self, optimizer: Optimizer, steps: int, epochs: int) -> list[dict[str, Any]]:
+    def build(self, optimizer: Optimizer, steps: float, epochs: float) -> list[dict[str, Any]]:
         """What Lightning wants of the schedulers: dictionaries of scheduler, interval and monitor.
 
         Args:
@@ -56,6 +62,9 @@ class Schedule:
             ValueError: where the warm-up is as long as the run.
         """
         total = steps if self.interval == "step" else epochs
+        if math.isinf(total):
+            self._check_endless()
+        total = int(min(total, ENDLESS))
         warmup = round(self.warmup * total) if self.warmup < 1 else round(self.warmup)
         if warmup and warmup >= total:
             raise InputError(f"scheduler.warmup={self.warmup} leaves nothing of a run of {total} {self.interval}s")
@@ -75,7 +84,14 @@ class Schedule:
         main = self._main(optimizer, total - warmup, accepted)
         return [self._entry(SequentialLR(optimizer, [rise, main], milestones=[warmup]))]
 
-    def rebuild(self, optimizer: Optimizer, steps: int, epochs: int, taken: int) -> list[dict[str, Any]]:
+    def _check_endless(self) -> None:
+        """Raises ``InputError`` for a schedule that depends on the length of the run."""
+        accepted = set() if self.scheduler is None else set(inspect.signature(_class_of(self.scheduler)).parameters)
+        given = getattr(self.scheduler, "keywords", {})
+        if 0 < self.warmup < 1 or any(key in accepted and given.get(key) is None for key in LENGTHS):
+            raise InputError("this schedule needs the length of the run: set trainer.max_epochs or trainer.max_steps")
+
+    def rebuild(self, optimizer: Optimizer, steps: float, epochs: float, taken: int) -> list[dict[str, Any]]:
         """What ``build`` gives, after ``taken`` intervals of it: a run that is resumed with another length follows the
         schedule of that length from here on.
 
@@ -83,6 +99,7 @@ class Schedule:
             ValueError: where the run is shorter than that.
         """
         total = steps if self.interval == "step" else epochs
+        total = int(min(total, ENDLESS))
         if taken > total:
             raise InputError(f"resume: {taken} {self.interval}s are done, and the run is only {total} long")
         for group in optimizer.param_groups:
@@ -97,11 +114,7 @@ class Schedule:
     def _main(self, optimizer: Optimizer, total: int, accepted: set[str], **more: Any) -> LRScheduler:
         assert self.scheduler is not None
         given = getattr(self.scheduler, "keywords", {})
-        lengths = {
-            key: max(1, total)
-            for key in ("T_max", "total_steps", "total")
-            if key in accepted and given.get(key) is None
-        }
+        lengths = {key: max(1, total) for key in LENGTHS if key in accepted and given.get(key) is None}
         if "max_lr" in accepted and isinstance(highest := given.get("max_lr"), int | float):
             more["max_lr"] = [highest * group.get("factor", 1.0) for group in optimizer.param_groups]
         try:

@@ -10,11 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from primer.checkpoints import reading
 from primer.config.instantiate import instantiate
+from primer.data.base import DataModule
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.layers.blocks import check_sizes
 from primer.records import run_folder
 from primer.records.console import show_table
+from primer.regularization import Regularization
 from primer.run.accelerators import check_accelerator
 from primer.run.training import build_data, redirect_library_logs, seed_everything, show_results, write_report
 from primer.spec import Image, NextToken
@@ -48,12 +50,15 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     callbacks = build_callbacks(config, model)
     seed_everything(model.config["seed"])
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
-    datamodule = build_data({"data": data})
+    # A model of augmented views is judged by views, too.
+    regularization = instantiate(model.config["regularization"], Regularization) if model.views > 1 else None
+    datamodule = build_data({"data": data}, regularization)
     if isinstance(model.spec.input, Image) and isinstance(datamodule.spec.input, Image):
+        assert isinstance(datamodule, DataModule)
         # As in training, where trained weights may have asked for another format.
         datamodule.set_image_format(model.spec.input)
     reading.check_data(str(file), model.spec, datamodule.spec)
-    if not datamodule.parts[config["part"]].size:
+    if not datamodule.sizes().get(config["part"]):
         raise InputError(f"part={config['part']}: the data of this run has no such part")
     trainer = L.Trainer(
         **config["accelerator"], callbacks=callbacks, logger=False, enable_checkpointing=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -18,23 +19,24 @@ from omegaconf import DictConfig, OmegaConf
 
 from primer.callbacks import EMA
 from primer.checkpoints import reading, weights
+from primer.checkpoints.resume import Resume
 from primer.checkpoints.resuming import check_resuming
 from primer.checkpoints.transfer import Transfer
 from primer.config.instantiate import instantiate, locate
-from primer.data.base import DataModule
-from primer.models.base import Model
-from primer.models.base.overhead import Quiet
+from primer.data.source import DataSource
+from primer.errors import InputError
+from primer.models.base import Model, SinglePass
+from primer.models.base.overhead import NoProfiler
+from primer.objectives import Objective
 from primer.objectives.classification import report
 from primer.optim import Schedule
 from primer.records import run_folder
 from primer.records.console import is_main_process, show_table
 from primer.regularization import Regularization
 from primer.run.accelerators import check_accelerator, check_compiler
-from primer.run.monitoring import check_monitors, watched
-
-# Lightning asks the driver of NVIDIA for the number of GPUs before each optimizer step, which takes a tenth of a
-# millisecond where there is none; PyTorch's own answer is immediate. Only forking after CUDA's start needs the former.
-os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+from primer.run.monitoring import Goal, Monitors, check_monitors, find_goal, validates, watch
+from primer.run.settings import OWNED_BY_MODEL, check_settings, is_managed
+from primer.spec import NoTarget
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
@@ -44,10 +46,12 @@ def train(cfg: DictConfig) -> dict[str, float]:
         cfg: the composed config of ``configs/train.yaml``, without Hydra's own part.
 
     Returns:
-        The metrics: ``train/loss``, ``val/…``, ``test/…``, and ``epochs``, ``steps``, ``fit_seconds``.
+        The metrics: those of the last epoch (``train/loss``, ``val/…``), those of the best checkpoint (``best/epoch``,
+        ``best/val/…``, ``test/…``), ``optimized``, which is what a sweep is told, and ``epochs``, ``steps``,
+        ``fit_seconds``.
 
     Raises:
-        InputError: where the config cannot be carried out.
+        InputError: if the config cannot be carried out.
     """
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     folder = Path(config["paths"]["output_dir"])
@@ -65,27 +69,32 @@ def train(cfg: DictConfig) -> dict[str, float]:
         weights.set_image_format(datamodule, trained, config["transfer"]["image_size"])
         config["model"] = weights.with_stem(config["model"], trained)
     model = build_model(config, datamodule, regularization)
-    check_monitors(config, model, datamodule)
+    goal = find_goal(config, model, datamodule)
+    callbacks = build_callbacks(config, model, datamodule, regularization)
+    check_settings(config, model, overrides())
+    check_monitors(config, goal, model, datamodule, callbacks)
     if resume:
         check_resuming(resume, model)
-    callbacks = build_callbacks(config, datamodule, regularization)
     if trained:
         weights.load(model, trained)
         callbacks += instantiate(config["transfer"], Transfer).apply(model)
     loggers = build_loggers(config)
-    trainer = build_trainer(config, callbacks, loggers)
+    trainer = build_trainer(config, model, callbacks, loggers)
 
     if is_main_process():
         run_folder.write_provenance(folder, config, overrides())
     show_table("primer", run_summary(config, model, datamodule, trainer, trained))
     started = time.perf_counter()
     trainer.fit(model, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    check_trained(trainer, model)
     metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
     metrics |= {"epochs": trainer.current_epoch, "steps": trainer.global_step}
     metrics["fit_seconds"] = round(time.perf_counter() - started, 3)
+    metrics |= best_metrics(trainer)
 
     if config["test"]:
         metrics |= test(trainer, model, datamodule, folder)
+    metrics |= optimized_metric(config["optimized_metric"], goal, metrics)
     if trainer.is_global_zero:
         run_folder.write_metrics(folder, metrics)
         show_results(metrics)
@@ -103,20 +112,28 @@ def seed_everything(seed: int | None) -> int:
     return L.seed_everything(seed, workers=True, verbose=False)
 
 
-def build_data(config: dict[str, Any], regularization: Regularization | None = None) -> DataModule:
+def build_data(config: dict[str, Any], regularization: Regularization | None = None) -> DataSource:
     """The data of a config, read and split."""
     steps = list(regularization.augmentation.values()) if regularization else []
-    return instantiate(config["data"], DataModule, augmentation=steps).prepare()
+    return instantiate(config["data"], DataSource, augmentation=steps).prepare()
 
 
-def build_model(config: dict[str, Any], datamodule: DataModule, regularization: Regularization) -> Model:
-    """The model of a config, with what the run says of its objective, optimizer, schedule and penalties."""
-    objective = instantiate(config["objective"], target=datamodule.spec.target)
+def build_model(config: dict[str, Any], datamodule: DataSource, regularization: Regularization) -> Model:
+    """The model of a config, with the objective, the optimizer, the schedule and the penalties of the run."""
+    kind = locate(node_target(config, "model"), Model)
+    kind.check_spec(datamodule.spec)
+    target = NoTarget() if kind.targets is NoTarget else datamodule.spec.target
+    objective = instantiate(config["objective"], Objective, target=target)
     model = instantiate(config["model"], Model, spec=datamodule.spec, objective=objective)
-    model.optimizer = instantiate(config["optimizer"])
-    model.schedule = build_schedule(watched(config, datamodule, config["scheduler"]))
+    node_target(config, "optimizer")
+    model.optimizer = instantiate(config["optimizer"] | {"_partial_": True})
+    watching = watch(config["scheduler"], "scheduler", find_goal(config, model, datamodule), model, datamodule, config)
+    model.schedule = build_schedule(watching)
     model.l1, model.l2 = regularization.l1, regularization.l2
     model.config = config
+    if is_managed(model):  # Lightning refuses these for models with several optimizers, so the model honors them.
+        for name in OWNED_BY_MODEL:
+            setattr(model, name, config["trainer"][name])
     if config["trainer"]["channels_last"]:
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if config["trainer"]["compile"]:
@@ -135,9 +152,21 @@ def read_weights(config: dict[str, Any]) -> weights.Weights | None:
 
 def build_schedule(settings: dict[str, Any]) -> Schedule:
     """A schedule from one node that holds its interval, monitor and warm-up beside the settings of its scheduler."""
-    ours = {key: settings[key] for key in ("interval", "monitor", "warmup")}
-    theirs = {key: value for key, value in settings.items() if key not in ours}
-    return Schedule(instantiate(theirs) if theirs else None, **ours)
+    ours = {key: settings[key] for key in ("interval", "monitor", "warmup") if settings.get(key) is not None}
+    theirs = {key: value for key, value in settings.items() if key not in ("interval", "monitor", "warmup")}
+    if theirs.get("mode", "") is None:
+        del theirs["mode"]
+    if "_target_" in theirs:
+        return Schedule(instantiate(theirs | {"_partial_": True}), **ours)
+    return Schedule(None, **ours)
+
+
+def node_target(config: dict[str, Any], group: str) -> str:
+    """The class that a group names. Raises ``InputError`` if it names none."""
+    target = (config.get(group) or {}).get("_target_")
+    if not isinstance(target, str):
+        raise InputError(f"{group} has no _target_: its file must name the class, as _target_: package.module.Class")
+    return target
 
 
 def build_loggers(config: dict[str, Any]) -> list[Logger]:
@@ -149,22 +178,34 @@ def build_loggers(config: dict[str, Any]) -> list[Logger]:
     return loggers
 
 
-def build_callbacks(config: dict[str, Any], datamodule: DataModule, regularization: Regularization) -> list[L.Callback]:
-    """The callbacks of a config, early stopping and the average of the weights."""
-    nodes = [watched(config, datamodule, node) for node in config["callbacks"].values()]
-    callbacks = [instantiate(node, L.Callback) for node in nodes]
+def build_callbacks(
+    config: dict[str, Any], model: Model, datamodule: DataSource, regularization: Regularization
+) -> list[L.Callback]:
+    """The callbacks of a config, early stopping, the average of the weights, and what resuming needs."""
+    goal = find_goal(config, model, datamodule)
+    callbacks: list[L.Callback] = [Monitors(goal, validates(config, datamodule)), Resume()]
+    for name, node in config["callbacks"].items():
+        if node is not None:  # Null takes a callback out.
+            watching = watch(node, f"callbacks.{name}", goal, model, datamodule, config)
+            callbacks.append(instantiate(watching, L.Callback))
     stop = regularization.early_stopping
     if stop.patience is not None:
-        goal = watched(config, datamodule, {"monitor": config["monitor"], "mode": config["mode"]})
-        callbacks.append(EarlyStopping(**goal, patience=stop.patience, min_delta=stop.min_delta))
+        if goal.monitor is None:
+            raise InputError("regularization.early_stopping needs a metric: set monitor")
+        callbacks.append(
+            EarlyStopping(goal.monitor, stop.min_delta, stop.patience, mode=goal.mode or "min", strict=False)
+        )
     if regularization.ema is not None:
         callbacks.append(EMA(regularization.ema))
     return callbacks
 
 
-def build_trainer(config: dict[str, Any], callbacks: list[L.Callback], loggers: list[Logger]) -> L.Trainer:
+def build_trainer(
+    config: dict[str, Any], model: Model, callbacks: list[L.Callback], loggers: list[Logger]
+) -> L.Trainer:
     """Lightning's trainer: the ``trainer`` group says how long, the ``accelerator`` group where."""
-    settings = {key: value for key, value in config["trainer"].items() if key not in ("compile", "channels_last")}
+    ours = ("compile", "channels_last", *(OWNED_BY_MODEL if is_managed(model) else ()))
+    settings = {key: value for key, value in config["trainer"].items() if key not in ours}
     return instantiate(
         settings | config["accelerator"] | {"precision": settings["precision"]},
         L.Trainer,
@@ -175,12 +216,47 @@ def build_trainer(config: dict[str, Any], callbacks: list[L.Callback], loggers: 
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         enable_model_summary=False,
         use_distributed_sampler=False,
-        profiler=settings["profiler"] or Quiet(),
+        profiler=settings["profiler"] or NoProfiler(),
     )
 
 
-def test(trainer: L.Trainer, model: Model, datamodule: DataModule, folder: Path) -> dict[str, float]:
-    """Tests the best checkpoint, or the model as it is where none was saved, and writes a report of each class."""
+def check_trained(trainer: L.Trainer, model: Model) -> None:
+    """Raises ``InputError`` if a run ended without a training step that was asked for."""
+    untrained = trainer.global_step == 0 and not isinstance(model, SinglePass)
+    if untrained and trainer.max_epochs != 0 and trainer.max_steps != 0:
+        raise InputError(
+            f"{type(model).__name__} took no training step: there are no batches, or its training_step moves no "
+            "optimizer"
+        )
+
+
+def best_metrics(trainer: L.Trainer) -> dict[str, float]:
+    """The epoch of the best checkpoint, and what it measured: ``best/epoch``, ``best/train/loss``, ``best/val/…``."""
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if not best:
+        return {}
+    content = torch.load(best, map_location="cpu", weights_only=True, mmap=True)
+    found = {f"best/{name}": value for name, value in content["primer"]["metrics"].items() if name.startswith("val/")}
+    return {"best/epoch": content["epoch"] + 1, **found}
+
+
+def optimized_metric(wanted: str | None, goal: Goal, metrics: dict[str, float]) -> dict[str, float]:
+    """What a sweep is told, as ``optimized``: the metric that the config names, or the one that the best checkpoint is
+    chosen by. One of the validation is that of the best epoch."""
+    name = wanted or goal.monitor
+    if name is None:
+        return {}
+    if name.startswith("val/") and not any(metric.startswith("val/") for metric in metrics):
+        name = "train/loss"  # Nothing was validated: it stands in, as for the best checkpoint.
+    value = metrics.get(f"best/{name}", metrics.get(name))
+    if value is None:
+        print(f"optimized_metric={name} was not logged; there are {', '.join(metrics)}", file=sys.stderr)
+        return {}
+    return {"optimized": value}
+
+
+def test(trainer: L.Trainer, model: Model, datamodule: DataSource, folder: Path) -> dict[str, float]:
+    """Tests the best checkpoint, or the model as it is if none was saved, and writes a report of each class."""
     best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
     trainer.test(model, datamodule=datamodule, ckpt_path=best, weights_only=True, verbose=False)
     write_report(model, folder, trainer.is_global_zero)
@@ -189,7 +265,7 @@ def test(trainer: L.Trainer, model: Model, datamodule: DataModule, folder: Path)
 
 def write_report(model: Model, folder: Path, main: bool = True) -> None:
     """``report.txt``: precision, recall and F1 of each class, where the last test was one of classes."""
-    confusion = model.history.get("test", {}).get("confusion")
+    confusion = model.evaluation.arrays.get("test", {}).get("confusion")
     if main and confusion is not None:
         names = getattr(model.spec.target, "names", ())
         run_folder.write(folder / "report.txt", report(confusion, names))
@@ -198,12 +274,12 @@ def write_report(model: Model, folder: Path, main: bool = True) -> None:
 def run_summary(
     config: dict[str, Any],
     model: Model,
-    datamodule: DataModule,
+    datamodule: DataSource,
     trainer: L.Trainer,
     trained: weights.Weights | None = None,
 ) -> dict[str, str]:
     """What is run, in a few words."""
-    sizes = {part: data.size for part, data in datamodule.parts.items()}
+    sizes = ", ".join(f"{size:,} {part}" for part, size in datamodule.sizes().items())
     parameters = sum(parameter.numel() for parameter in model.parameters())
     device = str(trainer.strategy.root_device)
     learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -212,16 +288,33 @@ def run_summary(
     return {
         "model": f"{type(model).__name__}, {parameters:,} parameters{share}",
         **start,
-        "data": f"{type(datamodule).__name__}, " + ", ".join(f"{size:,} {part}" for part, size in sizes.items()),
-        "objective": type(model.objective).__name__,
+        "data": f"{type(datamodule).__name__}, {sizes}",
+        "objective": objective_name(model),
         "device": device + (f", {trainer.world_size} processes" if trainer.world_size > 1 else ""),
         "seed": str(config["seed"]),
     }
 
 
+def objective_name(model: Model) -> str:
+    """What the loss is: the objective, or the method of the model that computes its own."""
+    kind = type(model)
+    own = next((name for name in ("training_step", "step") if getattr(kind, name) is not getattr(Model, name)), None)
+    if own is None or isinstance(model, SinglePass):
+        return type(model.objective).__name__
+    return f"{kind.__name__}.{own}"
+
+
 def show_results(metrics: dict[str, float]) -> None:
-    """The table at the end."""
-    show_table("results", {name: f"{value:.6g}" for name, value in metrics.items() if name != "lr"})
+    """The table at the end. It says of which epoch a metric is: the test is of the best one, not the last."""
+    best = metrics.get("best/epoch")
+    rows: dict[str, str] = {}
+    for name, value in metrics.items():
+        epoch = best if name.startswith(("test/", "best/")) else metrics.get("epochs")
+        if name in ("lr", "best/epoch", "optimized") or (name.startswith("best/") and best == metrics.get("epochs")):
+            continue
+        of = f" (epoch {epoch:g})" if "/" in name and epoch is not None and best is not None else ""
+        rows[f"{name}{of}"] = f"{value:.6g}"
+    show_table("results", rows)
 
 
 def overrides() -> list[str]:

@@ -103,7 +103,7 @@ def test_lbfgs_counts_each_batch_once(quiet_trainer: Trainer) -> None:
     assert train.targets is not None
     wanted, _ = model.objective.loss(model.forward_batch(train), train.targets)
     assert figures(trainer)["train/loss"] == pytest.approx(wanted.item(), rel=1e-4)
-    assert int(model._sums["train"][1]) == 100
+    assert int(model.evaluation.sums["train"][1]) == 100
     assert trainer.global_step == 7
 
 

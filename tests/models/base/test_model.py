@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,6 @@ from helpers.small_models import Sentences, Trainer, close, digits, figures, per
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.utils.data import DataLoader, IterableDataset
 
 from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
@@ -83,7 +81,7 @@ def test_lbfgs_refuses_to_accumulate(quiet_trainer: Trainer) -> None:
 
 def test_a_run_without_an_end_is_refused(quiet_trainer: Trainer) -> None:
     data = digits()
-    with pytest.raises(InputError, match=r"set trainer\.max_epochs or trainer\.max_steps"):
+    with pytest.raises(InputError, match=r"set trainer\.max_epochs, trainer\.max_steps or trainer\.max_time"):
         quiet_trainer(max_epochs=-1).fit(perceptron(data), data)
 
 
@@ -208,36 +206,3 @@ def test_a_model_may_have_no_optimizer(quiet_trainer: Trainer) -> None:
     model = Mean(data.spec)
     quiet_trainer(max_epochs=1).fit(model, data)
     assert torch.allclose(model.total, data.parts["train"].inputs.sum(0))  # type: ignore[arg-type]
-
-
-def test_a_model_may_make_its_own_data(quiet_trainer: Trainer) -> None:
-    """As one that learns from an environment does: what it sees next follows from what it does now."""
-
-    class Steps(IterableDataset):
-        def __init__(self, walker: Walker) -> None:
-            self.walker = walker
-
-        def __iter__(self) -> Iterator[Batch]:
-            while True:
-                place = 2 * torch.rand(1, 2) - 1
-                for _ in range(3):
-                    yield Batch(place, -place)
-                    with torch.no_grad():
-                        place = place + self.walker(place)
-
-    class Walker(MLP):
-        """Learns to walk to the origin."""
-
-        def train_dataloader(self) -> DataLoader:
-            return DataLoader(Steps(self), batch_size=None)
-
-    torch.manual_seed(0)
-    model = Walker(Spec(Vector(2), Values(("x", "y"))), hidden_sizes=())
-    model.optimizer = partial(Adam, lr=0.1)
-    model.schedule = Schedule(CosineAnnealingLR, interval="step")
-    trainer = quiet_trainer(max_steps=200, max_epochs=-1)
-    trainer.fit(model)
-    assert trainer.global_step == 200
-    place = torch.ones(1, 2)
-    assert (place + model(place)).abs().max() < 0.2
-    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)

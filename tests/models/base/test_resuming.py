@@ -16,9 +16,11 @@ from torch import nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleLR
 
+from primer.checkpoints.random_state import random_state, restore_random_state
+from primer.checkpoints.resume import Resume
 from primer.checkpoints.saving import Checkpoint
 from primer.models.base import Model
-from primer.models.base.state import plain, random_state, restore_random_state
+from primer.models.base.arguments import plain
 from primer.models.feedforward.mlp import MLP
 from primer.optim import Schedule
 from primer.run import training
@@ -47,7 +49,7 @@ def run(
         torch.manual_seed(99)  # Whatever the random state is: it comes from the checkpoint.
     model = MLP(data.spec, hidden_sizes=(16,), dropout=0.4, normalization="batch")
     model.optimizer, model.schedule, model.l1 = partial(Adam, lr=0.01), schedule, 1e-4
-    callbacks: list[L.Callback] = [ModelCheckpoint(dirpath=folder, filename="{step}", save_top_k=-1, **saver)]
+    callbacks: list[L.Callback] = [Resume(), ModelCheckpoint(dirpath=folder, filename="{step}", save_top_k=-1, **saver)]
     if stop is not None:
         callbacks.append(Stop(stop))
     made = trainer(max_epochs=3, callbacks=callbacks, enable_checkpointing=True)
@@ -127,7 +129,7 @@ def test_more_epochs_follow_the_longer_schedule(schedule: Schedule, quiet_traine
         data, watch = digits(train_size=110), Rates()
         model = perceptron(data)
         model.optimizer, model.schedule = partial(Adam, lr=0.01), schedule
-        trainer = quiet_trainer(max_epochs=epochs, callbacks=[watch])
+        trainer = quiet_trainer(max_epochs=epochs, callbacks=[watch, Resume()])
         trainer.fit(model, data, ckpt_path=path, weights_only=True)
         trainer.save_checkpoint(tmp_path / f"{epochs}.ckpt")
         return watch.seen

@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning import Callback
 
+from primer.checkpoints.resume import Resume
 from primer.data.text.dates import Dates
 from primer.errors import InputError
 from primer.models.encoder_decoder.seq2seq import Seq2Seq
@@ -37,7 +38,7 @@ def build(data: Dates, **settings: Any) -> Seq2Seq:
 
 def run(trainer: Callable[..., Any], data: Dates, model: Seq2Seq, path: Any = None, **settings: Any) -> list[float]:
     noted = Noted()
-    trainer(callbacks=[noted], limit_val_batches=0, **settings).fit(model, datamodule=data, ckpt_path=path)
+    trainer(callbacks=[Resume(), noted], limit_val_batches=0, **settings).fit(model, datamodule=data, ckpt_path=path)
     return noted.values
 
 
@@ -78,7 +79,7 @@ def test_a_resumed_run_goes_on_with_the_same(data: Dates, quiet_trainer, tmp_pat
                 trainer.should_stop = True
 
     first = build(data, **settings)
-    quiet_trainer(callbacks=[Stop()], limit_val_batches=0, max_epochs=4).fit(first, datamodule=data)
+    quiet_trainer(callbacks=[Resume(), Stop()], limit_val_batches=0, max_epochs=4).fit(first, datamodule=data)
     second = build(data, **settings)
     again = Dates(samples=40, batch_size=16).prepare()
     assert run(quiet_trainer, again, second, tmp_path / "half.ckpt", max_epochs=4) == pytest.approx([0.3, 0.0])

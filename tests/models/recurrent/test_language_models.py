@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from primer.batch import Batch
 from primer.checkpoints.reading import load
+from primer.checkpoints.resume import Resume
 from primer.data.text.text import Text
 from primer.models.recurrent.gru import GRU
 from primer.models.recurrent.lstm import LSTM
@@ -109,7 +110,8 @@ def test_training_and_validation_carry_states_of_their_own(folder: Path, quiet_t
             self.rows: list[dict[str, int]] = []
 
         def note(self, trainer: Any, pl_module: Any, *_: Any) -> None:
-            self.rows.append({stage: state[0][0].shape[1] for stage, state in pl_module._carried.items()})
+            carried = pl_module._carried.items()
+            self.rows.append({"train" if key == "train" else "val": state[0][0].shape[1] for key, state in carried})
 
         on_train_batch_end = on_validation_batch_end = note
 
@@ -183,7 +185,7 @@ def run(trainer: Any, folder: Path, name: str, stop: bool = False, path: Path | 
     assert len(data.train_dataloader()) == 8
     model = build(data, dropout=0.3, num_layers=2)
     saver = ModelCheckpoint(dirpath=folder / name, filename="{step}", save_top_k=-1, every_n_train_steps=9)
-    callbacks = [saver, *([Stop()] if stop else [])]
+    callbacks = [Resume(), saver, *([Stop()] if stop else [])]
     made = trainer(max_epochs=3, callbacks=callbacks, enable_checkpointing=True)
     try:
         made.fit(model, data, ckpt_path=path, weights_only=True)
@@ -201,7 +203,8 @@ def test_a_resumed_run_equals_the_unbroken_one(folder: Path, quiet_trainer: Any)
         assert torch.equal(value, wanted), name
     # It is the carried state that matters too: without it, another run.
     content = torch.load(file, weights_only=True)
-    content["primer"]["carried"] = [tuple(0 * state for state in part) for part in content["primer"]["carried"]]
+    kept = content["callbacks"]["Resume"]["model"]
+    kept["carried"] = [tuple(0 * state for state in part) for part in kept["carried"]]
     torch.save(content, file)
     forgetful = run(quiet_trainer, folder, "forgetful", path=file)
     assert not torch.equal(forgetful.head.weight, whole.head.weight)
@@ -214,14 +217,9 @@ def test_of_several_processes_each_starts_without_the_state_of_the_first(
 ) -> None:
     model, batch = build(text(folder)).train(), Batch(torch.tensor([[2, 3, 4]]), torch.tensor([[3, 4, 5]]))
     model.forward_batch(batch)
-    checkpoint: dict[str, Any] = {}
-    trainer: Any = SimpleNamespace(
-        world_size=before, train_dataloader=None, lr_scheduler_configs=[], callback_metrics={}
-    )
-    model._trainer = trainer
-    model.on_save_checkpoint(checkpoint)
+    model._trainer = SimpleNamespace(world_size=before)  # type: ignore[assignment]
+    state = model.resume_state()
     again = build(text(folder))
-    trainer.world_size = after
-    again._trainer = trainer
-    again._resume(checkpoint["primer"] | {"loaders": []})
+    again._trainer = SimpleNamespace(world_size=after)  # type: ignore[assignment]
+    again.load_resume_state(state)
     assert ("train" in again._carried) is kept

@@ -1,5 +1,8 @@
-"""The base of every model."""
+"""The base of every model: the contract, evaluation, optimization, and learning in a single pass."""
 
-from primer.models.base.model import Model, Stage
+from primer.models.base.evaluation import Evaluation, Stage
+from primer.models.base.model import Model
+from primer.models.base.single_pass import SinglePass
+from primer.models.base.step import Step
 
-__all__ = ["Model", "Stage"]
+__all__ = ["Evaluation", "Model", "SinglePass", "Stage", "Step"]

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from primer.batch import Batch
 from primer.errors import InputError
-from primer.models.base import Model, Stage
+from primer.models.base import Model
 from primer.models.layers.attention import ATTENTIONS, Memory
 from primer.models.layers.beam import State, beam_search, pad_after_end
 from primer.models.layers.blocks import check_rate, check_sizes
@@ -95,7 +95,6 @@ class Seq2Seq(Model):
         self.teacher_forcing, self.max_length = teacher_forcing, max_length
         self.sampling = ScheduledSampling(teacher_forcing, teacher_forcing_end)
         self.beam_size, self.length_normalization = beam_size, length_normalization
-        self._validating = False
         rnn, attend = CELLS[cell], ATTENTIONS[attention]
         self.directions = 2 if bidirectional else 1
         memory_size = hidden_size * self.directions
@@ -163,7 +162,7 @@ class Seq2Seq(Model):
     def predict(self, batch: Batch, outputs: Tensor | None = None) -> Int[Tensor, "batch target"]:
         """The tokens that are decoded, and padding after ``end``. ``outputs`` saw the true targets, so they are of no
         use here."""
-        if self.beam_size > 1 and not self._validating:
+        if self.beam_size > 1 and self.evaluation.stage != "val":
             return self.search(batch)[0]
         tokens = self.objective.predict(self(batch.inputs, batch.lengths))
         return pad_after_end(tokens, self.limits(batch.inputs, batch.lengths), self.end)
@@ -242,15 +241,7 @@ class Seq2Seq(Model):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         super().on_train_batch_start(batch, batch_idx)
-        self.teacher_forcing = self.sampling.at(self.trainer.current_epoch, self._length[1])
-
-    def _start(self, stage: Stage) -> None:
-        super()._start(stage)
-        self._validating = stage == "val"
-
-    def _finish(self, stage: Stage) -> None:
-        super()._finish(stage)
-        self._validating = False
+        self.teacher_forcing = self.sampling.at(self.trainer.current_epoch, self.run_length[1])
 
 
 CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from primer.errors import InputError
 
 
@@ -24,7 +26,9 @@ class ScheduledSampling:
             if not 0 <= share <= 1:
                 raise InputError(f"{name} must be from 0 to 1, not {share}")
 
-    def at(self, epoch: int, epochs: int) -> float:
+    def at(self, epoch: int, epochs: int | float) -> float:
         """The probability in an epoch of a run of some, counted from 0."""
+        if self.first != self.last and math.isinf(epochs):
+            raise InputError("teacher_forcing_end needs the length of the run: set trainer.max_epochs")
         done = min(1.0, epoch / max(1, epochs - 1))
         return (1 - done) * self.first + done * self.last

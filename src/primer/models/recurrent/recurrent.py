@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from primer.batch import Batch
 from primer.errors import InputError
-from primer.models.base import Model, Stage
+from primer.models.base import Model
 from primer.models.layers.blocks import check_rate, check_sizes
 from primer.models.layers.embedding import Characters, TokenEmbedding
 from primer.models.layers.initialization import Initialization, initialize
@@ -108,9 +108,8 @@ class Recurrent(Model):
         self.normalization = nn.LayerNorm(states) if normalization == "layer" else nn.Identity()
         self.head = nn.Linear(states, self.outputs)
         initialize(self, initialization)
-        self._carried: dict[Stage | Literal["train", "predict"], State] = {}
+        self._carried: dict[str | int, State] = {}  # By the evaluation pass, or ``train``.
         self._start_of_batch: State | None = None  # Kept: L-BFGS takes the loss of a batch several times.
-        self._stage: Stage | Literal["predict"] | None = None  # The loop that the model is in, unless it trains.
 
     @abstractmethod
     def layer(self, **settings: Any) -> nn.RNNBase:
@@ -166,13 +165,15 @@ class Recurrent(Model):
     # The state that is carried from one batch to the next.
 
     def forward_batch(self, batch: Batch) -> Tensor:
-        """The outputs for a batch. Of the next token, while a loop runs: in view of the batches before."""
-        stage = "train" if self.training else self._stage
-        if not self.carries or batch.lengths is not None or stage is None:
+        """The outputs for a batch. For next-token prediction, within a pass of the trainer, they depend on the batches
+        before it."""
+        passing = "train" if self.training else self.evaluation.passes if self.evaluation.stage else None
+        if not self.carries or batch.lengths is not None or passing is None:
             return super().forward_batch(batch)
-        start = self._start_of_batch if self.training else self._carried.get(stage)
+        start = self._start_of_batch if self.training else self._carried.get(passing)
         outputs, state = self.forward_with_state(batch.inputs, state=start)
-        self._carried[stage] = detached(state)
+        kept = {key: value for key, value in self._carried.items() if key == "train"}
+        self._carried = kept | {passing: detached(state)}
         return outputs
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -185,33 +186,13 @@ class Recurrent(Model):
         super().on_train_end()
         self._start_of_batch = None  # What is carried stays: a checkpoint may still be written.
 
-    def _start(self, stage: Stage) -> None:
-        super()._start(stage)
-        self._enter(stage)
-
-    def _finish(self, stage: Stage) -> None:
-        super()._finish(stage)
-        self._enter(None)
-
-    def on_predict_epoch_start(self) -> None:
-        self._enter("predict")
-
-    def on_predict_epoch_end(self) -> None:
-        self._enter(None)
-
-    def _enter(self, stage: Stage | Literal["predict"] | None) -> None:
-        """Starts a loop, or, with None, ends it: nothing is carried from one to another."""
-        self._stage = stage
-        self._carried = {name: state for name, state in self._carried.items() if name == "train"}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        super().on_save_checkpoint(checkpoint)
-        # The first of several processes writes the file, and the tracks of the others have states of their own.
+    def resume_state(self) -> dict[str, Any]:
+        # The first of several processes writes the file, and the streams of the others have states of their own.
         if "train" in self._carried and self.trainer.world_size == 1:
-            checkpoint["primer"]["carried"] = self._carried["train"]
+            return {"carried": self._carried["train"]}
+        return {}
 
-    def _resume(self, state: dict[str, Any]) -> None:
-        super()._resume(state)
+    def load_resume_state(self, state: dict[str, Any]) -> None:
         if "carried" in state and self.trainer.world_size == 1:
             self._carried["train"] = [moved(part, self.device) for part in state["carried"]]
 

@@ -1,0 +1,38 @@
+"""The states of all random number generators, as tensors and plain values."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def random_state() -> dict[str, Any]:
+    """The states of the generators of torch, of each GPU, of Python and of NumPy."""
+    version, keys, gauss = random.getstate()
+    name, mt, position, has_gauss, cached = np.random.get_state(legacy=True)  # type: ignore[misc]
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "python": [version, list(keys), gauss],
+        "numpy": [
+            str(name),
+            torch.from_numpy(np.asarray(mt, dtype=np.int64)),
+            int(position),
+            int(has_gauss),
+            float(cached),
+        ],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Sets all generators to a state that ``random_state`` returned."""
+    torch.set_rng_state(state["torch"].cpu())
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+    version, keys, gauss = state["python"]
+    random.setstate((version, tuple(keys), gauss))
+    name, mt, *rest = state["numpy"]
+    np.random.set_state((name, mt.cpu().numpy().astype(np.uint32), *rest))

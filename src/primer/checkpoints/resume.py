@@ -1,0 +1,69 @@
+"""Continues a run so that it equals, bit for bit, the run that was never interrupted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from lightning import Callback
+
+from primer.checkpoints.random_state import random_state, restore_random_state
+from primer.models.base import Model
+
+
+class Resume(Callback):
+    """Saves and restores what Lightning does not: the states of the random number generators, the position of the
+    training loader, the training loss so far, schedules of a run that is longer now, and what else the model needs.
+
+    It must be among the callbacks of both runs.
+    """
+
+    def __init__(self) -> None:
+        self._trainer: L.Trainer | None = None
+        self._model: Model | None = None
+        self._state: dict[str, Any] | None = None
+        self._loaders: list[Any] = []
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, Model)
+        self._trainer, self._model = trainer, pl_module
+
+    def state_dict(self) -> dict[str, Any]:
+        model = self._model
+        assert model is not None
+        sums = model.evaluation.sums.get("train", (torch.zeros(()), 0))
+        return {
+            "random_state": random_state(),
+            "run_length": list(model.run_length),
+            "train_sums": [torch.as_tensor(value) for value in sums],
+            "model": model.resume_state(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._state = state_dict
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trainer.state.fn != "fit":
+            return
+        loops = checkpoint["loops"]["fit_loop"]
+        if not loops["epoch_loop.batch_progress"]["is_last_batch"]:
+            for part in ("total", "current"):  # An epoch that a limit of steps cut short is not a whole one.
+                loops["epoch_progress"][part]["processed"] = loops["epoch_progress"][part]["completed"]
+        self._loaders = loops["state_dict"].get("combined_loader", [])
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        state, self._state = self._state, None
+        if state is None or trainer.state.fn != "fit":
+            return
+        assert isinstance(pl_module, Model)
+        restore_random_state(state["random_state"])
+        total, count = (value.to(pl_module.device) for value in state["train_sums"])
+        pl_module.evaluation.sums["train"] = total, count
+        # Lightning's own attempt comes to nothing once the number of steps was asked for, as configure_optimizers does.
+        for loader, position in zip([trainer.train_dataloader], self._loaders, strict=False):
+            if loader is not None and hasattr(loader, "load_state_dict"):
+                loader.load_state_dict(position)
+        if state["run_length"] != list(pl_module.run_length):
+            pl_module.rebuild_schedules()
+        pl_module.load_resume_state(state["model"])

@@ -1,0 +1,312 @@
+"""How the parameters of a model are moved: one optimizer or several, each with the run's schedule, penalties, clipping
+and accumulation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from primer.errors import InputError
+from primer.models.base.overhead import step_uncounted
+from primer.models.base.step import Step
+from primer.optim import Schedule, build_optimizer, decayed, penalizes
+from primer.optim.groups import OptimizerFactory, rate_factors
+
+NEVER = 2**62
+"""A frequency that Lightning never reaches: plateaus are stepped here, after each validation."""
+
+SINGLE = "model"
+"""The name of the optimizer of a model that has one."""
+
+
+class Optimization(L.LightningModule):
+    """The part of ``Model`` that owns the optimizers.
+
+    A model with one optimizer returns the loss from ``training_step`` and Lightning does the rest. A model with several
+    overrides ``optimizer_groups``, and its ``training_step`` calls ``optimize`` for each of them.
+
+    Attributes:
+        optimizer: an optimizer class or a partial of one, Adam by default; each group gets one of its own.
+        schedule: of the learning rate, constant by default; each optimizer follows one of its own.
+        l1, l2: the coefficients of the penalties on weights; biases and norms have none.
+        lowest_rate: what the learning rate is multiplied by in the layers next to the input; from there it grows
+            geometrically with depth, up to the full rate in the last layer (Howard and Ruder 2018, section 3.2).
+        gradient_clip_val, gradient_clip_algorithm, accumulate_grad_batches: as in ``lightning.Trainer``, which refuses
+            them for models with several optimizers.
+        run_length: the steps and the epochs of the run; ``inf`` if only a time limit ends it.
+    """
+
+    optimizer: OptimizerFactory
+    schedule: Schedule
+    l1: float
+    l2: float
+    lowest_rate: float
+    gradient_clip_val: float | None
+    gradient_clip_algorithm: str | None
+    accumulate_grad_batches: int
+    run_length: tuple[int | float, int | float]
+
+    def init_optimization(self) -> None:
+        """Sets the defaults of all attributes."""
+        self.optimizer, self.schedule = torch.optim.Adam, Schedule()
+        self.l1 = self.l2 = 0.0
+        self.lowest_rate = 1.0
+        self.gradient_clip_val = self.gradient_clip_algorithm = None
+        self.accumulate_grad_batches = 1
+        self.run_length = 0, 0
+        self.automatic_optimization = not self.has_optimizer_groups()
+        self._windows: dict[str, list[Tensor]] = {}
+        self._batches: dict[str, int] = {}
+        self._counted = self._optimized = self._penalized = False
+
+    # What a model says of its parameters.
+
+    def optimizer_groups(self) -> dict[str, nn.Module]:
+        """The part of the model that each optimizer moves, by a name of its own. A parameter in no group stays as it
+        is, such as that of a target network; none may be in two."""
+        return {SINGLE: self}
+
+    @classmethod
+    def has_optimizer_groups(cls) -> bool:
+        """Whether the model has optimizers of its own choice of parts, and so calls ``optimize``."""
+        return cls.optimizer_groups is not Optimization.optimizer_groups
+
+    def depth_groups(self) -> list[list[nn.Module]]:
+        """The layers from the input to the output, in groups that share a learning rate and are frozen together. By
+        default each child with parameters, in the order in which the constructor made them."""
+        children = (child for child in self.children() if child is not getattr(self, "objective", None))
+        return [[child] for child in children if next(child.parameters(), None) is not None]
+
+    def sparse_parameters(self) -> Iterable[nn.Parameter]:
+        """The parameters whose gradients are sparse: by default the weights of embeddings with ``sparse=True``."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Embedding | nn.EmbeddingBag) and layer.sparse:
+                yield layer.weight  # type: ignore[misc]
+
+    def penalty(self, part: nn.Module | None = None) -> Tensor:
+        """What L1, and L2 for an optimizer without weight decay, add to the loss of a part, by default of it all."""
+        weights, _ = decayed(self if part is None else part)
+        terms = torch.zeros((), device=self.device)
+        if self.l1:
+            terms = terms + self.l1 * sum(weight.abs().sum() for weight in weights)
+        if self.l2 and penalizes(self.optimizer):
+            terms = terms + self.l2 / 2 * sum(weight.square().sum() for weight in weights)
+        return terms
+
+    @property
+    def has_penalty(self) -> bool:
+        """Whether a penalty is part of the loss."""
+        return bool(self.l1 or (self.l2 and penalizes(self.optimizer)))
+
+    # One step.
+
+    def training_loss(self, step: Step) -> Tensor:
+        """The loss to back-propagate: with the penalties, and weighted as ``weigh`` does."""
+        self._penalized = True
+        loss = step.loss + self.penalty() if self.has_penalty else step.loss
+        return self.weigh(loss, step.count)
+
+    def optimize(self, name: str, step: Step, **backward: Any) -> None:
+        """Back-propagates a loss to the parameters of one group and, once enough batches are accumulated, takes a step
+        of its optimizer: to be called from ``training_step``. Penalties, clipping, mixed precision and the schedule of
+        the run apply as they do to a model with one optimizer.
+
+        Args:
+            name: of the group.
+            step: the loss, and how many targets it is the mean of.
+            backward: passed on to ``manual_backward``, such as ``retain_graph=True``.
+
+        Raises:
+            InputError: if there is no such group.
+        """
+        groups = self.optimizer_groups()
+        if name not in groups:
+            raise InputError(f"{type(self).__name__} optimizes {name!r}, and its groups are {', '.join(groups)}")
+        self._optimized = self._penalized = True
+        number = list(groups).index(name)
+        optimizer = self._lightning_optimizers()[number]
+        loss = step.loss + self.penalty(groups[name]) if self.has_penalty else step.loss
+        loss = self.weigh(loss, step.count, name) / self.accumulate_grad_batches
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.manual_backward(loss, inputs=[one for one in parameters if one.requires_grad], **backward)
+        self._batches[name] = self._batches.get(name, 0) + 1
+        if self._batches[name] % self.accumulate_grad_batches and not self.trainer.is_last_batch:
+            return
+        self._batches[name] = 0
+        if self._counted:
+            step_uncounted(optimizer)
+        else:
+            optimizer.step()
+            self._counted = True
+        optimizer.zero_grad()
+        self._advance_schedules("step", [optimizer.optimizer])
+
+    def _lightning_optimizers(self) -> list[LightningOptimizer]:
+        found = self.optimizers()
+        return found if isinstance(found, list) else [found]  # type: ignore[list-item]
+
+    # Gradients of the mean over all targets, however they come in batches and processes.
+
+    def weigh(self, loss: Tensor, count: Tensor | int, name: str = SINGLE) -> Tensor:
+        """The mean loss of this process and batch, weighted so that the gradient of a step is that of the mean over
+        all targets: those of every process, and of every batch that is accumulated."""
+        world, batches = self.trainer.world_size, self._accumulated_batches()
+        if world == 1 and batches == 1:
+            return loss
+        counts = torch.as_tensor(count, dtype=loss.dtype, device=loss.device)
+        total = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum") if world > 1 else counts
+        assert isinstance(total, Tensor)
+        if batches == 1:
+            return loss * counts * world / total
+        # How many targets the later batches have is not known yet: all are measured by the first, and the sum of
+        # their gradients is corrected before the step.
+        window = self._windows.setdefault(name, [])
+        window.append(total)
+        return loss * counts * world / window[0]
+
+    def correction(self, name: str = SINGLE) -> Tensor | float:
+        """What the gradients are multiplied by before a step, to be those of the mean over all targets."""
+        if not (window := self._windows.get(name)):
+            return 1.0
+        return self._accumulated_batches() * window[0] / torch.stack(window).sum()
+
+    def own_correction(self) -> Tensor | float:
+        """What the gradients of the latest batch alone are multiplied by, besides the number of accumulated batches, to
+        be those of its own mean loss."""
+        window = self._windows.get(SINGLE)
+        return window[0] / window[-1] if window else 1.0
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        name, part = self._group_of(optimizer)
+        if self._windows.get(name):
+            factor = self.correction(name)
+            for parameter in part.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+            self._windows[name] = []
+        if self.gradient_clip_val and not self.automatic_optimization:
+            self.trainer.precision_plugin.clip_gradients(
+                optimizer,
+                self.gradient_clip_val,
+                self.gradient_clip_algorithm or "norm",  # type: ignore[arg-type]
+            )
+
+    def _group_of(self, optimizer: torch.optim.Optimizer) -> tuple[str, nn.Module]:
+        groups = list(self.optimizer_groups().items())
+        number = next((k for k, one in enumerate(self.trainer.optimizers) if one is optimizer), 0)
+        return groups[number] if number < len(groups) else (SINGLE, self)
+
+    def _accumulated_batches(self) -> int:
+        return self.trainer.accumulate_grad_batches if self.automatic_optimization else self.accumulate_grad_batches
+
+    # Optimizers and schedules.
+
+    def configure_optimizers(self) -> Any:
+        trainer, groups = self.trainer, self.optimizer_groups()
+        _check_disjoint(type(self).__name__, groups)
+        clip = trainer.gradient_clip_val or self.gradient_clip_val
+        clips_scaled = trainer.precision == "16-mixed" and bool(clip)
+        factors = rate_factors(self.depth_groups(), self.lowest_rate) if self.lowest_rate != 1 else None
+        sparse = list(self.sparse_parameters())
+        for parameter in sparse:
+            parameter.sparse = True  # type: ignore[attr-defined]  # Optimizers and penalties look here.
+        if sparse and clip:
+            raise InputError(
+                "trainer.gradient_clip_val: sparse gradients cannot be clipped: leave it out, or set model.sparse=false"
+            )
+        self.run_length = self._measure_run()
+        optimizers, schedulers = [], []
+        for part in groups.values():
+            optimizer = build_optimizer(self.optimizer, part, self.l2, fused=not clips_scaled, factors=factors)
+            self._check_optimizer(optimizer)
+            optimizers.append(optimizer)
+            for entry in self.schedule.build(optimizer, *self.run_length):
+                if isinstance(entry["scheduler"], ReduceLROnPlateau):
+                    entry["frequency"] = NEVER
+                schedulers.append(entry)
+        return optimizers, schedulers
+
+    def _check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        if not isinstance(optimizer, torch.optim.LBFGS):
+            return
+        if not self.automatic_optimization:
+            raise InputError(
+                f"LBFGS computes the loss several times a step, and {type(self).__name__} takes the steps of its "
+                "optimizers itself: choose another optimizer"
+            )
+        if self.trainer.accumulate_grad_batches > 1:
+            raise InputError(
+                "LBFGS computes the loss of a batch several times a step and cannot add up those of others: "
+                f"trainer.accumulate_grad_batches={self.trainer.accumulate_grad_batches} must be 1; "
+                "try data.batch_size=full"
+            )
+
+    def _measure_run(self) -> tuple[int | float, int | float]:
+        """The steps and the epochs of the run. Data without an end are one epoch."""
+        trainer = self.trainer
+        if math.isinf(trainer.num_training_batches):
+            trainer.fit_loop.setup_data()
+        timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        batches, epochs, steps = trainer.num_training_batches, trainer.max_epochs, trainer.max_steps
+        per_epoch = batches if math.isinf(batches) else max(1, math.ceil(batches / self._accumulated_batches()))
+        total = per_epoch * epochs if epochs is not None and epochs >= 0 else math.inf
+        total = min(total, steps) if steps >= 0 else total
+        if math.isinf(total) and not timed:
+            raise InputError("a run needs an end: set trainer.max_epochs, trainer.max_steps or trainer.max_time")
+        if math.isinf(per_epoch):
+            return total, 1
+        return total, total if math.isinf(total) else math.ceil(total / per_epoch)
+
+    def _advance_schedules(self, interval: str, optimizers: list[Any] | None = None) -> None:
+        """Steps the schedules of an interval, which Lightning leaves to a model with several optimizers."""
+        for config in self.trainer.lr_scheduler_configs:
+            scheduler: Any = config.scheduler
+            if config.interval != interval or isinstance(scheduler, ReduceLROnPlateau):
+                continue
+            if optimizers is None or any(scheduler.optimizer is one for one in optimizers):
+                scheduler.step()
+
+    def rebuild_schedules(self) -> None:
+        """Makes a resumed run with another length follow the schedule of that length from here on. A schedule that
+        waits for plateaus knows no length."""
+        for config in self.trainer.lr_scheduler_configs:
+            scheduler: Any = config.scheduler
+            if any(isinstance(one.scheduler, ReduceLROnPlateau) for one in self.trainer.lr_scheduler_configs):
+                return
+            taken = scheduler.last_epoch
+            (entry,) = self.schedule.rebuild(scheduler.optimizer, *self.run_length, taken)
+            config.scheduler = entry["scheduler"]
+
+    def advance_plateaus(self, prefix: str) -> None:
+        """Shows the latest metrics to the schedules that lower the rate on a plateau of one that starts with
+        ``prefix``: after each validation, or each epoch of training, and before it is saved.
+
+        Raises:
+            InputError: if nothing logged the metric.
+        """
+        for config in self.trainer.lr_scheduler_configs:
+            if not isinstance(config.scheduler, ReduceLROnPlateau) or not str(config.monitor).startswith(prefix):
+                continue
+            known = self.trainer.callback_metrics
+            if config.monitor not in known:
+                raise InputError(
+                    f"scheduler.monitor={config.monitor} was not logged; this run logs {', '.join(known) or 'nothing'}"
+                )
+            config.scheduler.step(known[str(config.monitor)])
+
+
+def _check_disjoint(name: str, groups: dict[str, nn.Module]) -> None:
+    """Raises ``InputError`` if two optimizers would move the same parameter."""
+    owner: dict[int, str] = {}
+    for group, part in groups.items():
+        for parameter in part.parameters():
+            if owner.setdefault(id(parameter), group) != group:
+                raise InputError(f"{name}: the optimizers {owner[id(parameter)]!r} and {group!r} share a parameter")

@@ -1,0 +1,70 @@
+"""Models that are fitted in a single pass over the data, without gradients."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from primer.batch import Batch
+from primer.errors import InputError
+from primer.models.base.model import Model
+from primer.objectives import Objective
+from primer.spec import Spec
+
+
+class SinglePass(Model):
+    """A model that computes its buffers from the whole training part at once, such as k-means or a decision tree.
+
+    A subclass registers its buffers in the constructor, of any size, lists their names in ``fitted``, and fills them in
+    ``fit``. It has no optimizer: one epoch measures the loss on the training part, and the run ends.
+
+    Attributes:
+        fitted: the names of the buffers that ``fit`` fills. Their sizes may depend on the data: those of a checkpoint
+            replace the ones of the constructor.
+    """
+
+    fitted: ClassVar[tuple[str, ...]] = ()
+    is_fitted: Tensor
+
+    def __init__(self, spec: Spec, objective: Objective | None = None) -> None:
+        super().__init__(spec, objective)
+        self.register_buffer("is_fitted", torch.tensor(False))
+
+    @abstractmethod
+    def fit(self, train: Batch) -> None:
+        """Fills the buffers, given the whole training part, standardized but not augmented, on the model's device."""
+
+    def configure_optimizers(self) -> None:
+        return None
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        if self.trainer.max_epochs not in (None, -1):
+            self.trainer.fit_loop.max_epochs = 1
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        if self.is_fitted:  # Resumed.
+            return
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            raise InputError(f"{type(self).__name__} is fitted to a DataModule: pass one to Trainer.fit")
+        with torch.no_grad():
+            self.fit(data.whole("train").to(self.device))
+            self.is_fitted.fill_(True)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        with torch.no_grad():
+            step = self.step(batch)
+        self._latest = step.loss.detach(), step.count
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        for name in self.fitted:
+            saved = state_dict.get(prefix + name)
+            if isinstance(saved, Tensor) and saved.shape != getattr(self, name).shape:
+                setattr(self, name, torch.empty_like(saved, device=getattr(self, name).device))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)  # type: ignore[arg-type]
