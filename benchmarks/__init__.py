@@ -1,1 +1,1 @@
-"""Speed and memory, each beside something to compare with."""
+"""Benchmarks of speed and memory, each with a baseline."""

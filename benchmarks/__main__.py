@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark in turn, each in a process of its own."""
+"""``make bench``: runs every benchmark, each in its own process."""
 
 import subprocess
 import sys

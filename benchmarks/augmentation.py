@@ -1,11 +1,12 @@
-"""What augmentation of a batch costs, beside torchvision's v2 transforms sample by sample, which is how samples get
-parameters of their own there, and beside kornia, which works on batches of floats, where it is installed. Kornia 0.9.0
-took from 1.1 times as long (rotate and scale) and 4 times (flip and crop) to 28 times (color jitter) on two CPU cores,
-so nothing here needs it.
+"""The time to augment a batch, compared with torchvision and kornia.
 
-All take turns, a batch each, and the ratios are taken round by round, so that a machine whose speed drifts does no
-harm. All have one thread: single images are too small to be shared among several, and batches would be at odds with
-whatever else runs on the machine.
+torchvision's v2 transforms run sample by sample, as they must for each sample to get its own random parameters. kornia,
+if installed, runs on batches of floats; kornia 0.9.0 took 1.1 times as long (rotate and scale), 4 times (flip and crop)
+and up to 28 times (color jitter) on two CPU cores, so Primer does not depend on it.
+
+The libraries alternate batch by batch, and ratios are computed per round, so that drifts in machine speed cancel out.
+All use one thread: single images are too small for several, and for batches, several threads would compete with other
+processes.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ OURS: dict[str, list[Augmentation]] = {
 
 
 def torchvision(name: str) -> Callable[[Tensor, Tensor], Any]:
-    """The same from torchvision. Mixup and cutmix have only one share for a whole batch there."""
+    """Returns the equivalent from torchvision, where mixup and cutmix draw only one mixing coefficient per batch."""
     if name in ("mixup", "cutmix"):
         mix = v2.MixUp(alpha=0.2, num_classes=CLASSES) if name == "mixup" else v2.CutMix(num_classes=CLASSES)
         return lambda images, targets: mix(images.float() / 255, targets)
@@ -56,7 +57,7 @@ def torchvision(name: str) -> Callable[[Tensor, Tensor], Any]:
 
 
 def kornia(name: str) -> Callable[[Tensor, Tensor], Any]:
-    """The same from kornia, on floats."""
+    """Returns the equivalent from kornia, on floats."""
     import kornia.augmentation as k  # pyright: ignore[reportMissingImports]
 
     steps = {
@@ -79,7 +80,7 @@ def kornia(name: str) -> Callable[[Tensor, Tensor], Any]:
 
 
 def ours(name: str, generator: Generator) -> Callable[[Tensor, Tensor], Any]:
-    """A step of ours, or several."""
+    """Returns Primer's augmentation."""
 
     def run(images: Tensor, targets: Tensor) -> Batch:
         batch = Batch(images, targets)
@@ -91,36 +92,34 @@ def ours(name: str, generator: Generator) -> Callable[[Tensor, Tensor], Any]:
 
 
 def measure(name: str) -> dict[str, list[float]]:
-    """Seconds for a batch, round by round, of each that is there."""
+    """Returns the seconds per batch in each round, for every installed library."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, SHAPE, dtype=torch.uint8, generator=generator)
     floats, targets = images.float() / 255, torch.randint(0, CLASSES, SHAPE[:1], generator=generator)
-    sides = {"ours": (ours(name, generator), images), "torchvision": (torchvision(name), images)}
+    libraries = {"ours": (ours(name, generator), images), "torchvision": (torchvision(name), images)}
     if importlib.util.find_spec("kornia"):
-        sides["kornia"] = (kornia(name), floats)
-    times: dict[str, list[float]] = {side: [] for side in sides}
+        libraries["kornia"] = (kornia(name), floats)
+    times: dict[str, list[float]] = {library: [] for library in libraries}
     for number in range(WARM_UP + ROUNDS):
-        for side, (function, inputs) in sides.items():
-            began = time.perf_counter()
+        for library, (function, inputs) in libraries.items():
+            start = time.perf_counter()
             function(inputs, targets)
             if number >= WARM_UP:
-                times[side].append(time.perf_counter() - began)
+                times[library].append(time.perf_counter() - start)
     return times
 
 
 def main() -> None:
     shape = "x".join(map(str, SHAPE))
     torch.set_num_threads(1)
-    print(
-        f"augmentation: milliseconds for a batch of {shape} bytes, one thread, and how many times as long others take"
-    )
+    print(f"augmentation: milliseconds per batch of {shape} bytes on one thread, and the slowdown of other libraries")
     for name in OURS:
         times = measure(name)
         line = f"  {name:17} {statistics.median(times['ours']) * 1e3:6.2f} ours"
-        for side in list(times)[1:]:
-            ratios = [theirs / mine for theirs, mine in zip(times[side], times["ours"], strict=True)]
+        for library in list(times)[1:]:
+            ratios = [theirs / mine for theirs, mine in zip(times[library], times["ours"], strict=True)]
             line += (
-                f", {statistics.median(times[side]) * 1e3:7.2f} {side} "
+                f", {statistics.median(times[library]) * 1e3:7.2f} {library} "
                 f"({statistics.median(ratios):.1f} times, {min(ratios):.1f} to {max(ratios):.1f})"
             )
         print(line)

@@ -1,7 +1,8 @@
-"""Images a second with each flag of speed, beside a hand-written loop with the same settings.
+"""Training throughput with each performance flag, compared with a hand-written loop with the same settings.
 
-On a GPU the network is ResNet-18 at 32x32 and batch 256, on a CPU ResNet-20 at 28x28 and batch 128, in three rounds in
-which all take turns. The hand-written loop is plain PyTorch: the same network, the same optimizer, the same tensors.
+The network is ResNet-18 at 32x32 with batch size 256 on a GPU, and ResNet-20 at 28x28 with batch size 128 on a CPU. All
+settings alternate in each of three rounds. The hand-written loop is plain PyTorch with the same network, optimizer and
+tensors.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ FLAGS = {
 
 
 class Photographs(Images):
-    """50,000 random images of 3x32x32 bytes in ten classes: to a clock the same as CIFAR-10."""
+    """50,000 random images of 3x32x32 bytes in ten classes: CIFAR-10 as far as timing is concerned."""
 
     def read(self) -> dict[Any, Any]:
         generator = torch.Generator().manual_seed(0)
@@ -55,30 +56,30 @@ class Photographs(Images):
 
 
 class Clock(L.Callback):
-    """Times all steps but the first few."""
+    """Times all steps except the first few."""
 
-    began = seconds = 0.0
+    start = seconds = 0.0
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if batch_idx == WARM:
-            self.began = now()
+            self.start = now()
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
         if trainer.global_step == WARM + STEPS:
-            self.seconds = now() - self.began
+            self.seconds = now() - self.start
 
 
 def now() -> float:
-    """The time, once the device has done what it was told."""
+    """Returns the time once the device has finished all queued work."""
     if GPU:
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def through_primer(config: dict[str, Any], data: Images) -> float:
-    """Images a second."""
+    """Returns the training images per second."""
     clock, regularization = Clock(), instantiate(config["regularization"], Regularization)
     model = build_model(config, data, regularization)
     callbacks = [*build_callbacks(config, model, data, regularization), clock]
@@ -87,7 +88,7 @@ def through_primer(config: dict[str, Any], data: Images) -> float:
 
 
 def by_hand(config: dict[str, Any], data: Images) -> float:
-    """Images a second."""
+    """Returns the training images per second."""
     model: Model = build_model(config, data, instantiate(config["regularization"], Regularization)).to(DEVICE)
     optimizer = build_optimizer(model.optimizer, model)
     train, scale = data.parts["train"], standardize(data.spec.input)
@@ -97,10 +98,10 @@ def by_hand(config: dict[str, Any], data: Images) -> float:
     assert isinstance(targets, Tensor)
     targets, order = targets.to(DEVICE), torch.randperm(train.size, device=DEVICE).split(BATCH)
     mixed, last = config["trainer"]["precision"] == "bf16-mixed", config["trainer"]["channels_last"]
-    began = 0.0
+    start = 0.0
     for step in range(WARM + STEPS):
         if step == WARM:
-            began = now()
+            start = now()
         batch = scale(images[order[step]])
         if last:
             batch = batch.contiguous(memory_format=torch.channels_last)
@@ -109,11 +110,11 @@ def by_hand(config: dict[str, Any], data: Images) -> float:
             loss = F.cross_entropy(model(batch), targets[order[step]])
         loss.backward()
         optimizer.step()
-    return BATCH * STEPS / (now() - began)
+    return BATCH * STEPS / (now() - start)
 
 
 def config_of(flags: tuple[str, ...], folder: str) -> dict[str, Any]:
-    """The config of a short run with some flags."""
+    """Composes the config of a short run with some flags."""
     accelerator = "accelerator=gpu" if GPU else "accelerator=cpu"
     steps = ("trainer.max_epochs=1", f"trainer.max_steps={WARM + STEPS}", "trainer.limit_val_batches=0")
     settings = [f"model={NETWORK}", "optimizer=momentum", "callbacks=none", accelerator, *steps, *flags]
@@ -124,18 +125,18 @@ def main() -> None:
     redirect_library_logs()
     size = {"batch_size": BATCH, "test_fraction": 0.01, "val_fraction": 0.01}
     data = (Photographs if GPU else Images)(**size).prepare()
-    print(f"flags: images a second of {NETWORK} in training at batch {BATCH} on {DEVICE}, through Primer and by hand")
+    print(f"flags: training images per second, {NETWORK}, batch size {BATCH}, {DEVICE}: Primer and hand-written loop")
     with tempfile.TemporaryDirectory() as folder:
         configs = {name: config_of(flags, folder) for name, flags in FLAGS.items()}
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in configs}
+        speeds: dict[str, list[tuple[float, float]]] = {name: [] for name in configs}
         for _ in range(ROUNDS):
             for name, config in configs.items():
-                found[name].append((through_primer(config, data), by_hand(config, data)))
-    plain = statistics.median(ours for ours, _ in found["none"])
-    for name, pairs in found.items():
+                speeds[name].append((through_primer(config, data), by_hand(config, data)))
+    plain = statistics.median(ours for ours, _ in speeds["none"])
+    for name, pairs in speeds.items():
         ours, hand = (statistics.median(side) for side in zip(*pairs, strict=True))
         ratio = statistics.median(b / a for a, b in pairs)
-        print(f"  {name:35} {ours:8.0f}, {ours / plain:4.2f} of none; by hand {hand:8.0f}, ratio {ratio:.3f}")
+        print(f"  {name:35} {ours:8.0f}, {ours / plain:4.2f}x none; hand-written {hand:8.0f}, ratio {ratio:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""The largest memory of a process that trains an MLP for an epoch on images of MNIST's shape, beside one that only
-imports Lightning, and beside the size of the data."""
+"""The peak memory of a process that trains an MLP for an epoch on images of MNIST's shape, compared with a process that
+only imports Lightning, and with the size of the data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OVERRIDES = ["trainer.max_epochs=1", "accelerator=cpu", "~callbacks.progress"]
 
 
 def peak() -> float:
-    """The largest resident memory of this process so far, in MiB."""
+    """Returns the peak resident memory of this process so far, in MiB."""
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size / 2**20 if sys.platform == "darwin" else size / 2**10
 
@@ -31,8 +31,8 @@ def main() -> None:
 
     training.redirect_library_logs()
     data = Images(test_fraction=0.01, val_fraction=0.01).prepare()
-    held = sum(part.nbytes for part in data.parts.values() if isinstance(part, Batch)) / 2**20
-    read = peak()
+    size = sum(part.nbytes for part in data.parts.values() if isinstance(part, Batch)) / 2**20
+    after_reading = peak()
     with tempfile.TemporaryDirectory() as folder:
         config = compose_resolved("train", OVERRIDES, folder)
         regularization = instantiate(config["regularization"], Regularization)
@@ -40,10 +40,10 @@ def main() -> None:
         callbacks = training.build_callbacks(config, model, data, regularization)
         trainer = training.build_trainer(config, model, callbacks, training.build_loggers(config))
         trainer.fit(model, datamodule=data)
-    print("memory: largest resident memory of a process, in MiB")
+    print("memory: peak resident memory of a process, in MiB")
     print(f"  import lightning             {imports:7.0f}")
-    print(f"  60,000 images read and split {read:7.0f}, of which {held:.0f} are the data")
-    print(f"  an epoch of training on them {peak():7.0f}, with the checkpoints")
+    print(f"  60,000 images read and split {after_reading:7.0f}, of which {size:.0f} are the data")
+    print(f"  one epoch of training        {peak():7.0f}, including checkpoints")
 
 
 if __name__ == "__main__":

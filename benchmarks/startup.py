@@ -1,5 +1,5 @@
-"""How long a command takes before it does anything: help, listing and a mistake beside Python alone, and the imports
-of a run beside those of torch and of Lightning."""
+"""Startup time of commands: help, listings and invalid overrides compared with Python alone, and the imports of a run
+compared with those of torch and Lightning."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ COMMANDS = {
 
 
 def main() -> None:
-    print(f"startup: seconds of a whole process, median of {RUNS}")
+    print(f"startup: seconds per process, median of {RUNS}")
     for name, arguments in COMMANDS.items():
         times = []
         for _ in range(RUNS):
-            began = time.perf_counter()
+            start = time.perf_counter()
             subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
-            times.append(time.perf_counter() - began)
+            times.append(time.perf_counter() - start)
         print(f"  {name:30} {statistics.median(times):6.2f}")
 
 

@@ -1,8 +1,8 @@
-"""The cost of a training step through Primer, beside a hand-written loop over the same tensors.
+"""The time per training step in Primer, compared with a hand-written loop over the same tensors.
 
 The network is an MLP 784-64-128-64-10 on images of MNIST's shape. The hand-written loop is plain PyTorch with the
-default Adam. Primer runs as a user runs it: default Adam, default logging and callbacks, the progress bar drawn. The
-two take turns, an epoch each, and the ratio is taken pair by pair, so that a machine whose speed drifts does no harm.
+default Adam. Primer uses its default settings: Adam, logging, callbacks and the progress bar. The two alternate epoch
+by epoch, and ratios are computed per pair, so that drifts in machine speed cancel out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PAIRS = 7
 
 
 class Images(DataModule):
-    """60,000 random images of 28x28 bytes in ten classes: to a clock the same as MNIST."""
+    """60,000 random images of 28x28 bytes in ten classes: MNIST as far as timing is concerned."""
 
     inputs = Image
     targets = Classes
@@ -52,23 +52,23 @@ class Images(DataModule):
 
 
 class Clock(L.Callback):
-    """Lets the hand-written loop run an epoch before each of Primer's, and times both."""
+    """Runs an epoch of the hand-written loop before each of Primer's epochs, and times both."""
 
     def __init__(self, by_hand: Any) -> None:
         self.by_hand = by_hand
         self.pairs: list[tuple[float, float]] = []
-        self.hand = self.began = 0.0
+        self.hand = self.start = 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.hand = self.by_hand()
-        self.began = time.perf_counter()
+        self.start = time.perf_counter()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.pairs.append((self.hand, (time.perf_counter() - self.began) / trainer.num_training_batches))
+        self.pairs.append((self.hand, (time.perf_counter() - self.start) / trainer.num_training_batches))
 
 
 def hand_written(data: Batch, spec: Spec, batch_size: int) -> Any:
-    """A function that trains for an epoch and gives the seconds of a step."""
+    """Returns a function that trains for an epoch and returns the seconds per step."""
     network = nn.Sequential(
         nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(),
         nn.Linear(64, 10),
@@ -79,19 +79,19 @@ def hand_written(data: Batch, spec: Spec, batch_size: int) -> Any:
     assert targets is not None
 
     def epoch() -> float:
-        began, steps = time.perf_counter(), 0
+        start, steps = time.perf_counter(), 0
         for index in torch.randperm(data.size).split(batch_size):
             optimizer.zero_grad()
             F.cross_entropy(network(scale(data.inputs[index])), targets[index]).backward()
             optimizer.step()
             steps += 1
-        return (time.perf_counter() - began) / steps
+        return (time.perf_counter() - start) / steps
 
     return epoch
 
 
 def measure(batch_size: int) -> list[tuple[float, float]]:
-    """Seconds of a step by hand and through Primer, pair by pair; the first pair, a warm-up, is left out."""
+    """Returns pairs of seconds per step, hand-written and in Primer, without the first pair, which is a warm-up."""
     overrides = [
         "model.hidden_sizes=[64,128,64]", "model.normalization=none",
         f"data.batch_size={batch_size}", f"trainer.max_epochs={PAIRS + 1}",
@@ -113,14 +113,14 @@ def measure(batch_size: int) -> list[tuple[float, float]]:
 def main() -> None:
     redirect_library_logs()
     terminal = Console(file=io.StringIO(), force_terminal=True)
-    console.console = progress.console = terminal  # The bar is drawn, as on a terminal, and thrown away.
-    print("step: seconds of a training step, MLP 784-64-128-64-10, by hand and through Primer")
+    console.console = progress.console = terminal  # Draws the progress bar as on a terminal, and discards it.
+    print("step: milliseconds per training step, MLP 784-64-128-64-10: hand-written loop and Primer")
     for batch_size in (64, 512):
         pairs = measure(batch_size)
         hand, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
         ratios = [b / a for a, b in pairs]
         print(
-            f"  batch {batch_size:3}: {hand * 1e3:.3f} ms by hand, {ours * 1e3:.3f} ms through Primer, ratio "
+            f"  batch size {batch_size:3}: {hand * 1e3:.3f} ms hand-written, {ours * 1e3:.3f} ms Primer, ratio "
             f"{statistics.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f} in {len(ratios)} pairs)"
         )
 

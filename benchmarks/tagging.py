@@ -1,10 +1,10 @@
-"""Tokens a second of an LSTM that tags words, through Primer, beside a hand-written loop over the same batches.
+"""Training throughput of an LSTM tagger in Primer, compared with a hand-written loop over the same batches.
 
-The tagger reads words alone, or words and their letters, from the sentences of the data set ``pos_tags`` by default;
-``python -m benchmarks.tagging data=conllu data.train_size=3000`` takes some of another. The hand-written loop is plain
-PyTorch over the batches of an epoch that lie ready, so that all that Primer does besides counts: order, buckets,
-letters, logging, callbacks, the progress bar. The two take turns, an epoch each, and the ratio is taken pair by pair,
-so that a machine whose speed drifts does no harm.
+The tagger reads words, or words and their letters, from the data set ``pos_tags`` by default; ``python -m
+benchmarks.tagging data=conllu data.train_size=3000`` uses part of another one. The hand-written loop is plain PyTorch
+over the precomputed batches of an epoch, so the comparison includes everything that Primer does besides: shuffling,
+bucketing, letters, logging, callbacks and the progress bar. The two alternate epoch by epoch, and ratios are computed
+per pair, so that drifts in machine speed cancel out.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PAIRS = 5
 
 
 class Tagger(nn.Module):
-    """An LSTM over embedded words, and over what a convolution makes of their letters."""
+    """An LSTM over word embeddings, optionally concatenated with the output of a convolution over letters."""
 
     def __init__(self, spec: Spec, letters: bool) -> None:
         super().__init__()
@@ -65,20 +65,20 @@ class Tagger(nn.Module):
             spelled = letters[real]
             responses = self.filters(self.letters(spelled).transpose(1, 2))
             responses = responses.masked_fill((spelled == PADDING)[:, None], float("-inf")).amax(2)
-            read = responses.new_zeros(*words.shape, 50)
-            read[real] = responses
-            vectors = torch.cat([self.words(words), read], dim=-1)
+            features = responses.new_zeros(*words.shape, 50)
+            features[real] = responses
+            vectors = torch.cat([self.words(words), features], dim=-1)
         packed = pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
         return self.head(pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0])
 
 
 def hand_written(batches: list[Batch], spec: Spec, letters: bool) -> Any:
-    """A function that trains for an epoch and gives the seconds of a step."""
+    """Returns a function that trains for an epoch and returns the seconds per step."""
     network = Tagger(spec, letters)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
 
     def epoch() -> float:
-        began = time.perf_counter()
+        start = time.perf_counter()
         for inputs, targets, lengths in batches:
             assert targets is not None
             assert lengths is not None
@@ -86,14 +86,14 @@ def hand_written(batches: list[Batch], spec: Spec, letters: bool) -> Any:
             outputs = network(inputs, lengths)
             F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORE).backward()
             optimizer.step()
-        return (time.perf_counter() - began) / len(batches)
+        return (time.perf_counter() - start) / len(batches)
 
     return epoch
 
 
 def measure(letters: bool, *overrides: str) -> tuple[float, list[tuple[float, float]]]:
-    """The tokens of a step, and its seconds by hand and through Primer, pair by pair; the first pair, a warm-up, is
-    left out."""
+    """Returns the tokens per step, and pairs of seconds per step, hand-written and in Primer, without the first pair,
+    which is a warm-up."""
     overrides = (
         "model=lstm", *overrides, "model.embedding_size=128", "model.hidden_size=64",
         f"model.characters={'cnn' if letters else 'none'}", f"data.characters={str(letters).lower()}",
@@ -117,16 +117,16 @@ def measure(letters: bool, *overrides: str) -> tuple[float, list[tuple[float, fl
 def main(*overrides: str) -> None:
     redirect_library_logs()
     terminal = Console(file=io.StringIO(), force_terminal=True)
-    console.console = progress.console = terminal  # The bar is drawn, as on a terminal, and thrown away.
-    print("tagging: tokens a second of an LSTM in training, batches of 32 sentences, by hand and through Primer")
+    console.console = progress.console = terminal  # Draws the progress bar as on a terminal, and discards it.
+    print("tagging: training tokens per second, LSTM, batches of 32 sentences: hand-written loop and Primer")
     for letters in (False, True):
         tokens, pairs = measure(letters, *overrides)
         hand, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
         ratios = [b / a for a, b in pairs]
+        name = "words and letters" if letters else "words"
         print(
-            f"  {'words and letters' if letters else 'words':17}: {tokens / hand:,.0f} by hand, {tokens / ours:,.0f} "
-            f"through Primer, ratio {statistics.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f} in "
-            f"{len(ratios)} pairs)"
+            f"  {name:17}: {tokens / hand:,.0f} hand-written, {tokens / ours:,.0f} Primer, ratio "
+            f"{statistics.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f} in {len(ratios)} pairs)"
         )
 
 

@@ -1,4 +1,4 @@
-"""The picture of attention: when there is one, what it shows, and that it can lose no run."""
+"""Attention maps: when they are drawn, what they show, and that they never stop a run."""
 
 from __future__ import annotations
 
@@ -28,60 +28,62 @@ def build(data: Dates, **settings: Any) -> Seq2Seq:
 
 
 @pytest.mark.parametrize(
-    ("settings", "there"),
+    ("settings", "expected"),
     [({}, True), ({"attention": "additive", "beam_size": 3, "cell": "lstm"}, True), ({"attention": "none"}, False)],
 )
-def test_there_is_one_for_models_with_attention(data: Dates, settings, there, quiet_trainer, tmp_path, capsys) -> None:
+def test_picture_is_drawn_for_models_with_attention(
+    data: Dates, settings, expected, quiet_trainer, tmp_path, capsys
+) -> None:
     maps = AttentionMaps(tmp_path / "pictures", sources=3)
     quiet_trainer(callbacks=[maps]).test(build(data, **settings), data, verbose=False)
     file = tmp_path / "pictures" / "attention.png"
-    assert file.exists() == there
-    assert not there or file.read_bytes().startswith(b"\x89PNG")
+    assert file.exists() == expected
+    assert not expected or file.read_bytes().startswith(b"\x89PNG")
     assert "warning" not in capsys.readouterr().out
 
 
-def test_other_models_have_none(quiet_trainer, tmp_path) -> None:
+def test_other_models_have_no_picture(quiet_trainer, tmp_path) -> None:
     digits = Digits().prepare()
     quiet_trainer(callbacks=[AttentionMaps(tmp_path / "pictures")]).test(Linear(digits.spec), digits, verbose=False)
     assert not (tmp_path / "pictures").exists()
 
 
-def test_the_map_holds_the_prediction_and_its_weights(data: Dates) -> None:
+def test_map_contains_the_prediction_and_its_weights(data: Dates) -> None:
     model, part = build(data), data.parts["test"].select(slice(0, 1))  # type: ignore[union-attr]
-    found = attention_map(model, part.inputs[0])
-    assert found is not None
+    attention = attention_map(model, part.inputs[0])
+    assert attention is not None
     source, target = data.spec.input.vocabulary, data.spec.target.vocabulary  # type: ignore[union-attr]
-    written = model.predict(part)
-    assert list(found.source) == [source[index] for index in part.inputs[0].tolist()]
-    assert list(found.written) == [target[index] for index in written[0].tolist() if index]
-    weights = model.align(part, written)
+    predicted = model.predict(part)
+    assert list(attention.source) == [source[index] for index in part.inputs[0].tolist()]
+    assert list(attention.predicted) == [target[index] for index in predicted[0].tolist() if index]
+    weights = model.align(part, predicted)
     assert weights is not None
-    assert torch.equal(found.weights, weights[0, : len(found.written)])
-    assert torch.allclose(found.weights.sum(1), torch.ones(len(found.written)))
+    assert torch.equal(attention.weights, weights[0, : len(attention.predicted)])
+    assert torch.allclose(attention.weights.sum(1), torch.ones(len(attention.predicted)))
 
 
-def test_the_sources_are_spread_and_do_not_depend_on_the_batch_size(data: Dates, quiet_trainer, tmp_path) -> None:
+def test_sources_are_spread_and_do_not_depend_on_batch_size(data: Dates, quiet_trainer, tmp_path) -> None:
     kept = []
     for size in (1, 5, 1024):
-        some = Dates(samples=60, eval_batch_size=size).prepare()
+        batched = Dates(samples=60, eval_batch_size=size).prepare()
         maps = AttentionMaps(tmp_path, sources=4)
-        quiet_trainer(callbacks=[maps]).test(build(data), some, verbose=False)
+        quiet_trainer(callbacks=[maps]).test(build(data), batched, verbose=False)
         kept.append([source.tolist() for _, source in maps.kept])
     assert kept[0] == kept[1] == kept[2]
     lengths = sorted(map(len, kept[0]))
-    every = data.parts["test"].lengths.sort().values  # type: ignore[union-attr]
-    assert lengths[-1] > every.median() > lengths[0]  # They come in the order of their lengths.
+    all_lengths = data.parts["test"].lengths.sort().values  # type: ignore[union-attr]
+    assert lengths[-1] > all_lengths.median() > lengths[0]  # The test set is sorted by length.
 
 
-def test_a_picture_that_fails_loses_no_run(data: Dates, quiet_trainer, tmp_path, monkeypatch, capsys) -> None:
+def test_failing_picture_does_not_stop_the_run(data: Dates, quiet_trainer, tmp_path, monkeypatch, capsys) -> None:
     model = build(data)
     monkeypatch.setattr(model, "align", lambda *_: 1 / 0)
-    figures = quiet_trainer(callbacks=[AttentionMaps(tmp_path)]).test(model, data, verbose=False)
-    assert figures[0]["test/loss"] > 0
+    results = quiet_trainer(callbacks=[AttentionMaps(tmp_path)]).test(model, data, verbose=False)
+    assert results[0]["test/loss"] > 0
     assert f"warning: {tmp_path.name}/attention.png was not drawn: ZeroDivisionError" in capsys.readouterr().out
 
 
-def test_loggers_that_take_pictures_get_it(data: Dates, quiet_trainer, tmp_path, monkeypatch) -> None:
+def test_picture_is_sent_to_loggers_that_support_images(data: Dates, quiet_trainer, tmp_path, monkeypatch) -> None:
     from lightning.pytorch.loggers import WandbLogger
 
     class Wandb(WandbLogger):
@@ -108,7 +110,9 @@ def test_loggers_that_take_pictures_get_it(data: Dates, quiet_trainer, tmp_path,
     assert logger.pictures == {"pictures/attention": [str(Path(tmp_path) / "attention.png")]}
 
 
-def test_no_sources_is_no_picture_and_fewer_are_refused(data: Dates, quiet_trainer, tmp_path) -> None:
+def test_zero_sources_disable_the_picture_and_negative_sources_are_rejected(
+    data: Dates, quiet_trainer, tmp_path
+) -> None:
     maps = AttentionMaps(tmp_path / "pictures", sources=0)
     quiet_trainer(callbacks=[maps]).test(build(data), data, verbose=False)
     assert not (tmp_path / "pictures").exists()

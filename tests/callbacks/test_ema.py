@@ -1,4 +1,4 @@
-"""The average of the weights is what is evaluated, saved and loaded."""
+"""The averaged weights are evaluated, saved and loaded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Trainer = Callable[..., L.Trainer]
 
 
 class Trace(L.Callback):
-    """The weights after each step, and those that are validated."""
+    """Records the weights after each step, and the weights that are validated."""
 
     def __init__(self) -> None:
         self.steps: list[dict[str, Tensor]] = []
@@ -49,26 +49,26 @@ def fitted(
     model = MLP(data.spec, hidden_sizes=(8,), normalization="batch")
     model.optimizer = partial(torch.optim.SGD, lr=0.1)
     trace, saver = Trace(), ModelCheckpoint(dirpath=folder, filename="{step}", save_top_k=-1, every_n_train_steps=4)
-    made = trainer(max_epochs=epochs, callbacks=[Resume(), trace, EMA(0.3), saver], enable_checkpointing=True)
-    made.fit(model, data, ckpt_path=path, weights_only=True)
-    return made, model, data, trace
+    fitter = trainer(max_epochs=epochs, callbacks=[Resume(), trace, EMA(0.3), saver], enable_checkpointing=True)
+    fitter.fit(model, data, ckpt_path=path, weights_only=True)
+    return fitter, model, data, trace
 
 
 def averages(steps: list[dict[str, Tensor]], decay: float) -> list[dict[str, Tensor]]:
-    """The closed form, step by step."""
-    found = [steps[0]]
-    for number, values in enumerate(steps[1:], 1):
-        now = min(decay, (1 + number) / (10 + number))
-        found.append(
+    """Returns the averages after each step, computed from the formula."""
+    result = [steps[0]]
+    for step, values in enumerate(steps[1:], 1):
+        current = min(decay, (1 + step) / (10 + step))
+        result.append(
             {
-                name: now * found[-1][name] + (1 - now) * value if value.is_floating_point() else value
+                name: current * result[-1][name] + (1 - current) * value if value.is_floating_point() else value
                 for name, value in values.items()
             }
         )
-    return found
+    return result
 
 
-def test_it_is_the_formula_and_is_what_is_validated_saved_and_tested(quiet_trainer: Trainer, tmp_path: Path) -> None:
+def test_average_matches_the_formula_and_is_validated_saved_and_tested(quiet_trainer: Trainer, tmp_path: Path) -> None:
     trainer, model, data, trace = fitted(quiet_trainer, tmp_path)
     expected = averages(trace.steps, 0.3)
     assert len(trace.steps) == 10
@@ -85,30 +85,32 @@ def test_it_is_the_formula_and_is_what_is_validated_saved_and_tested(quiet_train
     torch.testing.assert_close(copied(model), expected[7])
 
 
-def test_a_resumed_run_equals_the_unbroken_one(quiet_trainer: Trainer, tmp_path: Path) -> None:
+def test_resumed_run_equals_uninterrupted_run(quiet_trainer: Trainer, tmp_path: Path) -> None:
     _, whole, _, trace = fitted(quiet_trainer, tmp_path / "whole")
     for step in (4, 8):
-        _, resumed, _, later = fitted(quiet_trainer, tmp_path / "again", path=tmp_path / "whole" / f"step={step}.ckpt")
+        _, resumed, _, later = fitted(
+            quiet_trainer, tmp_path / "resumed", path=tmp_path / "whole" / f"step={step}.ckpt"
+        )
         assert len(later.steps) == 10 - step
         for name, value in copied(whole).items():
             assert torch.equal(copied(resumed)[name], value), name
             assert torch.equal(later.steps[-1][name], trace.steps[-1][name]), name
 
 
-def test_a_run_with_it_reports_the_average(command: Callable[..., Any], tmp_path: Path) -> None:
+def test_run_reports_metrics_of_the_averaged_weights(command: Callable[..., Any], tmp_path: Path) -> None:
     overrides = ["regularization.ema=0.9", "trainer.max_epochs=2", "data.train_size=200", "logger=none"]
     metrics = train(command("train", "run", *overrides))
     model = primer.load(tmp_path / "run")
     data = Digits(train_size=200).prepare()
     test = data.parts["test"]
     batch = next(iter(data.test_dataloader()))
-    right = (model.predict(batch) == test.targets).float().mean().item()
-    assert metrics["test/accuracy"] == pytest.approx(right)
+    accuracy = (model.predict(batch) == test.targets).float().mean().item()
+    assert metrics["test/accuracy"] == pytest.approx(accuracy)
     content = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
     assert not torch.equal(content["state_dict"]["head.weight"], content["current_model_state"]["head.weight"])
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0])
-def test_another_decay_is_refused(decay: float) -> None:
+def test_invalid_decay_is_rejected(decay: float) -> None:
     with pytest.raises(ValueError, match=f"must be at least 0 and less than 1, or null, not {decay}"):
         EMA(decay)

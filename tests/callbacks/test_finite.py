@@ -1,4 +1,4 @@
-"""A run that has diverged stops, and says so."""
+"""A run that has diverged stops with a message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from primer.models.feedforward.mlp import MLP
 
 
 @pytest.mark.parametrize(("lr", "epochs"), [(1e30, 1), (0.01, 3)])
-def test_a_loss_that_is_no_number_ends_the_run(
+def test_nan_loss_stops_the_run(
     lr: float, epochs: int, quiet_trainer: Callable[..., L.Trainer], capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""The norms of gradients are those that autograd gives, and recording them changes nothing."""
+"""Recorded gradient norms match autograd, and recording does not affect training."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ SERIES = Batch(torch.randn(3, 6, 2, generator=torch.Generator().manual_seed(1)),
 PADDED = SERIES._replace(lengths=torch.tensor([4, 6, 1]))
 
 
-class Kept(Logger):
-    """A logger that keeps what it is given."""
+class MemoryLogger(Logger):
+    """Keeps all metrics in memory."""
 
-    name, version = "kept", ""
+    name, version = "memory", ""
 
     def __init__(self) -> None:
         super().__init__()
-        self.given: list[dict[str, float]] = []
+        self.logged: list[dict[str, float]] = []
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None: ...
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        self.given.append(metrics)
+        self.logged.append(metrics)
 
 
 class Batches:
-    """A loader of the batches that it is given."""
+    """A data loader over the given batches."""
 
     def __init__(self, *batches: Batch) -> None:
         self.batches = batches
@@ -65,31 +65,31 @@ class Batches:
         return len(self.batches)
 
 
-def still(model: Any) -> Any:
-    """The model, in double precision, at a learning rate of 0: all steps have the same gradients."""
+def frozen(model: Any) -> Any:
+    """Sets double precision and a learning rate of 0, so that all steps have the same gradients."""
     model.optimizer = partial(torch.optim.SGD, lr=0.0)
     return model.double()
 
 
-def rows(folder: Path) -> list[dict[str, str]]:
+def read_rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "gradients.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def precise(batch: Batch) -> Batch:
+def as_double(batch: Batch) -> Batch:
     assert batch.targets is not None
     return batch._replace(inputs=batch.inputs.double(), targets=batch.targets.double())
 
 
 def fitted(trainer: Trainer, folder: Path, model: Any, batches: list[Batch], every: int = 1, **settings: Any) -> Any:
     callback = Gradients(folder, every)
-    loader = Batches(*(precise(batch) for batch in batches))
+    loader = Batches(*(as_double(batch) for batch in batches))
     trainer(**{"max_epochs": 1, "callbacks": [callback], **settings}).fit(model, loader)
     return callback
 
 
 def by_hand(model: RNN, batch: Batch) -> tuple[dict[str, float], list[float]]:
-    """The norms by layer and by distance, from the formula of the network and autograd alone."""
+    """Returns the norms by layer and by distance, computed with the equations of the network and autograd."""
     layer: Any = model.recurrence.layers[0]
     inputs = [row.double().requires_grad_() for sample in batch.inputs for row in sample]
     lengths = [6, 6, 6] if batch.lengths is None else batch.lengths.tolist()
@@ -103,62 +103,62 @@ def by_hand(model: RNN, batch: Batch) -> tuple[dict[str, float], list[float]]:
     loss = F.mse_loss(torch.stack(outputs), batch.targets.double())
     weights = [*layer.parameters(), *model.head.parameters()]
     gradients = torch.autograd.grad(loss, [*weights, *inputs], allow_unused=True)
-    whole = [torch.cat([g.flatten() for g in some if g is not None]).norm() for some in (gradients[:4], gradients[4:6])]
-    read = gradients[6:]
+    layers = gradients[:4], gradients[4:6]
+    norms = [torch.cat([g.flatten() for g in layer if g is not None]).norm() for layer in layers]
+    by_input = gradients[6:]
     distances = []
     for distance in range(max(lengths)):
-        found = [read[6 * k + length - 1 - distance] for k, length in enumerate(lengths) if length > distance]
-        distances.append(sum(g.norm().item() for g in found if g is not None) / len(found))
-    return {"recurrence.layers.0": whole[0].item(), "head": whole[1].item()}, distances
+        steps = [by_input[6 * k + length - 1 - distance] for k, length in enumerate(lengths) if length > distance]
+        distances.append(sum(g.norm().item() for g in steps if g is not None) / len(steps))
+    return {"recurrence.layers.0": norms[0].item(), "head": norms[1].item()}, distances
 
 
 @pytest.mark.parametrize("batch", [SERIES, PADDED], ids=["all steps real", "packed"])
 @pytest.mark.parametrize("accumulated", [1, 2])
-def test_norms_are_those_of_autograd(batch: Batch, accumulated: int, quiet_trainer: Trainer, tmp_path: Path) -> None:
+def test_norms_match_autograd(batch: Batch, accumulated: int, quiet_trainer: Trainer, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = still(RNN(SPEC, hidden_size=3, bidirectional=False))
+    model = frozen(RNN(SPEC, hidden_size=3, bidirectional=False))
     layers, distances = by_hand(model, batch)
     fitted(quiet_trainer, tmp_path, model, [batch] * 4, accumulate_grad_batches=accumulated)
-    found = rows(tmp_path)
+    recorded = read_rows(tmp_path)
     steps = range(4 // accumulated)
     for name, norm in layers.items():
-        here = [row for row in found if row["layer"] == name]
-        assert [int(row["step"]) for row in here] == list(steps)
-        assert [float(row["norm"]) for row in here] == pytest.approx([norm] * len(steps))
-    here = [row for row in found if row["layer"] == "recurrence input"]
-    assert [int(row["distance"]) for row in here] == list(range(6))
-    assert [float(row["norm"]) for row in here] == pytest.approx(distances)
-    assert {row["step"] for row in here} == {str(4 // accumulated)}
+        of_layer = [row for row in recorded if row["layer"] == name]
+        assert [int(row["step"]) for row in of_layer] == list(steps)
+        assert [float(row["norm"]) for row in of_layer] == pytest.approx([norm] * len(steps))
+    of_input = [row for row in recorded if row["layer"] == "recurrence input"]
+    assert [int(row["distance"]) for row in of_input] == list(range(6))
+    assert [float(row["norm"]) for row in of_input] == pytest.approx(distances)
+    assert {row["step"] for row in of_input} == {str(4 // accumulated)}
     assert min(distances) > 0
 
 
-@pytest.mark.parametrize("accumulated", [1, 2, 3])  # With 3, a step of fewer batches.
-def test_batches_of_different_sizes(accumulated: int, quiet_trainer: Trainer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("accumulated", [1, 2, 3])  # With 3, the step has fewer batches.
+def test_norms_of_batches_of_different_sizes(accumulated: int, quiet_trainer: Trainer, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = still(RNN(SPEC, hidden_size=3, bidirectional=False))
-    short = Batch(*(some[2:] for some in PADDED))  # type: ignore[misc,arg-type]
-    both = Batch(*(torch.cat(some) for some in zip(short, PADDED, strict=True)))  # type: ignore[arg-type]
-    (one, second), (three, first), (all_four, _) = (by_hand(model, batch) for batch in (short, PADDED, both))
-    fitted(quiet_trainer, tmp_path, model, [short, PADDED], accumulate_grad_batches=accumulated)
-    # A layer has the norm of the gradient that a step follows; a distance has the mean over the sequences of an epoch.
-    for layer, norm in all_four.items():
-        wanted = [one[layer], three[layer]] if accumulated == 1 else [norm]
-        assert [float(row["norm"]) for row in rows(tmp_path) if row["layer"] == layer] == pytest.approx(wanted)
-    found = [float(row["norm"]) for row in rows(tmp_path) if row["distance"]]
-    assert found == pytest.approx([(3 * first[0] + second[0]) / 4, *first[1:]])
+    model = frozen(RNN(SPEC, hidden_size=3, bidirectional=False))
+    single = Batch(*(tensor[2:] for tensor in PADDED))  # type: ignore[misc,arg-type]
+    both = Batch(*(torch.cat(tensors) for tensors in zip(single, PADDED, strict=True)))  # type: ignore[arg-type]
+    of_single, of_padded, of_both = (by_hand(model, batch) for batch in (single, PADDED, both))
+    fitted(quiet_trainer, tmp_path, model, [single, PADDED], accumulate_grad_batches=accumulated)
+    # A layer has the norm of the gradient of each step; a distance has the mean over the sequences of an epoch.
+    for layer, norm in of_both[0].items():
+        expected = [of_single[0][layer], of_padded[0][layer]] if accumulated == 1 else [norm]
+        assert [float(row["norm"]) for row in read_rows(tmp_path) if row["layer"] == layer] == pytest.approx(expected)
+    norms = [float(row["norm"]) for row in read_rows(tmp_path) if row["distance"]]
+    first, *rest = of_padded[1]
+    assert norms == pytest.approx([(3 * first + of_single[1][0]) / 4, *rest])
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_of_an_encoder_and_decoder_the_encoder_is_watched(
-    bidirectional: bool, quiet_trainer: Trainer, tmp_path: Path
-) -> None:
+def test_encoder_of_an_encoder_decoder_is_recorded(bidirectional: bool, quiet_trainer: Trainer, tmp_path: Path) -> None:
     data = Dates(samples=60, batch_size=16).prepare()
     model = Seq2Seq(data.spec, embedding_size=4, hidden_size=4, attention="none", bidirectional=bidirectional)
     quiet_trainer(max_epochs=1, callbacks=[Gradients(tmp_path, 1)]).fit(model, data)
-    found = {int(row["distance"]): float(row["norm"]) for row in rows(tmp_path) if row["distance"]}
+    norms = {int(row["distance"]): float(row["norm"]) for row in read_rows(tmp_path) if row["distance"]}
     longest = int(data.parts["train"].lengths.max())  # type: ignore[union-attr]
-    assert list(found) == list(range(longest))
-    assert all(norm > 0 for norm in found.values())
+    assert list(norms) == list(range(longest))
+    assert all(norm > 0 for norm in norms.values())
 
 
 def test_distances_of_packed_steps() -> None:
@@ -172,8 +172,8 @@ def test_distances_of_packed_steps() -> None:
 
 
 @pytest.mark.parametrize("every", [3, 100])
-def test_every_so_many_steps(every: int, quiet_trainer: Trainer, tmp_path: Path) -> None:
-    model = still(RNN(SPEC, hidden_size=3))
+def test_steps_between_recordings(every: int, quiet_trainer: Trainer, tmp_path: Path) -> None:
+    model = frozen(RNN(SPEC, hidden_size=3))
     callback = fitted(quiet_trainer, tmp_path, model, [SERIES] * 5, every, max_epochs=2)
     steps = {row.step for row in callback.rows if row.distance is None}
     assert steps == set(range(0, 10, every))
@@ -181,7 +181,9 @@ def test_every_so_many_steps(every: int, quiet_trainer: Trainer, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("kind", "bidirectional"), [(RNN, False), (LSTM, True), (GRU, True)])
-def test_training_is_the_same_with_it(kind: Any, bidirectional: bool, quiet_trainer: Trainer, tmp_path: Path) -> None:
+def test_recording_does_not_change_training(
+    kind: Any, bidirectional: bool, quiet_trainer: Trainer, tmp_path: Path
+) -> None:
     tokens = torch.randint(2, 9, (4, 5), generator=torch.Generator().manual_seed(0))
     batch = Batch(tokens, tokens % 3, torch.tensor([5, 5, 5, 5]))
     spec = Spec(Tokens(tuple("abcdefghi")), Tags(("x", "y", "z")))
@@ -192,28 +194,28 @@ def test_training_is_the_same_with_it(kind: Any, bidirectional: bool, quiet_trai
         quiet_trainer(max_epochs=3, callbacks=callbacks).fit(model, Batches(batch, batch))
         trained.append(model.state_dict())
     assert all(torch.equal(value, trained[1][name]) for name, value in trained[0].items())
-    layers = {row["layer"] for row in rows(tmp_path)}
+    layers = {row["layer"] for row in read_rows(tmp_path)}
     assert layers == {"embedding.words", "recurrence.layers.0", "recurrence.layers.1", "head", "recurrence input"}
 
 
-def test_other_networks_have_layers_alone_and_loggers_get_their_means(quiet_trainer: Trainer, tmp_path: Path) -> None:
-    data, kept = Digits(train_size=100, batch_size=20).prepare(), Kept()
+def test_non_recurrent_networks_record_layers_only_and_log_means(quiet_trainer: Trainer, tmp_path: Path) -> None:
+    data, memory = Digits(train_size=100, batch_size=20).prepare(), MemoryLogger()
     model = MLP(data.spec, hidden_sizes=(8,))
     callback = Gradients(tmp_path, 2)
-    trainer = quiet_trainer(max_epochs=2, callbacks=[callback], logger=kept, log_every_n_steps=1)
+    trainer = quiet_trainer(max_epochs=2, callbacks=[callback], logger=memory, log_every_n_steps=1)
     trainer.fit(model, data)
-    own = {name.rpartition(".")[0] for name, _ in model.named_parameters()}
-    assert {row.layer for row in callback.rows} == own
+    layers = {name.rpartition(".")[0] for name, _ in model.named_parameters()}
+    assert {row.layer for row in callback.rows} == layers
     assert all(row.norm > 0 and row.distance is None for row in callback.rows)
-    given = [metrics for metrics in kept.given if "gradients/head" in metrics]
-    assert [metrics["epoch"] for metrics in given] == [0, 1]
+    logged = [metrics for metrics in memory.logged if "gradients/head" in metrics]
+    assert [metrics["epoch"] for metrics in logged] == [0, 1]
     heads = [row.norm for row in callback.rows if row.layer == "head"]
-    assert [metrics["gradients/head"] for metrics in given] == pytest.approx([sum(heads[:3]) / 3, sum(heads[3:]) / 2])
+    assert [metrics["gradients/head"] for metrics in logged] == pytest.approx([sum(heads[:3]) / 3, sum(heads[3:]) / 2])
     assert not any(name.startswith("gradients/") for name in trainer.callback_metrics)
     assert (tmp_path / "pictures" / "gradients.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_frozen_layers_and_sparse_gradients(quiet_trainer: Trainer, tmp_path: Path) -> None:
+def test_frozen_layers_are_skipped_and_sparse_gradients_recorded(quiet_trainer: Trainer, tmp_path: Path) -> None:
     spec = Spec(Tokens(tuple("abcdefghi")), Classes(("x", "y")))
     model = RNN(spec, embedding_size=4, hidden_size=3, sparse=True)
     model.optimizer = partial(SparseAdam, lr=0.1)
@@ -221,16 +223,16 @@ def test_frozen_layers_and_sparse_gradients(quiet_trainer: Trainer, tmp_path: Pa
     tokens = torch.tensor([[2, 2, 3], [4, 2, 5]])
     loader = Batches(Batch(tokens, torch.tensor([0, 1])))
     quiet_trainer(max_epochs=1, callbacks=[Gradients(tmp_path, 1)]).fit(model, loader)
-    found = {row["layer"]: float(row["norm"]) for row in rows(tmp_path) if not row["distance"]}
-    assert found.keys() == {"embedding.words", "recurrence.layers.0"}
+    norms = {row["layer"]: float(row["norm"]) for row in read_rows(tmp_path) if not row["distance"]}
+    assert norms.keys() == {"embedding.words", "recurrence.layers.0"}
     gradient = model.embedding.words.weight.grad  # type: ignore[union-attr]
     assert gradient is not None
     assert gradient.is_sparse
-    assert found["embedding.words"] == pytest.approx(gradient.to_dense().norm().item())
+    assert norms["embedding.words"] == pytest.approx(gradient.to_dense().norm().item())
 
 
-class NeverWaits(TorchDispatchMode):
-    """Refuses what makes a program wait for the device: a tensor turned into a number."""
+class NoSynchronization(TorchDispatchMode):
+    """Fails on operations that synchronize with the device: the conversion of a tensor to a number."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         assert func is not torch.ops.aten._local_scalar_dense.default
@@ -238,22 +240,22 @@ class NeverWaits(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("batch", [SERIES, PADDED], ids=["all steps real", "packed"])
-def test_no_step_waits_for_the_device(batch: Batch, tmp_path: Path) -> None:
+def test_steps_do_not_synchronize_with_the_device(batch: Batch, tmp_path: Path) -> None:
     model, callback = RNN(SPEC, hidden_size=3), Gradients(tmp_path, 1)
     trainer: Any = SimpleNamespace(
         global_step=0, accumulate_grad_batches=1, precision_plugin=SimpleNamespace(), is_global_zero=True
     )
     callback.on_train_batch_start(trainer, model, batch, 0)
     loss = model.objective.loss(model.forward_batch(batch), batch.targets)[0]  # type: ignore[arg-type]
-    with NeverWaits():
+    with NoSynchronization():
         loss.backward()
         callback.on_before_optimizer_step(trainer, model, torch.optim.SGD(model.parameters(), lr=0.1))
     assert len(callback._records) == len(callback._sums) == 1
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_the_scale_of_half_precision_is_undone(fused: bool, tmp_path: Path) -> None:
-    """A scaler multiplies the loss by 8; only an optimizer that undoes it by itself leaves the gradients large."""
+def test_loss_scale_is_undone(fused: bool, tmp_path: Path) -> None:
+    """A scaler multiplies the loss by 8; gradients stay scaled only for optimizers that unscale them in their step."""
     torch.manual_seed(0)
     model, callback = RNN(SPEC, hidden_size=3), Gradients(tmp_path, 1)
     scaler = SimpleNamespace(get_scale=lambda: 8.0)
@@ -278,6 +280,6 @@ def test_the_scale_of_half_precision_is_undone(fused: bool, tmp_path: Path) -> N
     torch.testing.assert_close(scaled, callback._sums[1])
 
 
-def test_a_step_at_least() -> None:
+def test_every_n_steps_must_be_positive() -> None:
     with pytest.raises(InputError, match="every_n_steps must be at least 1, not 0"):
         Gradients("unused", 0)

@@ -1,4 +1,4 @@
-"""The pictures of a run: which there are, who gets them, and that none can lose the run."""
+"""Pictures of a test: which are drawn, where they are sent, and that they never stop a run."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from primer.models.recurrent.gru import GRU
 from primer.reports import images as drawing
 from primer.run.training import train
 
-BRIEFLY = ("trainer.max_epochs=1", "accelerator=cpu")
+SHORT_RUN = ("trainer.max_epochs=1", "accelerator=cpu")
 
 
 @pytest.mark.parametrize(
-    ("make", "wanted"),
+    ("build", "expected"),
     [
         (MLP, ["confusion", "filters", "mistakes"]),
         (lambda spec: MLP(spec, hidden_sizes=()), ["confusion", "filters", "mistakes"]),
@@ -41,22 +41,22 @@ BRIEFLY = ("trainer.max_epochs=1", "accelerator=cpu")
     ],
     ids=["mlp", "mlp-without-hidden", "linear", "lenet", "classic", "gru"],
 )
-def test_each_model_gets_the_pictures_that_it_has(make, wanted, quiet_trainer, tmp_path, capsys) -> None:
+def test_pictures_of_each_model(build, expected, quiet_trainer, tmp_path, capsys) -> None:
     data = Digits().prepare()
-    assert pictures_of(make(data.spec), data, tmp_path / "pictures", quiet_trainer) == wanted
+    assert pictures_of(build(data.spec), data, tmp_path / "pictures", quiet_trainer) == expected
     assert "warning" not in capsys.readouterr().out
     for path in (tmp_path / "pictures").iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_test_without_mistakes_has_no_picture_of_them(quiet_trainer, tmp_path) -> None:
+def test_no_picture_of_mistakes_without_mistakes(quiet_trainer, tmp_path) -> None:
     data = Digits().prepare()
     part = data.parts["test"]
     data.parts["test"] = part.select((part.targets == 0).nonzero().squeeze(1))  # type: ignore[operator,union-attr]
     assert pictures_of(Linear(data.spec), data, tmp_path, quiet_trainer) == ["confusion", "filters"]
 
 
-def test_no_picture_depends_on_the_batch_size(quiet_trainer, tmp_path) -> None:
+def test_pictures_do_not_depend_on_batch_size(quiet_trainer, tmp_path) -> None:
     torch.manual_seed(0)
     data = Digits().prepare()
     model = LeNet(data.spec)
@@ -70,21 +70,21 @@ def test_no_picture_depends_on_the_batch_size(quiet_trainer, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("images", [0, 1])
-def test_pictures_of_nothing_are_left_out(images: int, quiet_trainer, tmp_path) -> None:
+def test_pictures_can_be_disabled(images: int, quiet_trainer, tmp_path) -> None:
     data = Digits().prepare()
     names = pictures_of(LeNet(data.spec), data, tmp_path, quiet_trainer, images=images, mistakes=0)
     assert names == ["confusion", *(["feature_maps"] if images else []), "filters"]
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
-def test_other_precisions(precision, quiet_trainer, tmp_path, capsys) -> None:
+def test_pictures_in_bfloat16(precision, quiet_trainer, tmp_path, capsys) -> None:
     data = Digits().prepare()
     model = LeNet(data.spec)
     assert pictures_of(model, data, tmp_path, quiet_trainer, precision=precision) == EVERYTHING
     assert "warning" not in capsys.readouterr().out
 
 
-def test_a_network_that_has_diverged_is_drawn_too(quiet_trainer, tmp_path, capsys) -> None:
+def test_pictures_of_a_diverged_network(quiet_trainer, tmp_path, capsys) -> None:
     data = Digits().prepare()
     model = LeNet(data.spec)
     for parameter in model.parameters():
@@ -93,7 +93,7 @@ def test_a_network_that_has_diverged_is_drawn_too(quiet_trainer, tmp_path, capsy
     assert "warning" not in capsys.readouterr().out
 
 
-def test_a_model_that_hands_out_nothing_has_the_other_pictures(quiet_trainer, tmp_path, capsys) -> None:
+def test_model_whose_test_step_returns_nothing(quiet_trainer, tmp_path, capsys) -> None:
     class Silent(LeNet):
         def test_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
             super().test_step(batch, batch_idx)
@@ -105,21 +105,23 @@ def test_a_model_that_hands_out_nothing_has_the_other_pictures(quiet_trainer, tm
 
 
 @pytest.mark.parametrize("broken", ["draw_filters", "png"])
-def test_a_picture_that_fails_costs_a_line_and_not_the_run(broken, command, monkeypatch, tmp_path, capsys) -> None:
+def test_failing_picture_prints_a_warning_and_does_not_stop_the_run(
+    broken, command, monkeypatch, tmp_path, capsys
+) -> None:
     def fail(*arguments: Any) -> Any:
         raise RuntimeError("no\n paint")
 
     monkeypatch.setattr(drawing, broken, fail)
-    metrics = train(command("train", "run", *BRIEFLY, "model=lenet"))
+    metrics = train(command("train", "run", *SHORT_RUN, "model=lenet"))
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
     printed = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
     names = ["filters"] if broken == "draw_filters" else ["confusion", "filters", "feature_maps", "mistakes"]
     assert printed == [f"warning: pictures/{name}.png was not drawn: RuntimeError: no paint" for name in names]
-    left = {path.stem for path in (tmp_path / "run" / "pictures").glob("*")}
-    assert left == ({*EVERYTHING} - {"filters"} if broken == "draw_filters" else set())
+    drawn = {path.stem for path in (tmp_path / "run" / "pictures").glob("*")}
+    assert drawn == ({*EVERYTHING} - {"filters"} if broken == "draw_filters" else set())
 
 
-def test_a_batch_that_cannot_be_judged_costs_a_line_and_its_pictures(quiet_trainer, tmp_path, capsys) -> None:
+def test_failing_batch_prints_a_warning_and_disables_its_pictures(quiet_trainer, tmp_path, capsys) -> None:
     class Odd(LeNet):
         def test_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
             outputs = super().test_step(batch, batch_idx)
@@ -134,28 +136,30 @@ def test_a_batch_that_cannot_be_judged_costs_a_line_and_its_pictures(quiet_train
 
 
 @pytest.mark.parametrize("name", ["images", "mistakes"])
-def test_a_negative_number_is_refused(name: str) -> None:
+def test_negative_number_is_rejected(name: str) -> None:
     with pytest.raises(InputError, match=rf"callbacks.pictures.{name} must be at least 0, not -1"):
         Pictures("x", **{name: -1})
 
 
-def test_the_command_line_takes_the_pictures_away(command, tmp_path) -> None:
+def test_pictures_can_be_removed_on_the_command_line(command, tmp_path) -> None:
     check_command("train", ["~callbacks.pictures"])
-    every, rest = (set(compose_checked("train", some).callbacks) for some in ([], ["~callbacks.pictures"]))
-    assert every - rest == {"pictures"}
-    train(command("train", "run", *BRIEFLY, "~callbacks.pictures"))
+    default, reduced = (
+        set(compose_checked("train", overrides).callbacks) for overrides in ([], ["~callbacks.pictures"])
+    )
+    assert default - reduced == {"pictures"}
+    train(command("train", "run", *SHORT_RUN, "~callbacks.pictures"))
     assert (tmp_path / "run" / "metrics.json").exists()
     assert not (tmp_path / "run" / "pictures").exists()
     with pytest.raises(InputError, match="did you mean mistakes"):
         check_command("train", ["callbacks.pictures.mistaks=3"])
 
 
-def test_loggers_get_the_pictures(command, tmp_path, monkeypatch) -> None:
+def test_pictures_are_sent_to_loggers(command, tmp_path, monkeypatch) -> None:
     pytest.importorskip("wandb")
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     monkeypatch.setenv("WANDB_API_KEY", "")
     monkeypatch.setenv("HOME", str(tmp_path))
-    train(command("train", "run", *BRIEFLY, "model=lenet", "logger=many", "logger.wandb.mode=offline"))
+    train(command("train", "run", *SHORT_RUN, "model=lenet", "logger=many", "logger.wandb.mode=offline"))
     run = tmp_path / "run"
     media = list(run.glob("wandb/offline-run-*/files/media/images/pictures/*.png"))
     assert sorted(path.name.rsplit("_", 2)[0] for path in media) == EVERYTHING
@@ -167,11 +171,11 @@ def test_loggers_get_the_pictures(command, tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_draw_what_one_draws(tmp_path) -> None:
+def test_two_processes_draw_the_same_pictures_as_one(tmp_path) -> None:
     folders = []
-    for name, where in (("two", ("accelerator=ddp_cpu", "accelerator.devices=2")), ("one", ("accelerator=cpu",))):
+    for name, devices in (("two", ("accelerator=ddp_cpu", "accelerator.devices=2")), ("one", ("accelerator=cpu",))):
         common = ("model=lenet", "trainer.max_epochs=1", "data.batch_size=50", f"paths.log_dir={tmp_path}/{name}")
-        command = [sys.executable, "train.py", *where, *common]
+        command = [sys.executable, "train.py", *devices, *common]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, timeout=300)
         assert done.returncode == 0, done.stderr

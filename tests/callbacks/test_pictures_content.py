@@ -1,4 +1,4 @@
-"""The pictures of a run hold what the model did with the test part."""
+"""Pictures show the results of the model on the test set."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from primer.spec import Classes, Image, Spec, Values
 
 
 class Brightness(Digits):
-    """Digits, with two numbers to be told of each: how bright it is, and which digit."""
+    """Digits with two values to predict: the brightness of the image, and the digit."""
 
     targets = Values
 
@@ -48,21 +48,21 @@ class Brightness(Digits):
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
-    """What each drawing function was given last."""
-    given: dict[str, tuple[Any, ...]] = {}
+    """Records the arguments of the last call of each drawing function."""
+    calls: dict[str, tuple[Any, ...]] = {}
     for name in ("confusion", "filters", "feature_maps", "captioned", "predictions"):
         real = getattr(drawing, f"draw_{name}")
 
         def spy(*arguments: Any, name: str = name, real: Any = real) -> Any:
-            given[name] = arguments
+            calls[name] = arguments
             return real(*arguments)
 
         monkeypatch.setattr(drawing, f"draw_{name}", spy)
-    return given
+    return calls
 
 
-def everything(model: Any, data: DataModule) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The test part as it is stored, its targets, and what the model puts out for it."""
+def predict_test_set(model: Any, data: DataModule) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Returns the inputs of the test set as stored, its targets, and the outputs of the model."""
     part = data.parts["test"]
     (batch,) = list(data.loader("test", train=False))
     with torch.no_grad():
@@ -70,7 +70,7 @@ def everything(model: Any, data: DataModule) -> tuple[torch.Tensor, torch.Tensor
 
 
 @pytest.mark.parametrize(
-    ("kind", "model", "wanted"),
+    ("kind", "model", "expected"),
     [
         (Iris, MLP, ["confusion"]),
         (XOR, MLP, ["confusion"]),
@@ -79,22 +79,22 @@ def everything(model: Any, data: DataModule) -> tuple[torch.Tensor, torch.Tensor
     ],
     ids=["iris", "xor", "tags", "numbers"],
 )
-def test_what_is_no_image_has_a_confusion_matrix_at_most(kind, model, wanted, quiet_trainer, tmp_path, drawn) -> None:
+def test_only_a_confusion_matrix_without_images(kind, model, expected, quiet_trainer, tmp_path, drawn) -> None:
     data = kind().prepare()
-    assert pictures_of(model(data.spec), data, tmp_path / "pictures", quiet_trainer) == wanted
-    assert list(drawn) == wanted
-    if wanted:
+    assert pictures_of(model(data.spec), data, tmp_path / "pictures", quiet_trainer) == expected
+    assert list(drawn) == expected
+    if expected:
         counts, names = drawn["confusion"]
         assert counts.shape == (len(names), len(names))
         lengths = data.parts["test"].lengths
         assert counts.sum() == (data.parts["test"].size if lengths is None else lengths.sum())
 
 
-def test_the_worst_mistakes_are_those_with_the_highest_loss(quiet_trainer, tmp_path, drawn) -> None:
+def test_worst_mistakes_have_the_highest_loss(quiet_trainer, tmp_path, drawn) -> None:
     torch.manual_seed(1)
     data = Digits(eval_batch_size=1000).prepare()
     model = MLP(data.spec)
-    images, targets, logits = everything(model, data)
+    images, targets, logits = predict_test_set(model, data)
     loss = F.cross_entropy(logits, targets, reduction="none")
     predicted = logits.argmax(1)
     worst = [k for k in loss.argsort(descending=True).tolist() if predicted[k] != targets[k]][:10]
@@ -109,7 +109,7 @@ def test_the_worst_mistakes_are_those_with_the_highest_loss(quiet_trainer, tmp_p
     assert names == tuple("0123456789")
 
 
-def test_what_is_right_is_no_mistake_however_unsure(quiet_trainer, tmp_path, drawn) -> None:
+def test_uncertain_but_correct_predictions_are_not_mistakes(quiet_trainer, tmp_path, drawn) -> None:
     data = Digits().prepare()
     model = Linear(data.spec)  # All zeros: the first class is predicted, and every loss is the same.
     pictures_of(model, data, tmp_path, quiet_trainer, mistakes=1000)
@@ -120,26 +120,26 @@ def test_what_is_right_is_no_mistake_however_unsure(quiet_trainer, tmp_path, dra
     torch.testing.assert_close(drawn["captioned"][0], data.parts["test"].inputs[wrong], atol=1e-5, rtol=0)
 
 
-def test_two_classes_with_one_logit(quiet_trainer, tmp_path, drawn) -> None:
+def test_worst_mistakes_with_a_single_logit(quiet_trainer, tmp_path, drawn) -> None:
     torch.manual_seed(0)
     data = Digits().prepare()
     for part, batch in data.parts.items():
         data.parts[part] = batch._replace(targets=batch.targets % 2)  # type: ignore[operator,union-attr]
     data._spec = Spec(data.spec.input, Classes(("even", "odd")))
     model = MLP(data.spec, objective=BinaryCrossEntropy(data.spec.target))
-    images, targets, logits = everything(model, data)
+    images, targets, logits = predict_test_set(model, data)
     loss = F.binary_cross_entropy_with_logits(logits[:, 0], targets.float(), reduction="none")
     pictures_of(model, data, tmp_path, quiet_trainer, mistakes=5)
     worst = loss.argsort(descending=True)[:5]
     torch.testing.assert_close(drawn["captioned"][0], images[worst], atol=1e-5, rtol=0)
-    sure = 1 - (-loss[worst]).exp()
-    said = [
-        f"{('even', 'odd')[t]}\n→ {('odd', 'even')[t]} ({p:.0%})" for t, p in zip(targets[worst], sure, strict=True)
+    confidence = 1 - (-loss[worst]).exp()
+    assert drawn["captioned"][1] == [
+        f"{('even', 'odd')[t]}\n→ {('odd', 'even')[t]} ({p:.0%})"
+        for t, p in zip(targets[worst], confidence, strict=True)
     ]
-    assert drawn["captioned"][1] == said
 
 
-def test_log_probabilities_are_those_of_the_loss() -> None:
+def test_log_probabilities_match_the_loss() -> None:
     logits, targets = torch.randn(50, 3) * 30, torch.randint(0, 3, (50,))
     three = CrossEntropy(Classes(("a", "b", "c")))
     logs = three.log_probabilities(logits)
@@ -151,11 +151,11 @@ def test_log_probabilities_are_those_of_the_loss() -> None:
     torch.testing.assert_close(logs.exp().sum(1), torch.ones(50))
 
 
-def test_numbers_from_images(quiet_trainer, tmp_path, drawn) -> None:
+def test_pictures_of_regression_on_images(quiet_trainer, tmp_path, drawn) -> None:
     torch.manual_seed(0)
     data = Brightness().prepare()
     model = LeNet(data.spec)
-    images, targets, outputs = everything(model, data)
+    images, targets, outputs = predict_test_set(model, data)
     predicted = model.objective.predict(outputs)
     assert isinstance(data.spec.target, Values)
     error = ((predicted - targets).abs() / torch.tensor(data.spec.target.std)).mean(1)
@@ -164,23 +164,23 @@ def test_numbers_from_images(quiet_trainer, tmp_path, drawn) -> None:
     assert pictures_of(model, data, tmp_path, quiet_trainer) == ["feature_maps", "filters", "mistakes", "predictions"]
     torch.testing.assert_close(drawn["captioned"][0], images[worst], atol=1e-5, rtol=0)
     k = worst[0]
-    true, said = (f"{values[k, 0]:.3g}, {values[k, 1]:.3g}" for values in (targets, predicted))
-    assert drawn["captioned"][1][0] == f"{true}\n→ {said}"
+    true, guess = (f"{values[k, 0]:.3g}, {values[k, 1]:.3g}" for values in (targets, predicted))
+    assert drawn["captioned"][1][0] == f"{true}\n→ {guess}"
     torch.testing.assert_close(drawn["predictions"][0], predicted, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(drawn["predictions"][1], targets)
     assert drawn["predictions"][2] == ("brightness", "digit")
 
 
-def test_feature_maps_are_of_images_spread_over_the_test(quiet_trainer, tmp_path, drawn) -> None:
+def test_feature_maps_show_images_spread_over_the_test_set(quiet_trainer, tmp_path, drawn) -> None:
     data = Digits().prepare()
     model = LeNet(data.spec)
     pictures_of(model, data, tmp_path, quiet_trainer, images=5)
     shown, maps = drawn["feature_maps"]
     stored = data.parts["test"].inputs
-    places = [int((stored - image).abs().flatten(1).amax(1).argmin()) for image in shown]
-    torch.testing.assert_close(shown, stored[places], atol=1e-5, rtol=0)
-    assert len(set(places)) == 5
-    assert min(places) < len(stored) / 3 < len(stored) * 2 / 3 < max(places)
+    indices = [int((stored - image).abs().flatten(1).amax(1).argmin()) for image in shown]
+    torch.testing.assert_close(shown, stored[indices], atol=1e-5, rtol=0)
+    assert len(set(indices)) == 5
+    assert min(indices) < len(stored) / 3 < len(stored) * 2 / 3 < max(indices)
     assert {name: tuple(value.shape) for name, value in maps.items()} == {
         "c1.0": (5, 6, 28, 28),
         "c3.0": (5, 16, 10, 10),
@@ -188,19 +188,19 @@ def test_feature_maps_are_of_images_spread_over_the_test(quiet_trainer, tmp_path
     assert torch.equal(drawn["filters"][0], model.c1[0].weight)
 
 
-def test_a_second_test_starts_anew(quiet_trainer, tmp_path, drawn) -> None:
+def test_second_test_does_not_reuse_results(quiet_trainer, tmp_path, drawn) -> None:
     data = Digits(eval_batch_size=100).prepare()
     trainer = quiet_trainer(callbacks=[Pictures(tmp_path)])
     trainer.test(MLP(data.spec), data, verbose=False)
     model = MLP(data.spec)
     trainer.test(model, data, verbose=False)
-    again = drawn["captioned"]
+    second = drawn["captioned"]
     pictures_of(model, data, tmp_path, quiet_trainer)
-    assert torch.equal(again[0], drawn["captioned"][0])
-    assert again[1] == drawn["captioned"][1]
+    assert torch.equal(second[0], drawn["captioned"][0])
+    assert second[1] == drawn["captioned"][1]
 
 
-def test_a_hundred_classes_and_colours(quiet_trainer, tmp_path, drawn) -> None:
+def test_pictures_of_a_hundred_classes_in_color(quiet_trainer, tmp_path, drawn) -> None:
     data = Digits().prepare()
     for part, batch in data.parts.items():
         inputs = torch.randint(0, 256, (batch.size, 3, 12, 10), dtype=torch.uint8)
@@ -215,16 +215,16 @@ def test_a_hundred_classes_and_colours(quiet_trainer, tmp_path, drawn) -> None:
     assert drawn["confusion"][0].sum() == data.parts["test"].size
     stored = data.parts["test"].inputs / 255
     gaps = [(stored - image).abs().flatten(1).amax(1).min() for image in drawn["captioned"][0]]
-    assert max(gaps) < 1e-5  # In their own colours.
+    assert max(gaps) < 1e-5  # In their original colors.
 
 
-def test_the_best_are_kept_and_of_equals_the_earlier() -> None:
-    scores, names = torch.tensor([1.0, 3, 2, 3, -math.inf, 3, 5, 2]), torch.arange(8)
+def test_top_keeps_the_highest_scores_and_the_earlier_of_ties() -> None:
+    scores, indices = torch.tensor([1.0, 3, 2, 3, -math.inf, 3, 5, 2]), torch.arange(8)
     for size in (1, 2, 3, 8):
         top = Top(4)
-        for some, called in zip(scores.split(size), names.split(size), strict=True):
-            top.offer(some, called)
+        for chunk in zip(scores.split(size), indices.split(size), strict=True):
+            top.offer(*chunk)
         assert top.rows[1].tolist() == [6, 1, 3, 5]
-    none = Top(0)
-    none.offer(scores, names)
-    assert none.rows[1].tolist() == []
+    empty = Top(0)
+    empty.offer(scores, indices)
+    assert empty.rows[1].tolist() == []

@@ -1,4 +1,4 @@
-"""The sample at the end of a test: which files there are, what decides on them, and that none can lose the run."""
+"""Samples of language models: which files are written, what they depend on, and that they never stop a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def text(tmp_path: Path) -> Text:
 
 
 def sampled(data: Any, folder: Path, trainer: Any, run_seed: int = 0, **settings: Any) -> list[str]:
-    """Tests an untrained model; the names of the files."""
+    """Tests an untrained model and returns the names of the files."""
     torch.manual_seed(run_seed)
     model = LSTM(data.spec, embedding_size=4, hidden_size=8)
     torch.nn.init.normal_(model.head.weight)
@@ -39,7 +39,7 @@ def sampled(data: Any, folder: Path, trainer: Any, run_seed: int = 0, **settings
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
-def test_a_text_is_continued(text: Text, tmp_path: Path, quiet_trainer: Any, capsys: Any) -> None:
+def test_text_is_continued(text: Text, tmp_path: Path, quiet_trainer: Any, capsys: Any) -> None:
     assert sampled(text, tmp_path / "a", quiet_trainer, length=30) == ["sample.txt"]
     content = (tmp_path / "a" / "sample.txt").read_text()
     assert content.startswith(TEXT[-len(TEXT) // 5 :][:PROMPT])
@@ -47,19 +47,19 @@ def test_a_text_is_continued(text: Text, tmp_path: Path, quiet_trainer: Any, cap
     assert "warning" not in capsys.readouterr().out
 
 
-def test_the_seed_and_the_settings_decide(text: Text, tmp_path: Path, quiet_trainer: Any) -> None:
+def test_sample_depends_on_the_seed_and_the_settings(text: Text, tmp_path: Path, quiet_trainer: Any) -> None:
     def content(name: str, **settings: Any) -> str:
         sampled(text, tmp_path / name, quiet_trainer, **{"prompt": "the cat", "length": 40, **settings})
         return (tmp_path / name / "sample.txt").read_text()
 
     first = content("first")
     assert first.startswith("the cat")
-    assert first == content("again") != content("other", run_seed=1)
-    assert content("drawn", seed=1) == content("drawn again", seed=1) != first
+    assert first == content("repeated") != content("other", run_seed=1)
+    assert content("seeded", seed=1) == content("seeded again", seed=1) != first
     assert content("greedy", temperature=0.0) == content("one", top_k=1) == content("few", top_p=1e-6) != first
 
 
-def test_music_is_composed(tmp_path: Path, quiet_trainer: Any) -> None:
+def test_music_is_continued(tmp_path: Path, quiet_trainer: Any) -> None:
     mido = pytest.importorskip("mido")
     voices = ["soprano", "alto", "tenor", "bass"]
     pieces = [{"title": str(k), "steps": [*PIECE["steps"], [60 + k] * 4]} for k in range(10)]  # type: ignore[misc]
@@ -72,7 +72,9 @@ def test_music_is_composed(tmp_path: Path, quiet_trainer: Any) -> None:
     assert len(mido.MidiFile(tmp_path / "a" / "sample.mid").tracks) == 4
 
 
-def test_nothing_is_written_where_nothing_can_be_said(tmp_path: Path, text: Text, quiet_trainer: Any) -> None:
+def test_no_sample_without_a_language_model_a_length_or_a_data_module(
+    tmp_path: Path, text: Text, quiet_trainer: Any
+) -> None:
     digits = Digits().prepare()
     folder = tmp_path / "none"
     quiet_trainer(callbacks=[Samples(folder)]).test(Linear(digits.spec), digits, verbose=False)
@@ -82,7 +84,7 @@ def test_nothing_is_written_where_nothing_can_be_said(tmp_path: Path, text: Text
     assert not folder.exists()
 
 
-def test_a_sample_that_fails_costs_a_line(tmp_path: Path, text: Text, quiet_trainer: Any, capsys: Any) -> None:
+def test_failing_sample_prints_a_warning(tmp_path: Path, text: Text, quiet_trainer: Any, capsys: Any) -> None:
     (tmp_path / "file").write_text("in the way")
     sampled(text, tmp_path / "file" / "samples", quiet_trainer)
     (line,) = capsys.readouterr().out.splitlines()
@@ -98,13 +100,13 @@ def test_a_sample_that_fails_costs_a_line(tmp_path: Path, text: Text, quiet_trai
         ({"top_p": 2.0}, "samples.top_p must be above 0"),
     ],
 )
-def test_refuses_what_is_no_setting(settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Samples("x", **settings)
 
 
 @pytest.mark.parametrize("stage", ["fit", "test"])
-def test_a_prompt_of_what_is_unknown_is_refused_at_the_start(
+def test_prompt_with_unknown_symbols_is_rejected_at_the_start(
     stage: str, text: Text, tmp_path: Path, quiet_trainer: Any
 ) -> None:
     model = LSTM(text.spec, embedding_size=4, hidden_size=8)
@@ -121,7 +123,7 @@ def test_a_prompt_of_what_is_unknown_is_refused_at_the_start(
         getattr(trainer, stage)(model, datamodule=music)
 
 
-def test_a_run_leaves_a_sample_in_its_folder(tmp_path: Path, text: Text, command: Any) -> None:
+def test_run_writes_a_sample(tmp_path: Path, text: Text, command: Any) -> None:
     overrides = ["model=lstm", "data=text", f"data.path={tmp_path}/some.txt", "callbacks.samples.prompt='the dog'"]
     check_command("train", [*overrides, "callbacks.samples.top_k=5"])
     with pytest.raises(InputError, match=r"callbacks\.samples\.top_k must be an integer or null, not 'few'"):

@@ -1,4 +1,4 @@
-"""Label smoothing and soft targets: what training learns from, and evaluation does not see."""
+"""Label smoothing and soft targets apply in training but not in evaluation."""
 
 from __future__ import annotations
 
@@ -16,81 +16,83 @@ TWO, THREE = Classes(("no", "yes")), Classes(("a", "b", "c"))
 WORDS = ("<pad>", "<unk>", "<s>", "</s>", "x")
 
 
-def smoothed(log_p: Tensor, targets: Tensor, share: float) -> Tensor:
-    """The mean of -sum of q log p, with a share of q spread over all classes."""
+def smoothed_loss(log_p: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Returns the mean of -sum of q log p, with a fraction of q spread evenly over all classes."""
     classes = log_p.shape[-1]
-    q = F.one_hot(targets, classes) * (1 - share) + share / classes
+    q = F.one_hot(targets, classes) * (1 - smoothing) + smoothing / classes
     return -(q * log_p).sum(-1).mean()
 
 
 @pytest.mark.parametrize(
-    ("make", "classes"),
+    ("build", "classes"),
     [
-        (lambda share: CrossEntropy(THREE, share), 3),
-        (lambda share: TagCrossEntropy(Tags(("a", "b", "c", "d", "e")), share), 5),
-        (lambda share: SequenceCrossEntropy(Sequence(WORDS), share), 5),
+        (lambda smoothing: CrossEntropy(THREE, smoothing), 3),
+        (lambda smoothing: TagCrossEntropy(Tags(("a", "b", "c", "d", "e")), smoothing), 5),
+        (lambda smoothing: SequenceCrossEntropy(Sequence(WORDS), smoothing), 5),
     ],
 )
-@pytest.mark.parametrize("share", [0.0, 0.3])
-def test_it_is_for_training_alone_and_padding_has_none(make, classes: int, share: float) -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_smoothing_applies_in_training_only_and_not_to_padding(build, classes: int, smoothing: float) -> None:
     torch.manual_seed(0)
-    objective: Objective = make(share)
+    objective: Objective = build(smoothing)
     shape = (40,) if classes == 3 else (8, 5)
     logits, targets = torch.randn(*shape, classes), torch.randint(0, classes, shape)
     if len(shape) == 2:
-        targets[targets == WORDS.index("</s>")] = 4  # What follows an end would not count.
+        targets[targets == WORDS.index("</s>")] = 4  # Tokens after an end are ignored.
         targets[0, 1:] = targets[3, 4:] = targets[7] = IGNORE
-        logits[7] = 1e6 * torch.arange(classes)  # Padding that counted would show.
+        logits[7] = 1e6 * torch.arange(classes)  # Would change the loss if padding counted.
     real = targets != IGNORE
     log_p = logits.log_softmax(-1)[real]
     loss, count = objective.loss(logits, targets)
     assert int(count) == real.sum()
-    assert loss.item() == pytest.approx(smoothed(log_p, targets[real], share).item(), rel=1e-5)
+    assert loss.item() == pytest.approx(smoothed_loss(log_p, targets[real], smoothing).item(), rel=1e-5)
     plain, _ = objective.eval().loss(logits, targets)
-    assert plain.item() == pytest.approx(smoothed(log_p, targets[real], 0.0).item(), rel=1e-5)
+    assert plain.item() == pytest.approx(smoothed_loss(log_p, targets[real], 0.0).item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3])
-def test_it_is_for_training_alone_with_one_logit(share: float) -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_smoothing_of_a_single_logit_applies_in_training_only(smoothing: float) -> None:
     torch.manual_seed(0)
-    objective, logits, targets = BinaryCrossEntropy(TWO, share), torch.randn(40, 1), torch.randint(0, 2, (40,))
+    objective, logits, targets = BinaryCrossEntropy(TWO, smoothing), torch.randn(40, 1), torch.randint(0, 2, (40,))
     log_p = F.logsigmoid(torch.cat([-logits, logits], 1))
-    assert objective.loss(logits, targets)[0].item() == pytest.approx(smoothed(log_p, targets, share).item(), rel=1e-5)
+    assert objective.loss(logits, targets)[0].item() == pytest.approx(
+        smoothed_loss(log_p, targets, smoothing).item(), rel=1e-5
+    )
     plain, _ = objective.eval().loss(logits, targets)
-    assert plain.item() == pytest.approx(smoothed(log_p, targets, 0.0).item(), rel=1e-5)
+    assert plain.item() == pytest.approx(smoothed_loss(log_p, targets, 0.0).item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.2])
-@pytest.mark.parametrize(("objective", "width"), [(CrossEntropy, 2), (BinaryCrossEntropy, 1)])
-def test_shares_of_classes_weigh_the_losses_of_both(objective, width: int, share: float) -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize(("kind", "width"), [(CrossEntropy, 2), (BinaryCrossEntropy, 1)])
+def test_loss_of_soft_targets_is_the_weighted_loss_of_the_classes(kind, width: int, smoothing: float) -> None:
     torch.manual_seed(0)
-    made, logits = objective(TWO, share), torch.randn(20, width)
-    first, second, part = torch.randint(0, 2, (20,)), torch.randint(0, 2, (20,)), torch.rand(20)
-    soft = part[:, None] * F.one_hot(first, 2) + (1 - part[:, None]) * F.one_hot(second, 2)
-    loss, count = made.loss(logits, soft)
+    objective, logits = kind(TWO, smoothing), torch.randn(20, width)
+    first, second, weight = torch.randint(0, 2, (20,)), torch.randint(0, 2, (20,)), torch.rand(20)
+    soft = weight[:, None] * F.one_hot(first, 2) + (1 - weight[:, None]) * F.one_hot(second, 2)
+    loss, count = objective.loss(logits, soft)
     assert count == 20
-    wanted = 0.0
-    for row, p, a, b in zip(logits, part, first, second, strict=True):
-        one, other = (made.loss(row[None], target[None])[0] for target in (a, b))
-        wanted += (p * one + (1 - p) * other).item() / 20
-    assert loss.item() == pytest.approx(wanted, rel=1e-5)
-    hard, _ = made.loss(logits, F.one_hot(first, 2).float())
-    assert hard.item() == pytest.approx(made.loss(logits, first)[0].item(), rel=1e-5)
+    expected = 0.0
+    for row, p, a, b in zip(logits, weight, first, second, strict=True):
+        loss_a, loss_b = (objective.loss(row[None], target[None])[0] for target in (a, b))
+        expected += (p * loss_a + (1 - p) * loss_b).item() / 20
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    hard, _ = objective.loss(logits, F.one_hot(first, 2).float())
+    assert hard.item() == pytest.approx(objective.loss(logits, first)[0].item(), rel=1e-5)
 
 
-def test_the_losses_of_validation_and_test_are_plain(quiet_trainer) -> None:
+def test_validation_and_test_losses_are_not_smoothed(quiet_trainer) -> None:
     torch.manual_seed(0)
     data = Digits().prepare()
     model = MLP(data.spec, objective=CrossEntropy(data.spec.target, label_smoothing=0.5))
     trainer = quiet_trainer(max_epochs=5)
     trainer.fit(model, datamodule=data)
-    figures = dict(trainer.callback_metrics)
+    logged = dict(trainer.callback_metrics)
     (tested,) = trainer.test(model, datamodule=data, verbose=False)
     model.eval()
-    for part, loss in (("val", figures["val/loss"]), ("test", tested["test/loss"])):
+    for part, loss in (("val", logged["val/loss"]), ("test", tested["test/loss"])):
         (batch,) = data.loader(part, train=False)  # type: ignore[arg-type]
         assert batch.targets is not None
         with torch.no_grad():
             assert float(loss) == pytest.approx(F.cross_entropy(model(batch.inputs), batch.targets).item(), rel=1e-4)
     assert model.train().objective.training
-    assert figures["train/loss"] > 1.2  # What half of a target spread over ten classes leaves at the least.
+    assert logged["train/loss"] > 1.2  # The minimum with half of each target spread over ten classes.

@@ -1,4 +1,4 @@
-"""Every optimizer trains with every schedule."""
+"""Every optimizer works with every schedule."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def data() -> Digits:
 
 
 @pytest.mark.parametrize("optimizer", groups()["optimizer"])
-def test_an_optimizer_trains_with_every_schedule(
+def test_optimizer_trains_with_every_schedule(
     optimizer: str, data: Digits, quiet_trainer: Callable[..., L.Trainer]
 ) -> None:
-    """Two epochs of one step, so that schedules of steps and of epochs both move."""
+    """Trains for two epochs of one step each, so that both step and epoch schedules advance."""
     config = compose_checked("train", [f"optimizer={optimizer}", "regularization.l1=1e-5", "regularization.l2=1e-4"])
     OmegaConf.set_struct(config, False)
     for schedule in groups()["scheduler"]:
         config.scheduler = OmegaConf.load(CONFIGS / "scheduler" / f"{schedule}.yaml")
-        some: dict[str, Any] = {
+        settings: dict[str, Any] = {
             key: OmegaConf.to_container(config[key], resolve=True) for key in ("model", "optimizer", "scheduler")
         }
         torch.manual_seed(0)
-        model = instantiate(some["model"], MLP, spec=data.spec)
-        model.optimizer, model.schedule = instantiate(some["optimizer"]), build_schedule(some["scheduler"])
+        model = instantiate(settings["model"], MLP, spec=data.spec)
+        model.optimizer, model.schedule = instantiate(settings["optimizer"]), build_schedule(settings["scheduler"])
         model.l1, model.l2 = config.regularization.l1, config.regularization.l2
         before = model.head.weight.detach().clone()
         trainer = quiet_trainer(max_epochs=2, limit_train_batches=1)

@@ -1,4 +1,4 @@
-"""Every optimizer of the configs reduces a loss, goes on after a stop, and decays what it should."""
+"""Every configured optimizer reduces a loss, can be resumed, and decays only weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def factory(name: str) -> Any:
 
 
 class Words(nn.Module):
-    """A mean of embeddings, then two layers and a norm: all kinds of parameters."""
+    """Averages embeddings, then applies two layers and a norm: all kinds of parameters."""
 
     def __init__(self, sparse: bool = False) -> None:
         super().__init__()
@@ -37,14 +37,14 @@ class Words(nn.Module):
         return self.head(self.norm(self.hidden(self.embedding(words).mean(1))).tanh())
 
 
-def problem() -> tuple[Tensor, Tensor]:
-    chance = torch.Generator().manual_seed(0)
-    words = torch.randint(0, 12, (40, 5), generator=chance)
+def make_data() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randint(0, 12, (40, 5), generator=generator)
     return words, (words < 6).float().mean(1, keepdim=True) * 4 - 2
 
 
-def steps(model: nn.Module, optimizer: Optimizer, count: int) -> list[float]:
-    words, targets = problem()
+def train(model: nn.Module, optimizer: Optimizer, count: int) -> list[float]:
+    words, targets = make_data()
     losses = []
 
     def closure() -> Tensor:
@@ -58,86 +58,86 @@ def steps(model: nn.Module, optimizer: Optimizer, count: int) -> list[float]:
     return losses
 
 
-def made(sparse: bool = False) -> Words:
+def build_model(sparse: bool = False) -> Words:
     torch.manual_seed(0)
     return Words(sparse)
 
 
 @pytest.mark.parametrize("name", groups()["optimizer"])
 def test_every_optimizer_reduces_the_loss(name: str) -> None:
-    model = made(sparse=name == "sparse_adam")
-    losses = steps(model, build_optimizer(factory(name), model, l2=1e-4), 60)
+    model = build_model(sparse=name == "sparse_adam")
+    losses = train(model, build_optimizer(factory(name), model, l2=1e-4), 60)
     assert losses[-1] < 0.95 * losses[0]
     assert all(loss == loss for loss in losses)
 
 
 @pytest.mark.parametrize("name", groups()["optimizer"])
-def test_every_optimizer_goes_on_after_a_stop(name: str) -> None:
-    """Nine steps are five steps and, in another model with another optimizer, four more."""
+def test_resumed_optimizer_matches_uninterrupted_training(name: str) -> None:
+    """Nine steps equal five steps and, after loading into a new model and optimizer, four more."""
     sparse = name == "sparse_adam"
-    whole = made(sparse)
+    whole = build_model(sparse)
     whole_optimizer = build_optimizer(factory(name), whole, l2=1e-3)
-    steps(whole, whole_optimizer, 9)
+    train(whole, whole_optimizer, 9)
 
-    first, second = made(sparse), Words(sparse)
+    first, second = build_model(sparse), Words(sparse)
     optimizer = build_optimizer(factory(name), first, l2=1e-3)
-    steps(first, optimizer, 5)
+    train(first, optimizer, 5)
     saved = copy.deepcopy(optimizer.state_dict())
     second.load_state_dict(first.state_dict())
     resumed = build_optimizer(factory(name), second, l2=1e-3)
     resumed.load_state_dict(saved)
-    steps(second, resumed, 4)
+    train(second, resumed, 4)
 
-    for mine, theirs in zip(second.parameters(), whole.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
-    mine, theirs = resumed.state_dict(), whole_optimizer.state_dict()
-    assert mine["param_groups"] == theirs["param_groups"]
-    assert mine["state"].keys() == theirs["state"].keys()
-    for number, state in theirs["state"].items():
-        assert state.keys() == mine["state"][number].keys()
+    for actual, expected in zip(second.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(actual, expected)
+    actual, expected = resumed.state_dict(), whole_optimizer.state_dict()
+    assert actual["param_groups"] == expected["param_groups"]
+    assert actual["state"].keys() == expected["state"].keys()
+    for index, state in expected["state"].items():
+        assert state.keys() == actual["state"][index].keys()
 
 
 @pytest.mark.parametrize("name", groups()["optimizer"])
-def test_a_state_holds_tensors_and_plain_values(name: str, tmp_path: Any) -> None:
-    model = made(sparse=name == "sparse_adam")
+def test_optimizer_state_loads_with_weights_only(name: str, tmp_path: Any) -> None:
+    model = build_model(sparse=name == "sparse_adam")
     optimizer = build_optimizer(factory(name), model)
-    steps(model, optimizer, 2)
+    train(model, optimizer, 2)
     torch.save(optimizer.state_dict(), tmp_path / "state.pt")
     assert torch.load(tmp_path / "state.pt", weights_only=True)["param_groups"]
 
 
-# Groups.
+# Parameter groups.
 
 
-def test_weights_are_decayed_and_vectors_are_not() -> None:
-    model = made()
-    shrunk, others = decayed(model)
-    assert {id(p) for p in shrunk} == {id(m.weight) for m in (model.embedding, model.hidden, model.head)}
+def test_weight_decay_applies_to_weights_but_not_to_vectors() -> None:
+    model = build_model()
+    weights, others = decayed(model)
+    assert {id(p) for p in weights} == {id(m.weight) for m in (model.embedding, model.hidden, model.head)}
     assert len(others) == 4
     optimizer = build_optimizer(AdamW, model, l2=0.1)
     assert [(len(g["params"]), g["weight_decay"]) for g in optimizer.param_groups] == [(3, 0.1), (4, 0.0)]
     assert [g["weight_decay"] for g in build_optimizer(AdamW, model).param_groups] == [0.0]
 
 
-def test_frozen_parameters_are_left_out() -> None:
-    model = made()
+def test_frozen_parameters_are_not_optimized() -> None:
+    model = build_model()
     model.embedding.weight.requires_grad_(False)
     optimizer = build_optimizer(Adam, model, l2=0.1)
     assert all(p is not model.embedding.weight for g in optimizer.param_groups for p in g["params"])
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    with pytest.raises(InputError, match="Words has no parameters to train"):
+    with pytest.raises(InputError, match="Words has no trainable parameters"):
         build_optimizer(Adam, model)
 
 
-def test_a_model_of_biases_alone_can_be_trained() -> None:
+def test_model_with_only_trainable_biases() -> None:
     layer = nn.Linear(3, 2)
     layer.weight.requires_grad_(False)
     assert len(build_optimizer(Adam, layer, l2=0.1).param_groups) == 1
 
 
 @pytest.mark.parametrize(
-    ("kind", "wanted"),
+    ("kind", "expected"),
     [
         (Adam, False),
         (SGD, False),
@@ -148,8 +148,8 @@ def test_a_model_of_biases_alone_can_be_trained() -> None:
         (SparseAdam, True),
     ],
 )
-def test_who_needs_l2_in_the_loss(kind: Any, wanted: bool) -> None:
-    assert penalizes(kind) is wanted
+def test_l2_is_added_to_the_loss_if_weight_decay_is_unsupported(kind: Any, expected: bool) -> None:
+    assert penalizes(kind) is expected
 
 
 @pytest.mark.parametrize(
@@ -161,25 +161,25 @@ def test_who_needs_l2_in_the_loss(kind: Any, wanted: bool) -> None:
         (partial(AdamW, weight_decay=0.1), 0.0, "set regularization.l2"),
     ],
 )
-def test_what_makes_no_optimizer_is_refused(kind: Any, l2: float, message: str) -> None:
+def test_invalid_optimizer_is_rejected(kind: Any, l2: float, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        build_optimizer(kind, made(), l2)
+        build_optimizer(kind, build_model(), l2)
 
 
-def test_fused_where_it_is_asked_for_and_possible() -> None:
+def test_fused_is_used_if_requested_and_supported() -> None:
     fused = partial(Adam, fused=True)
-    assert build_optimizer(fused, made()).param_groups[0]["fused"] is True
-    assert build_optimizer(fused, made(), fused=False).param_groups[0]["fused"] is False
-    assert not build_optimizer(Adam, made()).param_groups[0]["fused"]
-    mixed = made()
+    assert build_optimizer(fused, build_model()).param_groups[0]["fused"] is True
+    assert build_optimizer(fused, build_model(), fused=False).param_groups[0]["fused"] is False
+    assert not build_optimizer(Adam, build_model()).param_groups[0]["fused"]
+    mixed = build_model()
     mixed.extra = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
     assert build_optimizer(fused, mixed).param_groups[0]["fused"] is False
 
 
-# Several optimizers behind one.
+# Combined optimizers.
 
 
-def test_partition() -> None:
+def test_partition_splits_parameters_and_groups() -> None:
     a, b, c = (nn.Parameter(torch.zeros(shape)) for shape in ((2, 2), (2,), (3, 3)))
     sides = partition(
         [{"params": [a, b], "weight_decay": 0.1}, {"params": [c], "weight_decay": 0.0}], lambda p: p.ndim == 2
@@ -190,18 +190,18 @@ def test_partition() -> None:
     assert [len(side) for side in partition(iter([a, b]), lambda p: p.ndim == 2)] == [1, 1]
 
 
-def test_muon_is_for_matrices_and_adamw_for_the_rest() -> None:
+def test_muon_optimizes_matrices_and_adamw_the_rest() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2))
     optimizer = build_optimizer(partial(Muon, lr=0.01), model, l2=0.1)
     assert isinstance(optimizer, Muon)
-    inner = {type(one): sum(len(g["params"]) for g in one.param_groups) for one in optimizer.optimizers}
-    assert inner == {torch.optim.Muon: 1, AdamW: 3}
+    sizes = {type(each): sum(len(g["params"]) for g in each.param_groups) for each in optimizer.optimizers}
+    assert sizes == {torch.optim.Muon: 1, AdamW: 3}
     decays = {tuple(p.shape): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
     assert decays == {(2, 2): 0.1, (2, 1, 3, 3): 0.1, (2,): 0.0}
     assert all(group["lr"] == 0.01 for group in optimizer.param_groups)
 
 
-def test_muon_moves_a_matrix_along_orthogonal_directions() -> None:
+def test_muon_updates_are_nearly_orthogonal() -> None:
     matrix = nn.Parameter(torch.zeros(8, 8))
     optimizer = Muon([matrix], lr=1.0, momentum=0.0)
     torch.manual_seed(0)
@@ -211,29 +211,29 @@ def test_muon_moves_a_matrix_along_orthogonal_directions() -> None:
     assert values.max() / values.min() < 2
 
 
-def test_sparse_adam_moves_the_rows_of_the_batch_alone() -> None:
-    model = made(sparse=True)
+def test_sparse_adam_updates_only_the_rows_of_the_batch() -> None:
+    model = build_model(sparse=True)
     before = model.embedding.weight.detach().clone()
     optimizer = build_optimizer(partial(SparseAdam, lr=0.1), model)
     assert isinstance(optimizer, SparseAdam)
-    assert [type(one) for one in optimizer.optimizers] == [torch.optim.SparseAdam, Adam]
+    assert [type(each) for each in optimizer.optimizers] == [torch.optim.SparseAdam, Adam]
     model(torch.tensor([[3, 5, 5]])).sum().backward()
     optimizer.step()
-    moved = (model.embedding.weight != before).any(1)
-    assert moved.nonzero().flatten().tolist() == [3, 5]
+    changed = (model.embedding.weight != before).any(1)
+    assert changed.nonzero().flatten().tolist() == [3, 5]
 
 
-def test_a_schedule_reaches_every_optimizer_within() -> None:
-    model = made()
+def test_schedule_applies_to_every_combined_optimizer() -> None:
+    model = build_model()
     optimizer = build_optimizer(partial(Muon, lr=0.1), model)
     assert isinstance(optimizer, Chained)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
-    steps(model, optimizer, 1)
+    train(model, optimizer, 1)
     scheduler.step()
     optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     optimizer.param_groups[0]["lr"] = 0.0
     optimizer.param_groups[1]["lr"] = 0.0
     before = [p.detach().clone() for p in model.parameters()]
-    steps(model, optimizer, 1)
-    assert all(torch.equal(p, was) for p, was in zip(model.parameters(), before, strict=True))
-    assert {one.param_groups[0]["lr"] for one in optimizer.optimizers} == {0.0}
+    train(model, optimizer, 1)
+    assert all(torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
+    assert {each.param_groups[0]["lr"] for each in optimizer.optimizers} == {0.0}

@@ -59,5 +59,5 @@ def test_what_is_no_step_of_augmentation_is_left_out_or_refused() -> None:
     flip = Flip()
     made = Regularization(augmentation={"flip": flip, "shift": {"padding": 2}, "rotate": None})
     assert made.augmentation == {"flip": flip}
-    with pytest.raises(InputError, match=r"regularization.augmentation.flip is no augmentation but a EarlyStopping"):
+    with pytest.raises(InputError, match=r"regularization.augmentation.flip is not an augmentation but EarlyStopping"):
         Regularization(augmentation={"flip": EarlyStopping()})

@@ -1,4 +1,4 @@
-"""The picture of the gradients."""
+"""Figures of gradient norms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from primer.reports.gradients import draw_gradients, positive, spread
 from primer.reports.images import png
 
 
-def test_both_panels_have_their_curves_on_logarithmic_axes() -> None:
+def test_both_panels_have_curves_on_logarithmic_axes() -> None:
     layers = {"recurrence": [(0, 1.0), (10, 0.1)], "head_$1$": [(0, 2.0), (10, 0.0)]}
     distances = {step: [1.0, 0.1, 0.0] for step in range(10, 110, 10)}
     figure = draw_gradients(layers, distances)
@@ -23,7 +23,7 @@ def test_both_panels_have_their_curves_on_logarithmic_axes() -> None:
     assert png(figure).startswith(b"\x89PNG")
 
 
-def test_a_network_without_a_recurrence_has_one_panel_and_names_for_some_of_many_layers() -> None:
+def test_network_without_recurrence_has_one_panel_and_at_most_12_named_layers() -> None:
     figure = draw_gradients({f"layer {k}": [(0, 1.0 + k)] for k in range(40)}, {})
     (axes,) = figure.axes
     named = [line.get_label() for line in axes.lines if not str(line.get_label()).startswith("_")]
@@ -32,7 +32,7 @@ def test_a_network_without_a_recurrence_has_one_panel_and_names_for_some_of_many
     assert {"layer 0", "layer 39"} <= set(named)
 
 
-def test_what_no_logarithm_can_show_is_left_out() -> None:
+def test_values_without_a_logarithm_are_omitted() -> None:
     shown = positive([1.0, 0.0, math.inf, math.nan])
     assert shown[0] == 1.0
     assert all(math.isnan(value) for value in shown[1:])
@@ -40,7 +40,7 @@ def test_what_no_logarithm_can_show_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(("count", "most"), [(3, 6), (7, 6), (100, 12)])
-def test_spread_keeps_the_ends(count: int, most: int) -> None:
-    found = spread(list(range(count)), most)
-    assert len(found) == len(set(found)) == min(count, most)
-    assert (found[0], found[-1]) == (0, count - 1)
+def test_spread_includes_both_ends(count: int, most: int) -> None:
+    items = spread(list(range(count)), most)
+    assert len(items) == len(set(items)) == min(count, most)
+    assert (items[0], items[-1]) == (0, count - 1)

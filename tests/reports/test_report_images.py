@@ -1,4 +1,4 @@
-"""The pictures hold what they were given: the arrays within the figures are looked at."""
+"""Figures of images contain the data they are given, according to the arrays they hold."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def size_of(figure) -> tuple[int, int]:
     return height, width
 
 
-def test_the_confusion_matrix_holds_counts_and_shares() -> None:
+def test_confusion_matrix_shows_counts_and_fractions() -> None:
     true, predicted = [0, 0, 0, 1, 1, 3], [0, 0, 1, 1, 3, 3]
     counts = torch.from_numpy(confusion_matrix(true, predicted, labels=range(4)))
     figure = drawing.draw_confusion(counts, ["ant", "bee", "cat", "dog"])
     left, right = figure.axes
     assert pixels(left).tolist() == [[2, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0], [0, 0, 0, 1]]
-    share = [[2 / 3, 1 / 3, 0, 0], [0, 0.5, 0, 0.5], [0, 0, 0, 0], [0, 0, 0, 1]]
-    np.testing.assert_allclose(pixels(right), share, rtol=1e-6)
+    fractions = [[2 / 3, 1 / 3, 0, 0], [0, 0.5, 0, 0.5], [0, 0, 0, 0], [0, 0, 0, 1]]
+    np.testing.assert_allclose(pixels(right), fractions, rtol=1e-6)
     for axes in (left, right):
         assert [label.get_text() for label in axes.get_yticklabels()] == ["ant", "bee", "cat", "dog"]
         assert [label.get_text() for label in axes.get_xticklabels()] == ["ant", "bee", "cat", "dog"]
@@ -48,7 +48,7 @@ def test_the_confusion_matrix_holds_counts_and_shares() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 20, 21, 100, 150])
-def test_the_confusion_matrix_is_readable_for_any_number_of_classes(classes: int) -> None:
+def test_confusion_matrix_is_readable_for_any_number_of_classes(classes: int) -> None:
     counts = torch.eye(classes, dtype=torch.long) * 7
     figure = drawing.draw_confusion(counts, [f"class number {k} of them" for k in range(classes)])
     height, width = size_of(figure)
@@ -64,10 +64,10 @@ def test_the_confusion_matrix_is_readable_for_any_number_of_classes(classes: int
     assert all(box.x0 >= 0 for box in boxes)
     assert all(label.get_window_extent(renderer).y0 >= 0 for label in left.get_xticklabels())
     pitch = -np.diff([box.y0 for box in boxes])
-    assert pitch.min() > 0.9 * 7 / 72 * 100  # The lines of 7 points do not lie over each other.
+    assert pitch.min() > 0.9 * 7 / 72 * 100  # Labels of 7 points do not overlap.
 
 
-def test_names_are_never_read_as_formulas() -> None:
+def test_names_are_not_parsed_as_math() -> None:
     figure = drawing.draw_confusion(torch.eye(3, dtype=torch.long), ["$\\frac{$", "two\nlines", ""])
     assert figure.axes[0].get_yticklabels()[1].get_text() == "two lines"
     size_of(figure)
@@ -76,7 +76,7 @@ def test_names_are_never_read_as_formulas() -> None:
     size_of(drawing.draw_feature_maps(torch.rand(1, 1, 4, 4), {"$\\frac{$": torch.rand(1, 2, 3, 3)}))
 
 
-def test_a_mosaic_goes_row_by_row() -> None:
+def test_mosaic_is_arranged_row_by_row() -> None:
     tiles = torch.arange(5.0).div(10).view(5, 1, 1, 1).expand(5, 40, 32, 3)
     sheet = drawing.mosaic(tiles, columns=3)
     assert sheet.shape == (2 * 40 + 2, 3 * 32 + 2 * 2, 3)
@@ -88,7 +88,7 @@ def test_a_mosaic_goes_row_by_row() -> None:
     assert (sheet[:, 32:34] == 1).all()
 
 
-def test_small_tiles_are_enlarged_by_whole_factors() -> None:
+def test_small_tiles_are_enlarged_by_integer_factors() -> None:
     tile = torch.rand(1, 5, 5, 3)
     sheet = drawing.mosaic(tile, columns=1)
     assert sheet.shape == (30, 30, 3)
@@ -96,7 +96,7 @@ def test_small_tiles_are_enlarged_by_whole_factors() -> None:
     assert torch.equal(sheet[5::6, 5::6], tile[0])
 
 
-def test_filters_of_three_channels_are_colours() -> None:
+def test_filters_of_three_channels_are_shown_in_color() -> None:
     kernels = torch.zeros(2, 3, 4, 4)
     kernels[0, 0, 0, 0], kernels[0, 1, 3, 3] = 0.02, -0.01
     kernels[1, 2, 1, 2] = -50.0
@@ -105,12 +105,12 @@ def test_filters_of_three_channels_are_colours() -> None:
     assert sheet.shape == (tile, 2 * tile + gap, 3)
     assert sheet[0, 0].tolist() == [1, 0.5, 0.5]
     np.testing.assert_allclose(sheet[-1, tile - 1], [0.5, 0.25, 0.5])
-    assert sheet[8, tile + gap + 16].tolist() == [0.5, 0.5, 0]  # Each on a scale of its own.
+    assert sheet[8, tile + gap + 16].tolist() == [0.5, 0.5, 0]  # Each filter has its own scale.
     assert sheet[0, -1].tolist() == [0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
-def test_other_filters_are_grey_and_show_their_first_channel(channels: int) -> None:
+def test_other_filters_show_their_first_channel_in_gray(channels: int) -> None:
     kernels = torch.randn(4, channels, 32, 32)
     sheet = pixels(drawing.draw_filters(kernels).axes[0])
     assert sheet.shape == (66, 66, 3)
@@ -118,18 +118,18 @@ def test_other_filters_are_grey_and_show_their_first_channel(channels: int) -> N
     assert (sheet[..., 0] == sheet[..., 2]).all()
     for k, kernel in enumerate(kernels):
         y, x = k // 2 * 34, k % 2 * 34
-        wanted = 0.5 + kernel[0] / kernel.abs().max() / 2
-        np.testing.assert_allclose(sheet[y : y + 32, x : x + 32, 0], wanted, atol=1e-6)
+        expected = 0.5 + kernel[0] / kernel.abs().max() / 2
+        np.testing.assert_allclose(sheet[y : y + 32, x : x + 32, 0], expected, atol=1e-6)
 
 
-def test_only_so_many_filters_are_shown_and_the_title_says_so() -> None:
+def test_number_of_filters_is_limited_and_stated_in_the_title() -> None:
     axes = drawing.draw_filters(torch.randn(300, 1, 8, 8)).axes[0]
     assert axes.get_title() == "first layer: 256 of 300 filters of 8x8"
     assert pixels(axes).shape == (16 * 34 - 2, 16 * 34 - 2, 3)
     assert drawing.draw_filters(torch.zeros(6, 1, 5, 5)).axes[0].get_title() == "first layer: 6 filters of 5x5"
 
 
-def test_feature_maps_have_a_row_an_image_and_a_column_a_map() -> None:
+def test_feature_maps_have_a_row_per_image_and_a_column_per_map() -> None:
     images = torch.rand(3, 1, 32, 32)
     layers = {"first": torch.randn(3, 6, 32, 32), "last": torch.randn(3, 64, 8, 8)}
     figure = drawing.draw_feature_maps(images, layers)
@@ -155,7 +155,7 @@ def test_feature_maps_have_a_row_an_image_and_a_column_a_map() -> None:
     size_of(figure)
 
 
-def test_images_stand_above_their_captions() -> None:
+def test_images_are_above_their_captions() -> None:
     images = torch.rand(5, 3, 6, 9)
     axes = drawing.draw_captioned(images, [f"caption {k}" for k in range(5)], "a title").axes[0]
     assert [text.get_text() for text in axes.texts] == [f"caption {k}" for k in range(5)]
@@ -168,7 +168,7 @@ def test_images_stand_above_their_captions() -> None:
         assert (right - left) / (bottom - top) == pytest.approx(9 / 6, rel=0.05)
 
 
-def test_predictions_stand_over_the_true_values() -> None:
+def test_predictions_are_plotted_against_true_values() -> None:
     predicted, true = torch.randn(12_000, 2), torch.randn(12_000, 2)
     figure = drawing.draw_predictions(predicted, true, ["height", "width"])
     assert [axes.get_title() for axes in figure.axes] == ["height", "width"]
@@ -181,17 +181,17 @@ def test_predictions_stand_over_the_true_values() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_images_get_their_own_colours_back(channels: int) -> None:
+def test_original_undoes_standardization(channels: int) -> None:
     raw = torch.randint(0, 256, (10, channels, 7, 5), dtype=torch.uint8)
     kind = Image(channels, 7, 5, *moments(raw))
     scale = standardize(kind)
     assert scale is not None
-    standardised = scale(raw)
-    assert standardised.min() < 0
-    torch.testing.assert_close(drawing.original(standardised, kind), raw / 255, atol=1e-6, rtol=0)
+    standardized = scale(raw)
+    assert standardized.min() < 0
+    torch.testing.assert_close(drawing.original(standardized, kind), raw / 255, atol=1e-6, rtol=0)
 
 
-def test_images_that_were_not_standardised_are_shown_as_they_are() -> None:
+def test_original_keeps_images_that_were_not_standardized() -> None:
     images = torch.rand(4, 1, 3, 3)
     assert torch.equal(drawing.original(images, Image(1, 3, 3)), images)
     stretched = drawing.original(images * 10 - 5, Image(1, 3, 3))
@@ -199,21 +199,21 @@ def test_images_that_were_not_standardised_are_shown_as_they_are() -> None:
     assert stretched.max() == 1
 
 
-def test_numbers_that_are_none_do_not_stop_a_picture() -> None:
-    def sizes(numbers: torch.Tensor) -> list[tuple[int, int]]:
+def test_nan_values_can_be_drawn() -> None:
+    def sizes(values: torch.Tensor) -> list[tuple[int, int]]:
         return [
-            size_of(drawing.draw_filters(numbers)),
-            size_of(drawing.draw_feature_maps(torch.rand(2, 1, 8, 8), {"conv": numbers})),
-            size_of(drawing.draw_captioned(numbers, ["", ""], "")),
-            size_of(drawing.draw_predictions(numbers[:, 0, 0], numbers[:, 0, 0], [str(k) for k in range(8)])),
+            size_of(drawing.draw_filters(values)),
+            size_of(drawing.draw_feature_maps(torch.rand(2, 1, 8, 8), {"conv": values})),
+            size_of(drawing.draw_captioned(values, ["", ""], "")),
+            size_of(drawing.draw_predictions(values[:, 0, 0], values[:, 0, 0], [str(k) for k in range(8)])),
         ]
 
-    found = sizes(torch.full((2, 1, 8, 8), math.nan))
-    assert found == sizes(torch.rand(2, 1, 8, 8))
-    assert all(100 < side < 3600 for size in found for side in size)
+    nan_sizes = sizes(torch.full((2, 1, 8, 8), math.nan))
+    assert nan_sizes == sizes(torch.rand(2, 1, 8, 8))
+    assert all(100 < side < 3600 for size in nan_sizes for side in size)
 
 
-def test_nothing_global_changes() -> None:
+def test_drawing_does_not_change_global_state() -> None:
     from matplotlib import pyplot
 
     before = dict(matplotlib.rcParams)

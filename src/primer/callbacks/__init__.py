@@ -1,4 +1,4 @@
-"""What happens beside the training."""
+"""Training callbacks."""
 
 from primer.callbacks.attention import AttentionMaps
 from primer.callbacks.ema import EMA

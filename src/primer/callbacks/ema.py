@@ -1,4 +1,4 @@
-"""The average of the weights."""
+"""Exponential moving average of the weights."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 class EMA(WeightAveraging):
     r"""Keeps an exponential moving average of the weights, :math:`a \leftarrow d a + (1 - d) w` after each step (Polyak
-    and Juditsky 1992; Tarvainen and Valpola 2017). Running statistics of norms are averaged in the same way.
+    and Juditsky 1992; Tarvainen and Valpola 2017). Running statistics of normalization layers are averaged as well.
 
-    Validation, checkpoints and the test are of the average; training goes on with the weights themselves, which a
-    checkpoint holds too, so that a run can be resumed.
+    The averaged weights are validated, tested and saved in checkpoints. Training continues with the original weights,
+    which checkpoints also contain so that a run can be resumed.
 
-    In step :math:`t` the decay is :math:`\min(d, (1 + t) / (10 + t))`, so that a short run does not remember its start.
+    The decay at step :math:`t` is :math:`\min(d, (1 + t) / (10 + t))`, so that the initial weights do not dominate the
+    average of a short run.
 
     Args:
-        decay: :math:`d`, from 0 to less than 1.
+        decay: :math:`d`, at least 0 and less than 1.
 
     Raises:
-        ValueError: for another decay.
+        InputError: if ``decay`` is out of range.
     """
 
     def __init__(self, decay: float = 0.999) -> None:
@@ -35,14 +36,14 @@ class EMA(WeightAveraging):
 
         @torch.no_grad()
         def average(averages: Tensors, values: Tensors, steps: torch.Tensor | int) -> None:
-            now = min(decay, (1 + int(steps)) / (10 + int(steps)))
+            current = min(decay, (1 + int(steps)) / (10 + int(steps)))
             if averages[0].is_floating_point():
-                torch._foreach_lerp_(list(averages), list(values), 1 - now)  # pyright: ignore[reportPrivateImportUsage]
-            else:  # Counters.
+                torch._foreach_lerp_(list(averages), list(values), 1 - current)  # pyright: ignore[reportPrivateImportUsage]
+            else:  # Integer buffers, such as step counters.
                 torch._foreach_copy_(list(averages), list(values))  # pyright: ignore[reportPrivateImportUsage]
 
         super().__init__(multi_avg_fn=average)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        if trainer.state.fn == "fit":  # In a test, the average is what is tested.
+        if trainer.state.fn == "fit":  # A test uses the averaged weights alone.
             super().on_load_checkpoint(trainer, pl_module, checkpoint)

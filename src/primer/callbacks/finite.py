@@ -1,4 +1,4 @@
-"""A stop where training has diverged."""
+"""Stops training that has diverged."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from primer.records.console import say
 
 
 class StopOnNaN(Callback):
-    """Ends the training after an epoch whose loss is not a finite number, and says so. The loss is looked at once an
-    epoch, since each look waits for the device."""
+    """Stops training after an epoch whose loss is not finite, and prints a message. The loss is checked once per epoch,
+    since each check synchronizes with the device."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loss = trainer.callback_metrics.get("train/loss")

@@ -1,4 +1,4 @@
-"""The progress of a run: a bar on a terminal, a line an epoch elsewhere."""
+"""Training progress: a progress bar on a terminal, one line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from primer.records.console import console, is_main_process, say
 
 
 class Progress(ProgressBar):
-    """Shows how far the training is, and after each epoch its metrics.
+    """Shows a progress bar during training, and prints the metrics after each epoch.
 
-    The bar moves at most ten times a second and shows nothing that lives on the device, so that no step waits for it.
+    The bar is updated at most ten times a second and shows no values from the device, so it never delays a step.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Progress(ProgressBar):
             total = trainer.num_training_batches
             if self.task is not None:
                 self.bar.remove_task(self.task)
-            self.task = self.bar.add_task(_place(trainer), total=None if total == float("inf") else total)
+            self.task = self.bar.add_task(_describe_epoch(trainer), total=None if total == float("inf") else total)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -55,8 +55,8 @@ class Progress(ProgressBar):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {k: v for k, v in trainer.callback_metrics.items() if k.startswith(("train/", "val/"))}
-        figures = "  ".join(f"{name} {value.item():.4g}" for name, value in metrics.items())
-        say(f"{_place(trainer)}  {figures}  {time.monotonic() - self.began:.1f} s")
+        values = "  ".join(f"{name} {value.item():.4g}" for name, value in metrics.items())
+        say(f"{_describe_epoch(trainer)}  {values}  {time.monotonic() - self.began:.1f} s")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.close()
@@ -65,12 +65,12 @@ class Progress(ProgressBar):
         self.close()
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Removes the progress bar."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = self.task = None
 
 
-def _place(trainer: Trainer) -> str:
+def _describe_epoch(trainer: Trainer) -> str:
     last = trainer.max_epochs
     return f"epoch {trainer.current_epoch + 1}" + (f"/{last}" if last and last > 0 else "")

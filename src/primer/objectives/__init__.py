@@ -1,4 +1,4 @@
-"""Losses and metrics: what a model is trained for, and how it is judged."""
+"""Losses, and the metrics that evaluate predictions."""
 
 from primer.errors import InputError
 from primer.objectives.base import Objective
@@ -18,18 +18,18 @@ DEFAULTS: dict[type, type[Objective]] = {
 
 
 def cross_entropy(target: Target, label_smoothing: float = 0.0) -> Objective:
-    """The cross-entropy for one class a sample, one class a step, a sequence, or the next token.
+    """Returns the cross-entropy objective for class labels, per-step tags, sequences or next tokens.
 
     Raises:
-        ValueError: where the target is no class.
+        InputError: if the target is not categorical.
     """
     if isinstance(target, Values) or type(target) not in DEFAULTS:
-        raise InputError(f"cross-entropy does not suit targets of type {type(target).__name__}")
+        raise InputError(f"cross-entropy does not support targets of type {type(target).__name__}")
     return DEFAULTS[type(target)](target, label_smoothing=label_smoothing)  # type: ignore[call-arg]
 
 
 def auto(target: Target, label_smoothing: float = 0.0) -> Objective:
-    """The usual objective for a target: cross-entropy for classes, mean squared error for values, and the model's own
+    """Returns the default objective for a target: cross-entropy for classes, mean squared error for values, and the model's own
     loss if there is no target."""
     if isinstance(target, NoTarget):
         return ModelLoss(target)

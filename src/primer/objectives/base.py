@@ -1,4 +1,4 @@
-"""The base of every objective."""
+"""Base class for objectives."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from primer.spec import Target
 
 
 class Objective(nn.Module, ABC):
-    """A loss, the predictions that follow from a model's outputs, and the metrics that judge them.
+    """A loss, a mapping from model outputs to predictions, and the metrics that evaluate those predictions.
 
-    It names the target types that it suits as ``targets``.
+    Subclasses list the target types they support in ``targets``.
 
     Args:
-        target: what is to be predicted.
+        target: the target specification.
 
     Raises:
-        ValueError: where the objective does not suit the target.
+        InputError: if the objective does not support the target.
     """
 
     targets: ClassVar[Any]
@@ -29,31 +29,34 @@ class Objective(nn.Module, ABC):
     def __init__(self, target: Target) -> None:
         super().__init__()
         if not isinstance(target, self.targets):
-            raise InputError(f"{type(self).__name__} does not suit targets of type {type(target).__name__}")
+            raise InputError(f"{type(self).__name__} does not support targets of type {type(target).__name__}")
         self.target = target
 
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """How many numbers a model puts out for each sample, or for each step of a sequence."""
+        """The number of model outputs per sample, or per time step for sequences."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
-        """The mean loss, and the number of targets that it is the mean of."""
+        """Returns the mean loss and the number of targets it is averaged over."""
 
     @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
-        """Predictions in the form of the targets."""
+        """Converts model outputs to predictions in the same format as the targets."""
 
     @abstractmethod
     def metrics(self) -> MetricCollection:
-        """Fresh metrics, which take what ``predict`` gives and the targets. One that does not give a number under its
-        own name says in ``scalar_names`` which numbers it gives, if any."""
+        """Returns new metrics, updated with the output of ``predict`` and the targets.
+
+        A metric that does not return a scalar under its own name lists the scalars it returns, if any, in
+        ``scalar_names``. All of them share the metric's ``higher_is_better``.
+        """
 
     def scalar_names(self) -> list[str]:
-        """The names of the numbers that the metrics give."""
+        """Returns the names of the scalars that the metrics compute."""
         return [
-            figure for name, metric in self.metrics().items() for figure in getattr(metric, "scalar_names", (name,))
+            scalar for name, metric in self.metrics().items() for scalar in getattr(metric, "scalar_names", (name,))
         ]
 
     def directions(self) -> dict[str, bool | None]:
@@ -65,5 +68,5 @@ class Objective(nn.Module, ABC):
         }
 
     def settings(self) -> dict[str, Any]:
-        """The constructor's arguments besides ``target``, as plain values, for the checkpoint."""
+        """Returns the constructor arguments other than ``target`` as plain values, to be stored in checkpoints."""
         return {}

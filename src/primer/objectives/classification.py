@@ -1,4 +1,4 @@
-"""One class for each sample."""
+"""Classification: cross-entropy losses and class metrics."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ from primer.spec import IGNORE, Classes, Tags, Target
 
 
 class Smoothed(Objective):
-    """The base of the cross-entropies, with label smoothing (Szegedy et al. 2016, section 7): the true class gets less
-    than all of the target. It is for training: in evaluation mode the loss is the plain one, so that losses of
-    validation and test compare between runs with and without it.
+    """Base class for cross-entropy losses with label smoothing (Szegedy et al. 2016, section 7).
+
+    Smoothing applies in training mode only. In evaluation mode the loss is unsmoothed, so validation and test losses
+    are comparable between runs with and without smoothing.
 
     Args:
-        target: what is to be predicted.
-        label_smoothing: the share of the target that is spread evenly over all classes.
+        target: the target specification.
+        label_smoothing: the fraction of the target probability that is spread evenly over all classes.
 
     Raises:
-        ValueError: where that share is less than 0, or 1 or more.
+        InputError: if ``label_smoothing`` is not in [0, 1).
     """
 
     def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
@@ -46,7 +47,7 @@ class Smoothed(Objective):
 
     @property
     def smoothing(self) -> float:
-        """The share that is spread now: none in evaluation mode."""
+        """The label smoothing in effect: 0 in evaluation mode."""
         return self.label_smoothing if self.training else 0.0
 
     def settings(self) -> dict[str, Any]:
@@ -54,14 +55,15 @@ class Smoothed(Objective):
 
 
 class CrossEntropy(Smoothed):
-    """The cross-entropy between the softmax of the logits and the true class, ``(batch,)``, or the shares of classes
-    that mixed images have, ``(batch, classes)``.
+    """Cross-entropy between the softmax of the logits and the targets.
 
-    With two classes, precision, recall and F1 are those of the second; with more, the mean over the classes.
+    Targets are class indices, ``(batch,)``, or class probabilities, ``(batch, classes)``, as produced by mixup and
+    cutmix. With two classes, precision, recall and F1 are those of the second class; with more, they are
+    macro-averaged.
 
     Args:
         target: the classes.
-        label_smoothing: as in ``Smoothed``.
+        label_smoothing: see ``Smoothed``.
     """
 
     targets = Classes
@@ -82,7 +84,7 @@ class CrossEntropy(Smoothed):
         return outputs.argmax(-1)
 
     def log_probabilities(self, outputs: Tensor) -> Tensor:
-        """The logarithm of the probability of each class, ``(..., classes)``."""
+        """Returns the log-probability of each class, ``(..., classes)``."""
         return F.log_softmax(outputs.float(), -1)
 
     def metrics(self) -> MetricCollection:
@@ -90,15 +92,17 @@ class CrossEntropy(Smoothed):
 
 
 class BinaryCrossEntropy(Smoothed):
-    """The cross-entropy between the logistic sigmoid of one logit and a class of two (0 or 1), ``(batch,)``, or the
-    shares of both that mixed images have, ``(batch, 2)``.
+    """Cross-entropy between the logistic sigmoid of a single logit and the targets.
+
+    Targets are class indices (0 or 1), ``(batch,)``, or class probabilities, ``(batch, 2)``, as produced by mixup and
+    cutmix.
 
     Args:
         target: two classes; the logit is the log-odds of the second.
-        label_smoothing: as in ``Smoothed``.
+        label_smoothing: see ``Smoothed``.
 
     Raises:
-        ValueError: where there are not two classes.
+        InputError: if there are not exactly two classes.
     """
 
     targets = Classes
@@ -108,7 +112,7 @@ class BinaryCrossEntropy(Smoothed):
         assert isinstance(target, Classes)
         if len(target.names) != 2:
             raise InputError(
-                f"binary cross-entropy is for 2 classes, not {len(target.names)}: use objective=cross_entropy"
+                f"binary cross-entropy requires 2 classes, not {len(target.names)}: use objective=cross_entropy"
             )
 
     @property
@@ -116,15 +120,15 @@ class BinaryCrossEntropy(Smoothed):
         return 1
 
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
-        second = targets if targets.ndim == 1 else targets[:, 1]
-        wanted = second * (1 - self.smoothing) + self.smoothing / 2
-        return F.binary_cross_entropy_with_logits(outputs.squeeze(-1), wanted.to(outputs.dtype)), len(targets)
+        probability = targets if targets.ndim == 1 else targets[:, 1]
+        smoothed = probability * (1 - self.smoothing) + self.smoothing / 2
+        return F.binary_cross_entropy_with_logits(outputs.squeeze(-1), smoothed.to(outputs.dtype)), len(targets)
 
     def predict(self, outputs: Tensor) -> Tensor:
         return (outputs.squeeze(-1) > 0).long()
 
     def log_probabilities(self, outputs: Tensor) -> Tensor:
-        """The logarithm of the probability of each class, ``(batch, 2)``."""
+        """Returns the log-probability of each class, ``(batch, 2)``."""
         return F.logsigmoid(torch.cat([-outputs, outputs], -1).float())
 
     def metrics(self) -> MetricCollection:
@@ -132,40 +136,44 @@ class BinaryCrossEntropy(Smoothed):
 
 
 class ConfusionMatrix(MulticlassConfusionMatrix):
-    """How often each class was taken for each: no number to watch."""
+    """The confusion matrix, a row per true class. It is not a scalar, so it cannot be monitored."""
 
     scalar_names = ()
+    higher_is_better = None
 
 
-def class_metrics(classes: int, one_of_two: bool = True) -> MetricCollection:
-    """Accuracy, precision, recall, F1 and the confusion matrix; targets of ``IGNORE`` do not count.
+def class_metrics(classes: int, binary: bool = True) -> MetricCollection:
+    """Returns accuracy, precision, recall, F1 and the confusion matrix. Targets equal to ``IGNORE`` are ignored.
 
     Args:
-        classes: how many there are.
-        one_of_two: whether precision, recall and F1 are those of the second class where there are two, and not the
-            mean over both.
+        classes: the number of classes.
+        binary: whether, with two classes, precision, recall and F1 are those of the second class rather than
+            macro-averaged.
     """
-    some: dict[str, Any] = {"confusion": ConfusionMatrix(max(classes, 2), ignore_index=IGNORE, validate_args=False)}
-    if one_of_two and classes <= 2:
+    metrics: dict[str, Any] = {"confusion": ConfusionMatrix(max(classes, 2), ignore_index=IGNORE, validate_args=False)}
+    if binary and classes <= 2:
         kinds = {"accuracy": BinaryAccuracy, "precision": BinaryPrecision, "recall": BinaryRecall, "f1": BinaryF1Score}
-        some |= {name: kind(ignore_index=IGNORE, validate_args=False) for name, kind in kinds.items()}
+        metrics |= {name: kind(ignore_index=IGNORE, validate_args=False) for name, kind in kinds.items()}
     else:
         classes = max(classes, 2)
-        some["accuracy"] = MulticlassAccuracy(classes, average="micro", ignore_index=IGNORE, validate_args=False)
+        metrics["accuracy"] = MulticlassAccuracy(classes, average="micro", ignore_index=IGNORE, validate_args=False)
         kinds = {"precision": MulticlassPrecision, "recall": MulticlassRecall, "f1": MulticlassF1Score}
-        some |= {
+        metrics |= {
             name: kind(classes, average="macro", ignore_index=IGNORE, validate_args=False)
             for name, kind in kinds.items()
         }
-    return MetricCollection(some)
+    return MetricCollection(metrics)
 
 
 def report(confusion: Tensor, names: tuple[str, ...]) -> str:
-    """Precision, recall, F1 and count of each class, from a confusion matrix with a row for each true class."""
+    """Formats precision, recall, F1 and count per class, given a confusion matrix with a row per true class."""
     width = max(len("class"), *(len(name) for name in names))
     lines = [f"{'class':{width}}  precision  recall      f1   count"]
     for k, name in enumerate(names):
-        hits, predicted, true = (x.item() for x in (confusion[k, k], confusion[:, k].sum(), confusion[k].sum()))
-        precision, recall, f1 = (hits / total if total else 0.0 for total in (predicted, true, (predicted + true) / 2))
+        counts = confusion[k, k], confusion[:, k].sum(), confusion[k].sum()
+        correct, predicted, true = (count.item() for count in counts)
+        precision, recall, f1 = (
+            correct / total if total else 0.0 for total in (predicted, true, (predicted + true) / 2)
+        )
         lines.append(f"{name:{width}}  {precision:9.4f}  {recall:6.4f}  {f1:6.4f}  {int(true):6d}")
     return "\n".join(lines) + "\n"

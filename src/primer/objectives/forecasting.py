@@ -1,4 +1,4 @@
-"""How good a forecast is beside the naive ones, which need no model."""
+"""Forecast errors relative to naive forecasts, which need no model."""
 
 from __future__ import annotations
 
@@ -10,37 +10,39 @@ from primer.spec import Values
 
 
 def forecast_metrics(target: Values) -> dict[str, Metric]:
-    """``mase`` and ``relative_mae`` beside the last value, ``mase_seasonal`` beside the value one season before; each
-    where the target has what it needs."""
-    found: dict[str, Metric] = {}
+    """Returns ``mase`` and ``relative_mae`` relative to the last value, and ``mase_seasonal`` relative to the value one
+    season earlier. A metric is omitted if the target lacks the statistics it needs."""
+    metrics: dict[str, Metric] = {}
     if target.naive:
-        found["mase"] = ScaledError(target.naive)
+        metrics["mase"] = ScaledError(target.naive)
     if target.continues:
-        found["relative_mae"] = RelativeError(target)
+        metrics["relative_mae"] = RelativeError(target)
     if target.seasonal:
-        found["mase_seasonal"] = ScaledError(target.seasonal)
-    return found
+        metrics["mase_seasonal"] = ScaledError(target.seasonal)
+    return metrics
 
 
 class ScaledError(Metric):
-    r"""The mean absolute scaled error (Hyndman and Koehler 2006, section 3), over all :math:`n` forecasts of steps
-    :math:`t` of the part, :math:`h` steps ahead:
+    r"""Mean absolute scaled error, MASE (Hyndman and Koehler 2006, section 3), over all :math:`n` forecasts :math:`h`
+    steps ahead, for steps :math:`t` of the evaluated part:
 
     .. math:: \frac{1}{n} \sum \frac{|\hat y_t - y_t|}{Q_h}, \qquad
         Q_h = \frac{1}{T - k} \sum_{s=k+1}^{T} |y_s - y_{s-k}|
 
-    :math:`Q_h` is the error that the naive forecast makes on the :math:`T` steps of the training part, as many steps
-    ahead: it says the last value, :math:`k = h`, or, seasonal, the last value of the same season, :math:`k = m \lceil h
-    / m \rceil` with :math:`m` steps in a season. One step ahead this is the paper's definition; farther ahead the paper
-    keeps :math:`Q_1`, which is smaller for most series, so that its figures are larger.
+    :math:`Q_h` is the mean absolute error of the naive forecast :math:`h` steps ahead on the :math:`T` steps of the
+    training set. The naive forecast is the last value, :math:`k = h`, or, if seasonal, the last value of the same
+    season, :math:`k = m \lceil h / m \rceil` with :math:`m` steps per season. For one step ahead this is the paper's
+    definition. For longer horizons the paper keeps :math:`Q_1`, which is smaller for most series, so its values are
+    larger.
 
-    Under 1, the forecasts are better than those naive ones were in training, where the series may have been quieter:
-    ``relative_mae`` compares on the same steps.
+    A value below 1 means that the forecasts beat the naive forecast's error on the training set, where the series may
+    have been less volatile. ``relative_mae`` compares both on the same steps.
 
     Args:
-        scale: :math:`Q_h` of each value.
+        scale: :math:`Q_h` for each value.
     """
 
+    higher_is_better: bool | None = False
     scale: Tensor
     scaled: Tensor
     forecasts: Tensor
@@ -52,7 +54,7 @@ class ScaledError(Metric):
         self.add_state("forecasts", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Both ``(batch, values)``, in the unit of the data."""
+        """Updates the state with predictions and targets, both ``(batch, values)``, in the unit of the data."""
         self.scaled += ((predictions - targets).abs() / self.scale).sum()
         self.forecasts += targets.numel()
 
@@ -61,12 +63,13 @@ class ScaledError(Metric):
 
 
 class RelativeError(Metric):
-    """The mean absolute error in parts of that which the naive forecast, the last value, makes of the same steps.
+    """The mean absolute error divided by that of the naive forecast, the last value, on the same steps.
 
     Args:
-        target: the values, and which feature of the windows each goes on from.
+        target: the values, with the input feature that each of them continues.
     """
 
+    higher_is_better: bool | None = False
     mean: Tensor
     std: Tensor
     error: Tensor
@@ -81,8 +84,8 @@ class RelativeError(Metric):
         self.add_state("naive_error", torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, predictions: Tensor, targets: Tensor, inputs: Tensor) -> None:
-        """Forecasts and targets ``(batch, values)`` in the unit of the data, and the standardised windows ``(batch,
-        time, features)`` that they follow."""
+        """Updates the state with forecasts and targets ``(batch, values)`` in the unit of the data, and the preceding
+        standardized windows ``(batch, time, features)``."""
         last = inputs[:, -1, self.continues]
         self.error += (predictions - targets).abs().sum()
         self.naive_error += (last * self.std + self.mean - targets).abs().sum()

@@ -1,4 +1,4 @@
-"""How well a language model expects what comes. All tokens count the same, whatever batch they are in."""
+"""Language-model metrics. All tokens carry the same weight, whatever batch they are in."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from primer.spec import IGNORE, UNKNOWN
 
 
 class Perplexity(Metric):
-    """The exponential of the mean negative log-likelihood of a token: how many equally likely ones the model wavers
-    between (Jelinek et al. 1977)."""
+    """The exponential of the mean negative log-likelihood per token (Jelinek et al. 1977): the number of equally likely
+    tokens that would be as hard to predict."""
 
+    higher_is_better: bool | None = False
     nll_sum: Tensor
     tokens: Tensor
 
@@ -25,7 +26,7 @@ class Perplexity(Metric):
         self.add_state("tokens", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, predictions: Tensor, targets: Tensor, outputs: Tensor) -> None:
-        """Logits ``(batch, time, words)`` as ``outputs``, and targets ``(batch, time)``; predictions do not matter."""
+        """Updates the state with logits ``(batch, time, words)`` and targets ``(batch, time)``; ignores predictions."""
         self.nll_sum += nll_sum(outputs, targets)
         self.tokens += (targets != IGNORE).sum()
 
@@ -34,13 +35,13 @@ class Perplexity(Metric):
 
 
 class BitsPerCharacter(Metric):
-    """The negative log-likelihood of a text in bits, for each of its characters: comparable between vocabularies
-    (Graves 2013).
+    """The negative log-likelihood in bits per character (Graves 2013), which is comparable between vocabularies.
 
     Args:
-        vocabulary: the tokens, whose lengths are counted; an unknown one counts as one character.
+        vocabulary: the tokens, whose lengths give the number of characters; an unknown token counts as one character.
     """
 
+    higher_is_better: bool | None = False
     bits: Tensor
     characters: Tensor
     lengths: Tensor
@@ -54,7 +55,7 @@ class BitsPerCharacter(Metric):
         self.add_state("characters", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, predictions: Tensor, targets: Tensor, outputs: Tensor) -> None:
-        """As ``Perplexity`` takes them."""
+        """Updates the state; see ``Perplexity.update``."""
         self.bits += nll_sum(outputs, targets) / math.log(2)
         self.characters += self.lengths[targets[targets != IGNORE]].sum()
 
@@ -63,5 +64,5 @@ class BitsPerCharacter(Metric):
 
 
 def nll_sum(outputs: Tensor, targets: Tensor) -> Tensor:
-    """The negative log-likelihood of all tokens together, in nats."""
+    """Returns the summed negative log-likelihood of all tokens, in nats."""
     return F.cross_entropy(outputs.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum")

@@ -1,4 +1,4 @@
-"""One or more numbers for each sample."""
+"""Regression: losses and metrics for one or more values per sample."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from primer.spec import Target, Values
 
 
 class Regression(Objective):
-    """The base of the losses for numbers. A model learns the standardised values, and so its loss has no unit;
-    predictions and metrics are in the unit of the data. Forecasts are compared with the naive ones too."""
+    """Base class for regression losses.
+
+    Models are trained on standardized values, so the loss has no unit. Predictions and metrics are in the unit of the
+    data. Forecasts are also compared with naive forecasts.
+    """
 
     targets = Values
     mean: Tensor
@@ -38,33 +41,35 @@ class Regression(Objective):
         return self.distance(outputs, (targets - self.mean) / self.std), len(targets)
 
     def distance(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss between outputs and standardised targets, each ``(batch, values)``."""
-        raise NotImplementedError(f"{type(self).__name__} has no distance")
+        """Returns the mean loss between outputs and standardized targets, both ``(batch, values)``."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement distance")
 
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs * self.std + self.mean
 
     def rescale(self, outputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        """The outputs of a model that knows the values less ``mean`` and over ``std``, each ``(batch, values)``."""
+        """Undoes a normalization per sample: converts outputs for values that had ``mean`` subtracted and were divided
+        by ``std``, both ``(batch, values)``."""
         return outputs * std + mean
 
     def metrics(self) -> MetricCollection:
         assert isinstance(self.target, Values)
         metrics = {"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": R2(self.mean, self.std)}
-        # No groups: two scaled errors look alike as long as the forecasts are perfect.
+        # Compute groups would merge the two scaled errors if the first batch has only perfect forecasts.
         return MetricCollection(metrics | forecast_metrics(self.target), compute_groups=False)
 
 
 class R2(R2Score):
-    """The coefficient of determination; not a number, in place of an error, where there are fewer than two samples.
+    """The coefficient of determination; NaN, rather than an error, for fewer than two samples.
 
-    It is taken of the standardised values, of which it is the same: torchmetrics adds up squares, which in another unit
-    may all count as zero, or hide the differences.
+    It is computed on standardized values, which does not change it but is numerically stable: torchmetrics sums
+    squares, which in other units may underflow or lose the differences to rounding.
 
     Args:
         mean, std: of each value.
     """
 
+    higher_is_better = True
     mean: Tensor
     std: Tensor
 
@@ -81,21 +86,21 @@ class R2(R2Score):
 
 
 class MSE(Regression):
-    """The mean squared error."""
+    """Mean squared error."""
 
     def distance(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.mse_loss(outputs, targets)
 
 
 class MAE(Regression):
-    """The mean absolute error, which outliers move less than the squared one."""
+    """Mean absolute error, which is less sensitive to outliers than the squared error."""
 
     def distance(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.l1_loss(outputs, targets)
 
 
 class Huber(Regression):
-    """Squared up to ``delta`` (in standard deviations of the target), linear beyond it (Huber 1964)."""
+    """Huber loss (Huber 1964): squared up to ``delta`` (in standard deviations of the target), linear beyond."""
 
     def __init__(self, target: Target, delta: float = 1.0) -> None:
         super().__init__(target)
@@ -111,8 +116,8 @@ class Huber(Regression):
 
 
 class GaussianNLL(Regression):
-    """The negative log-likelihood of a normal distribution whose mean and variance the model puts out
-    (Nix and Weigend 1994): outputs are ``(batch, 2 * values)``, the means and then the logarithms of the variances."""
+    """Negative log-likelihood of a normal distribution whose mean and variance the model predicts (Nix and Weigend
+    1994). Outputs are ``(batch, 2 * values)``: the means, then the log-variances."""
 
     @property
     def outputs(self) -> int:
@@ -129,6 +134,6 @@ class GaussianNLL(Regression):
         means, log_variances = outputs.chunk(2, dim=-1)
         return torch.cat([super().rescale(means, mean, std), log_variances + 2 * std.log()], dim=-1)
 
-    def deviation(self, outputs: Tensor) -> Tensor:
-        """The standard deviation of each prediction, in the unit of the data."""
+    def standard_deviation(self, outputs: Tensor) -> Tensor:
+        """Returns the standard deviation of each prediction, in the unit of the data."""
         return (outputs.chunk(2, dim=-1)[1] / 2).exp() * self.std

@@ -1,4 +1,4 @@
-"""One class for each step, and sequences of their own length."""
+"""Sequence objectives: tags per time step, whole sequences, and next-token prediction."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from torchmetrics import MetricCollection
 
 from primer.objectives.classification import CrossEntropy, Smoothed, class_metrics
 from primer.objectives.language import BitsPerCharacter, Perplexity
-from primer.objectives.metrics import EditDistanceRate, ExactMatch, TokenAccuracy, WordErrorRate, first_answers
+from primer.objectives.metrics import EditDistanceRate, ExactMatch, TokenAccuracy, WordErrorRate, first_references
 from primer.objectives.tagging import tag_metrics
 from primer.spec import IGNORE, NextToken, Sequence, Tags, Target
 
 
 class TagCrossEntropy(CrossEntropy):
-    """Cross-entropy for each step of a sequence, without padding: outputs ``(batch, time, tags)``. Words are judged by
-    their tags, precision, recall and F1 as the mean over all of these, and those that are unknown by themselves; tags
-    that mark entities, by the entities too."""
+    """Cross-entropy per time step, ignoring padding; outputs are ``(batch, time, tags)``.
+
+    Precision, recall and F1 are macro-averaged over all tags. Accuracy is also reported for unknown words alone, and,
+    if the tags mark entities, precision, recall and F1 of the entities.
+    """
 
     targets = Tags
 
@@ -24,18 +26,19 @@ class TagCrossEntropy(CrossEntropy):
         return step_cross_entropy(outputs, targets, self.smoothing)
 
     def metrics(self) -> MetricCollection:
-        metrics = class_metrics(len(self.names), one_of_two=False)
+        metrics = class_metrics(len(self.names), binary=False)
         metrics.add_metrics(tag_metrics(self.names))
         return metrics
 
 
 class SequenceCrossEntropy(Smoothed):
-    """Cross-entropy for each step of the sequence to be produced, without padding: outputs ``(batch, time, words)``.
-    Of several right answers the first is learnt; a prediction is judged by the nearest.
+    """Cross-entropy per step of the target sequence, ignoring padding; outputs are ``(batch, time, words)``.
+
+    If there are several references, the loss uses the first; predictions are compared with the nearest.
 
     Args:
-        target: the sequences. Where their tokens are phonemes, the metrics are the word and the phoneme error rate.
-        label_smoothing: as in ``Smoothed``.
+        target: the sequences. For phonemes, the metrics are the word error rate and the phoneme error rate.
+        label_smoothing: see ``Smoothed``.
     """
 
     targets = Sequence
@@ -50,7 +53,7 @@ class SequenceCrossEntropy(Smoothed):
         return self.words
 
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
-        return step_cross_entropy(outputs, first_answers(targets, self.end), self.smoothing)
+        return step_cross_entropy(outputs, first_references(targets, self.end), self.smoothing)
 
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.argmax(-1)
@@ -67,11 +70,11 @@ class SequenceCrossEntropy(Smoothed):
 
 
 class NextTokenCrossEntropy(Smoothed):
-    """Cross-entropy between each step's outputs, ``(batch, time, words)``, and the token that comes next.
+    """Cross-entropy for next-token prediction; outputs are ``(batch, time, words)``.
 
     Args:
         target: the vocabulary.
-        label_smoothing: as in ``Smoothed``.
+        label_smoothing: see ``Smoothed``.
     """
 
     targets = NextToken
@@ -99,7 +102,7 @@ class NextTokenCrossEntropy(Smoothed):
 
 
 def step_cross_entropy(outputs: Tensor, targets: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
-    """The mean cross-entropy over the steps that count, and their number."""
+    """Returns the mean cross-entropy over the steps that are not ``IGNORE``, and the number of those steps."""
     count = (targets != IGNORE).sum()
     loss = F.cross_entropy(
         outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORE, label_smoothing=label_smoothing, reduction="sum"

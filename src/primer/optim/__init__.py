@@ -1,4 +1,4 @@
-"""Optimizers over the right groups of parameters, and learning-rate schedules with warm-up."""
+"""Optimizers, their parameter groups, and learning-rate schedules with warm-up."""
 
 from primer.optim.chained import Chained, Muon, SparseAdam
 from primer.optim.groups import build_optimizer, decayed, penalizes

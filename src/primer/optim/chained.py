@@ -1,4 +1,4 @@
-"""Optimizers that are made for some parameters only, with Adam or AdamW for the rest."""
+"""Optimizers designed for a subset of the parameters, with Adam or AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ Groups = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 
 class Chained(Optimizer):
-    """Several optimizers behind one: a step is a step of each. Their parameter groups are this one's, so a
-    learning-rate schedule and gradient clipping see them all.
+    """Combines several optimizers into one that steps all of them.
+
+    It shares their parameter groups, so learning-rate schedules and gradient clipping act on all of them.
 
     Args:
-        optimizers: at least one, over disjoint parameters.
+        optimizers: one or more optimizers over disjoint parameters.
     """
 
     def __init__(self, optimizers: list[Optimizer]) -> None:
         self.optimizers = optimizers
         super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
         for optimizer in optimizers:
-            optimizer.state = self.state  # One state, so that saving and loading need nothing special.
+            optimizer.state = self.state  # A shared state, so saving and loading work as usual.
         self._share_groups()
 
     @torch.no_grad()
@@ -44,22 +45,24 @@ class Chained(Optimizer):
         self._share_groups()
 
     def _share_groups(self) -> None:
-        first = 0
+        start = 0
         for optimizer in self.optimizers:
-            last = first + len(optimizer.param_groups)
-            optimizer.param_groups = self.param_groups[first:last]
-            first = last
+            stop = start + len(optimizer.param_groups)
+            optimizer.param_groups = self.param_groups[start:stop]
+            start = stop
 
 
 class Muon(Chained):
-    """Muon (Jordan et al. 2024) for weight matrices, AdamW for kernels, biases and norms, with one learning rate for
-    both: the update of each matrix is scaled to the size of AdamW's (Liu et al. 2025).
+    """Muon (Jordan et al. 2024) for weight matrices, and AdamW for convolution kernels, biases and norms.
+
+    Both use the same learning rate: the update of each matrix is scaled to match the RMS of AdamW's updates (Liu et
+    al. 2025).
 
     Args:
-        params: parameters or groups of them.
+        params: parameters or parameter groups.
         lr: the learning rate.
-        momentum: of Muon.
-        weight_decay: decoupled, of both.
+        momentum: the momentum of Muon.
+        weight_decay: the decoupled weight decay of both.
     """
 
     def __init__(self, params: Groups, lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
@@ -76,13 +79,13 @@ class Muon(Chained):
 
 
 class SparseAdam(Chained):
-    """Lazy Adam for embeddings with sparse gradients (a model's ``sparse=true``), which updates only the rows of a
-    batch; Adam for the rest.
+    """Lazy Adam for embeddings with sparse gradients (``model.sparse=true``), which updates only the rows that occur in
+    the batch; Adam for the rest.
 
     Args:
-        params: parameters or groups of them; those with sparse gradients are marked with an attribute ``sparse``.
+        params: parameters or parameter groups; those with sparse gradients have an attribute ``sparse`` set to True.
         lr: the learning rate.
-        betas, eps: as in Adam (Kingma and Ba 2015).
+        betas, eps: see Adam (Kingma and Ba 2015).
     """
 
     def __init__(
@@ -98,13 +101,14 @@ class SparseAdam(Chained):
 
 
 def partition(params: Groups, belongs: Callable[[Tensor], bool]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Parameters or groups in two lists of groups: those that belong, and the rest. Empty groups are left out."""
+    """Splits parameters or parameter groups into groups for which ``belongs`` is true, and the rest. Empty groups are
+    omitted."""
     plain = list(params)
     groups: list[dict[str, Any]] = plain if plain and isinstance(plain[0], dict) else [{"params": plain}]  # type: ignore[assignment]
     sides: tuple[list[dict[str, Any]], list[dict[str, Any]]] = [], []
     for group in groups:
-        for side, wanted in zip(sides, (True, False), strict=True):
-            chosen = [p for p in group["params"] if bool(belongs(p)) is wanted]
+        for side, value in zip(sides, (True, False), strict=True):
+            chosen = [p for p in group["params"] if bool(belongs(p)) is value]
             if chosen:
                 side.append({**group, "params": chosen})
     return sides

@@ -1,4 +1,4 @@
-"""Which parameters L2 and L1 act on, and how an optimizer is built over them."""
+"""Parameter groups for L1 and L2 regularization, and the construction of optimizers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ FUSED_DEVICES = ("cpu", "cuda", "mps")
 
 
 def decayed(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The trainable parameters that regularization shrinks, and the others: biases, norms and other vectors, and
-    embeddings with sparse gradients, which a penalty on all rows would make dense."""
+    """Splits the trainable parameters into those that L1 and L2 apply to, and the others.
+
+    The others are biases, norms and other vectors, and embeddings with sparse gradients, which a penalty on all rows
+    would make dense.
+    """
     norms = {id(p) for layer in model.modules() if "Norm" in type(layer).__name__ for p in layer.parameters(False)}
     shrunk: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
@@ -36,24 +39,24 @@ def decayed(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
 
 
 def penalizes(factory: OptimizerFactory) -> bool:
-    """Whether L2 has to be added to the loss, because the optimizer has no ``weight_decay`` of its own for a part of
-    the parameters."""
+    """Whether L2 has to be added to the loss, because the optimizer does not support ``weight_decay`` per parameter
+    group."""
     return _class_of(factory) is LBFGS or "weight_decay" not in _parameters(factory)
 
 
 def rate_factors(depth_groups: list[list[nn.Module]], lowest: float) -> dict[int, float]:
-    """What the learning rate of each parameter, by its ``id``, is multiplied by: ``lowest`` in the first group, 1 in
-    the last one, and a geometric series between.
+    """Returns the learning-rate factor of each parameter, keyed by its ``id``: ``lowest`` in the first group, 1 in the
+    last, and a geometric progression in between.
 
     Raises:
-        ValueError: where ``lowest`` is not in (0, 1].
+        InputError: if ``lowest`` is not in (0, 1].
     """
     if not 0 < lowest <= 1:
         raise InputError(f"transfer.lowest_rate must be more than 0 and at most 1, not {lowest}")
     last = max(1, len(depth_groups) - 1)
     return {
-        id(parameter): lowest ** (1 - place / last)
-        for place, group in enumerate(depth_groups)
+        id(parameter): lowest ** (1 - depth / last)
+        for depth, group in enumerate(depth_groups)
         for layer in group
         for parameter in layer.parameters()
     }
@@ -66,30 +69,31 @@ def build_optimizer(
     fused: bool = True,
     factors: dict[int, float] | None = None,
 ) -> Optimizer:
-    """The optimizer over the trainable parameters of a model.
+    """Builds an optimizer over the trainable parameters of a model.
 
     Args:
         factory: an optimizer class, or a partial of one.
-        model: whose parameters are optimized.
-        l2: the coefficient of L2 regularization, as the optimizer's ``weight_decay``; never on biases and norms.
-            Left out where the optimizer has none (see ``penalizes``).
-        fused: False forbids an optimizer's fused implementation, which is used where it is asked for and possible.
-        factors: of the learning rate, by the ``id`` of a parameter, as ``rate_factors`` gives them; 1 where not named.
+        model: the model whose parameters are optimized.
+        l2: the coefficient of L2 regularization, passed as the optimizer's ``weight_decay``; never applied to biases
+            and norms. Ignored if the optimizer does not support it (see ``penalizes``).
+        fused: whether to allow the optimizer's fused implementation, which is used if it is requested and supported.
+        factors: learning-rate factors by parameter ``id``, as returned by ``rate_factors``; 1 for any other parameter.
 
     Raises:
-        ValueError: where there is nothing to train, l2 is negative, or the partial sets a weight decay.
+        InputError: if there are no trainable parameters, l2 is negative, the partial sets a weight decay, the optimizer
+            does not support sparse gradients, or the optimizer rejects its arguments.
     """
     if l2 < 0:
         raise InputError(f"regularization.l2 must be at least 0, not {l2}")
     if "weight_decay" in getattr(factory, "keywords", {}):
-        raise InputError("optimizer.weight_decay would act on biases and norms too: set regularization.l2 in its place")
+        raise InputError("optimizer.weight_decay would also apply to biases and norms: set regularization.l2 instead")
     weights, others = decayed(model)
     if not weights + others:
-        raise InputError(f"{type(model).__name__} has no parameters to train")
+        raise InputError(f"{type(model).__name__} has no trainable parameters")
     sparse = any(_is_sparse(parameter) for parameter in others)
     if sparse and _class_of(factory) not in TAKE_SPARSE:
         raise InputError(
-            f"{_class_of(factory).__name__} does not take sparse gradients: use optimizer=sparse_adam, sgd or adagrad, "
+            f"{_class_of(factory).__name__} does not support sparse gradients: use optimizer=sparse_adam, sgd or adagrad, "
             "or model.sparse=false"
         )
     settings: dict[str, Any] = {}
@@ -113,14 +117,14 @@ def build_optimizer(
 
 
 def _by_factor(parameters: list[Any], factors: dict[int, float]) -> list[dict[str, Any]]:
-    """Parameters or groups, in groups of one factor each, under ``factor``."""
+    """Splits parameters or parameter groups by learning-rate factor, which each group holds as ``factor``."""
     groups = parameters if isinstance(parameters[0], dict) else [{"params": parameters}]
     parts: list[dict[str, Any]] = []
     for group in groups:
         by_factor: dict[float, list[nn.Parameter]] = {}
         for parameter in group["params"]:
             by_factor.setdefault(factors.get(id(parameter), 1.0), []).append(parameter)
-        parts += [{**group, "params": some, "factor": factor} for factor, some in by_factor.items()]
+        parts += [{**group, "params": params, "factor": factor} for factor, params in by_factor.items()]
     return parts
 
 

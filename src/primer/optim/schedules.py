@@ -1,4 +1,4 @@
-"""Learning-rate schedules: PyTorch's, with their length taken from the run and a warm-up before any of them."""
+"""PyTorch's learning-rate schedules, with their length taken from the run and an optional warm-up."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ ENDLESS = 2**62
 
 
 class Schedule:
-    """How the learning rate of an optimizer moves in the course of a run.
+    """The learning-rate schedule of a run, with an optional linear warm-up.
 
     Args:
-        scheduler: a class of ``torch.optim.lr_scheduler`` or a partial of one; None for a constant rate. Where it
-            takes a length (``T_max``, ``total_steps`` or ``total``) and none is given, that of the run is filled in.
-        interval: what a step of the schedule is, a training ``step`` or an ``epoch``.
-        monitor: the metric that a plateau is seen in.
-        warmup: the number of intervals in which the rate rises linearly to its full value, before the schedule
-            starts; a fraction less than 1 is a share of the run. For the one-cycle schedule, which has a rise of its
-            own, it is the length of that.
+        scheduler: a class of ``torch.optim.lr_scheduler`` or a partial of one; None for a constant learning rate. If
+            it accepts a length (``T_max``, ``total_steps`` or ``total``) and none is given, the length of the run is
+            used.
+        interval: whether the schedule advances after every ``step`` or after every ``epoch``.
+        monitor: the metric that ``ReduceLROnPlateau`` monitors.
+        warmup: the number of intervals over which the learning rate increases linearly to its full value before the
+            schedule starts; a value below 1 is a fraction of the run. The one-cycle schedule has a warm-up phase of its
+            own, whose length this sets.
 
     Raises:
-        ValueError: for a negative warm-up, or a plateau that is looked for each step.
+        InputError: for a negative warm-up, or for ``ReduceLROnPlateau`` with ``interval="step"``.
     """
 
     def __init__(
@@ -48,18 +49,20 @@ class Schedule:
         if warmup < 0:
             raise InputError(f"scheduler.warmup must be at least 0, not {warmup}")
         if interval == "step" and _class_of(scheduler) is ReduceLROnPlateau:
-            raise InputError("scheduler.interval must be epoch for a plateau: a metric is measured once an epoch")
+            raise InputError(
+                "scheduler.interval must be epoch for ReduceLROnPlateau: metrics are logged once per epoch"
+            )
         self.scheduler, self.interval, self.monitor, self.warmup = scheduler, interval, monitor, warmup
 
     def build(self, optimizer: Optimizer, steps: float, epochs: float) -> list[dict[str, Any]]:
-        """What Lightning wants of the schedulers: dictionaries of scheduler, interval and monitor.
+        """Returns scheduler configurations for Lightning: dictionaries of scheduler, interval and monitor.
 
         Args:
-            optimizer: whose learning rate is moved.
+            optimizer: the optimizer whose learning rate is scheduled.
             steps, epochs: the length of the run.
 
         Raises:
-            ValueError: where the warm-up is as long as the run.
+            InputError: if the warm-up is not shorter than the run, or the scheduler rejects its arguments.
         """
         total = steps if self.interval == "step" else epochs
         if math.isinf(total):
@@ -67,22 +70,22 @@ class Schedule:
         total = int(min(total, ENDLESS))
         warmup = round(self.warmup * total) if self.warmup < 1 else round(self.warmup)
         if warmup and warmup >= total:
-            raise InputError(f"scheduler.warmup={self.warmup} leaves nothing of a run of {total} {self.interval}s")
+            raise InputError(f"scheduler.warmup={self.warmup} must be shorter than the run of {total} {self.interval}s")
         accepted = set() if self.scheduler is None else set(inspect.signature(_class_of(self.scheduler)).parameters)
         if "pct_start" in accepted and warmup:
             return [self._entry(self._main(optimizer, total, accepted, pct_start=(warmup + 1) / total))]
         if self.scheduler is not None and _class_of(self.scheduler) is ReduceLROnPlateau:
-            rise = [self._entry(_rise(optimizer, warmup))] if warmup else []
+            ramp = [self._entry(_linear_warmup(optimizer, warmup))] if warmup else []
             main = self._main(optimizer, total, accepted)
-            main.cooldown_counter = warmup  # type: ignore[attr-defined]  # Until then, no epoch counts as one without progress.
-            return [*rise, self._entry(main)]
+            main.cooldown_counter = warmup  # type: ignore[attr-defined]  # Epochs of the warm-up do not count as bad.
+            return [*ramp, self._entry(main)]
         if self.scheduler is None:
-            return [self._entry(_rise(optimizer, warmup))] if warmup else []
+            return [self._entry(_linear_warmup(optimizer, warmup))] if warmup else []
         if not warmup:
             return [self._entry(self._main(optimizer, total, accepted))]
-        rise = _rise(optimizer, warmup)
+        ramp = _linear_warmup(optimizer, warmup)
         main = self._main(optimizer, total - warmup, accepted)
-        return [self._entry(SequentialLR(optimizer, [rise, main], milestones=[warmup]))]
+        return [self._entry(SequentialLR(optimizer, [ramp, main], milestones=[warmup]))]
 
     def _check_endless(self) -> None:
         """Raises ``InputError`` for a schedule that depends on the length of the run."""
@@ -92,21 +95,23 @@ class Schedule:
             raise InputError("this schedule needs the length of the run: set trainer.max_epochs or trainer.max_steps")
 
     def rebuild(self, optimizer: Optimizer, steps: float, epochs: float, taken: int) -> list[dict[str, Any]]:
-        """What ``build`` gives, after ``taken`` intervals of it: a run that is resumed with another length follows the
-        schedule of that length from here on.
+        """Returns what ``build`` returns, advanced by ``taken`` intervals: a run that is resumed with another length
+        follows the schedule of the new length from there on.
 
         Raises:
-            ValueError: where the run is shorter than that.
+            InputError: if the run is shorter than ``taken``.
         """
         total = steps if self.interval == "step" else epochs
         total = int(min(total, ENDLESS))
         if taken > total:
-            raise InputError(f"resume: {taken} {self.interval}s are done, and the run is only {total} long")
+            raise InputError(
+                f"resume: {taken} {self.interval}s are done, but the run is only {total} {self.interval}s long"
+            )
         for group in optimizer.param_groups:
             group["lr"] = group.pop("initial_lr", group["lr"])
         entries = self.build(optimizer, steps, epochs)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # Torch misses the steps that were taken before.
+            warnings.simplefilter("ignore", UserWarning)  # PyTorch expects optimizer.step() before each of these steps.
             for entry in entries * taken:
                 entry["scheduler"].step()
         return entries
@@ -115,12 +120,12 @@ class Schedule:
         assert self.scheduler is not None
         given = getattr(self.scheduler, "keywords", {})
         lengths = {key: max(1, total) for key in LENGTHS if key in accepted and given.get(key) is None}
-        if "max_lr" in accepted and isinstance(highest := given.get("max_lr"), int | float):
-            more["max_lr"] = [highest * group.get("factor", 1.0) for group in optimizer.param_groups]
+        if "max_lr" in accepted and isinstance(max_lr := given.get("max_lr"), int | float):
+            more["max_lr"] = [max_lr * group.get("factor", 1.0) for group in optimizer.param_groups]
         try:
             return self.scheduler(optimizer, **lengths, **more)
         except ZeroDivisionError as error:
-            raise InputError(f"scheduler: a rise of one {self.interval} is none; scheduler.warmup sets it") from error
+            raise InputError(f"scheduler: a warm-up of 1 {self.interval} is too short; set scheduler.warmup") from error
         except (ValueError, TypeError) as error:
             raise InputError(f"scheduler: {error}") from error
 
@@ -129,21 +134,22 @@ class Schedule:
 
 
 class Formula(LambdaLR):
-    """The learning rate times a formula of ``t``, the number of intervals so far, and ``T``, that of the run.
+    """Multiplies the learning rate by a formula of ``t``, the number of intervals so far, and ``T``, their total number
+    in the run.
 
     Args:
-        optimizer: whose learning rate is moved.
-        formula: numbers, ``t``, ``T``, ``pi``, + - * / **, and the functions min, max, sqrt, exp, log, cos and sin:
-            ``1 / (1 + 0.1 * t)``.
+        optimizer: the optimizer whose learning rate is scheduled.
+        formula: an expression of numbers, ``t``, ``T``, ``pi``, + - * / **, and the functions min, max, sqrt, exp, log,
+            cos and sin, for example ``1 / (1 + 0.1 * t)``.
         total: ``T``.
 
     Raises:
-        ValueError: for a formula that holds anything else.
+        InputError: if the formula contains anything else, or cannot be evaluated at ``t = 0`` or ``t = T``.
     """
 
     def __init__(self, optimizer: Optimizer, formula: str, total: int = 1) -> None:
-        tree = parse(formula, total)
-        super().__init__(optimizer, lambda t: float(evaluate(tree, {"t": t, "T": total, "pi": math.pi})))
+        tree = parse_formula(formula, total)
+        super().__init__(optimizer, lambda t: float(evaluate_formula(tree, {"t": t, "T": total, "pi": math.pi})))
 
 
 OPERATORS: dict[type, Callable[..., Any]] = {
@@ -165,12 +171,12 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def parse(formula: str, total: int = 1) -> ast.expr:
-    """The syntax tree of a formula, once it is seen that it has a value at the start and at the end of a run."""
+def parse_formula(formula: str, total: int = 1) -> ast.expr:
+    """Parses a formula, and checks that it can be evaluated at the start and at the end of a run."""
     try:
         tree = ast.parse(str(formula), mode="eval").body
         for t in (0, total):
-            float(evaluate(tree, {"t": t, "T": total, "pi": math.pi}))
+            float(evaluate_formula(tree, {"t": t, "T": total, "pi": math.pi}))
     except InputError:
         raise
     except (SyntaxError, TypeError, ValueError, ArithmeticError) as error:
@@ -178,25 +184,25 @@ def parse(formula: str, total: int = 1) -> ast.expr:
     return tree
 
 
-def evaluate(node: ast.expr, names: dict[str, float]) -> Any:
-    """The value of a formula, computed without running any code of its."""
+def evaluate_formula(node: ast.expr, names: dict[str, float]) -> Any:
+    """Evaluates a formula without executing it as Python code."""
     match node:
         case ast.Constant(value=int() | float()):
             return node.value
         case ast.Name(id=name) if name in names:
             return names[name]
         case ast.UnaryOp() if type(node.op) in OPERATORS:
-            return OPERATORS[type(node.op)](evaluate(node.operand, names))
+            return OPERATORS[type(node.op)](evaluate_formula(node.operand, names))
         case ast.BinOp() if type(node.op) in OPERATORS:
-            return OPERATORS[type(node.op)](evaluate(node.left, names), evaluate(node.right, names))
+            return OPERATORS[type(node.op)](evaluate_formula(node.left, names), evaluate_formula(node.right, names))
         case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS and not node.keywords:
-            return FUNCTIONS[name](*(evaluate(argument, names) for argument in node.args))
+            return FUNCTIONS[name](*(evaluate_formula(argument, names) for argument in node.args))
     raise InputError(
-        f"{ast.unparse(node)!r} has no place in a formula: numbers, t, T, pi, + - * / **, {', '.join(FUNCTIONS)}"
+        f"{ast.unparse(node)!r} is not allowed in a formula: use numbers, t, T, pi, + - * / **, {', '.join(FUNCTIONS)}"
     )
 
 
-def _rise(optimizer: Optimizer, warmup: int) -> LRScheduler:
+def _linear_warmup(optimizer: Optimizer, warmup: int) -> LRScheduler:
     return LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
 
 

@@ -1,1 +1,1 @@
-"""What a run writes and shows: the run folder, the loggers, the console."""
+"""The output of a run: the run folder, loggers and the console."""

@@ -1,4 +1,4 @@
-"""What a person sees: rich tables and bars on a terminal, plain lines elsewhere."""
+"""Console output: rich tables and progress bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ console = Console(highlight=False)
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that talks."""
+    """Whether this is the process that prints."""
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def say(text: str = "") -> None:
-    """Prints a line, in the main process."""
+    """Prints a line, in the main process only."""
     if is_main_process():
         if console.is_terminal:
             console.print(text, markup=False, soft_wrap=True)
@@ -25,7 +25,7 @@ def say(text: str = "") -> None:
 
 
 def show_table(title: str, rows: dict[str, str]) -> None:
-    """Prints names and values side by side."""
+    """Prints a two-column table of names and values, in the main process only."""
     if not is_main_process() or not rows:
         return
     if console.is_terminal:

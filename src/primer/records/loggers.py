@@ -1,4 +1,4 @@
-"""Where metrics go while a run lasts."""
+"""Loggers for metrics during a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from primer.records.run_folder import write
 
 
 class CSV(Logger):
-    """``metrics.csv``: a row an epoch, with the metrics of training and validation side by side.
+    """Writes ``metrics.csv``, a row per epoch with the training and validation metrics.
 
     Args:
         folder: the run folder.
@@ -37,7 +37,7 @@ class CSV(Logger):
         return ""
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """The config is in the run folder already."""
+        """Does nothing: the config is already in the run folder."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -68,23 +68,23 @@ def wandb(
     mode: Literal["auto", "online", "offline"] = "auto",
     config: dict[str, Any] | None = None,
 ) -> WandbLogger:
-    """A logger for Weights & Biases, with the resolved config as the run's.
+    """Returns a logger for Weights & Biases that also records the resolved config.
 
     Args:
         folder: the run folder.
-        project, name, tags: how the run is found again.
-        mode: ``auto`` is online where this machine is logged in, else offline.
+        project, name, tags: identify the run in Weights & Biases.
+        mode: ``auto`` is online if the user is logged in, and offline otherwise.
         config: the resolved config.
 
     Raises:
-        InputError: where wandb is not installed.
+        InputError: if wandb is not installed.
     """
     try:
         import wandb as client
     except ImportError:
         raise InputError("logger=wandb needs the package wandb: install primer[wandb]") from None
     if not is_main_process():
-        return WandbLogger()  # Lightning lets the first process speak for all.
+        return WandbLogger()  # Lightning logs from the main process only.
     offline = mode == "offline" or (mode == "auto" and not _logged_in(client))
     Path(folder).mkdir(parents=True, exist_ok=True)
     run = client.init(
@@ -100,10 +100,10 @@ def wandb(
 
 
 def tensorboard(folder: str) -> TensorBoardLogger:
-    """A logger for TensorBoard.
+    """Returns a logger for TensorBoard.
 
     Raises:
-        InputError: where tensorboard is not installed.
+        InputError: if tensorboard is not installed.
     """
     try:
         return TensorBoardLogger(save_dir=folder, name="", version="tensorboard")

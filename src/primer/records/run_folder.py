@@ -1,4 +1,4 @@
-"""What a run leaves behind. Each file is written whole or not at all."""
+"""The files that a run writes. Each file is written atomically."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from omegaconf import OmegaConf
 from primer.config.paths import PACKAGES, ROOT
 
 PROVENANCE_FILES = ("config.yaml", "overrides.yaml", "environment.json", "uncommitted.diff", "tensorboard", "wandb")
-"""What a run writes before its first results, besides its log."""
+"""The files and folders that a run writes before its first results, apart from its log."""
 
 DIFF = ("diff", "--no-color", "--no-ext-diff")
-MOST_FILES, LARGEST_FILE = 100, 100_000
-"""Of those that git does not know: how many are looked at, and the bytes of one that a diff may show."""
+MAX_FILES, MAX_FILE_SIZE = 100, 100_000
+"""The maximum number of untracked files considered, and the maximum size in bytes of those included in the diff."""
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Writes a file through a temporary that is then renamed, so that a killed run leaves no torn file."""
+    """Writes a temporary file and renames it, so that an interrupted run never leaves a partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -32,23 +32,21 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def write_provenance(folder: Path, config: dict[str, Any], overrides: list[str]) -> None:
-    """Writes what is needed to run the same again: ``config.yaml`` (resolved), ``overrides.yaml``,
-    ``environment.json`` (versions, machine, commit, files that git does not know) and, where there is any,
-    ``uncommitted.diff``, with those files too."""
-    known, left_out = untracked()
-    difference = b"".join(
-        [_git(*DIFF, "HEAD"), *(_git(*DIFF, "--no-index", "--", "/dev/null", name) for name in known)]
-    )
+    """Writes what is needed to reproduce the run: ``config.yaml`` (resolved), ``overrides.yaml``, ``environment.json``
+    (versions, platform, commit, untracked files) and, if there are uncommitted changes, ``uncommitted.diff``, which
+    includes untracked files."""
+    included, left_out = untracked()
+    diff = b"".join([_git(*DIFF, "HEAD"), *(_git(*DIFF, "--no-index", "--", "/dev/null", name) for name in included)])
     write(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     write(folder / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
-    more = {"untracked": known, "untracked_left_out": left_out}
-    write(folder / "environment.json", json.dumps(environment() | more, indent=2) + "\n")
-    if difference:
-        write(folder / "uncommitted.diff", difference)
+    files = {"untracked": included, "untracked_left_out": left_out}
+    write(folder / "environment.json", json.dumps(environment() | files, indent=2) + "\n")
+    if diff:
+        write(folder / "uncommitted.diff", diff)
 
 
 def environment() -> dict[str, Any]:
-    """Python, the machine, the versions of the packages that matter, and the commit."""
+    """Returns the command, the Python version, the platform, the versions of the main packages, and the commit."""
     versions = {}
     for name in (*PACKAGES, "hydra-core", "numpy", "scikit-learn"):
         try:
@@ -65,26 +63,26 @@ def environment() -> dict[str, Any]:
 
 
 def untracked() -> tuple[list[str], list[str]]:
-    """The files that git neither knows nor ignores, such as a model that is being written: those that a diff shows, and
-    those that it leaves out, which are large, no text, hidden, or too many."""
+    """Returns the untracked files that git does not ignore, such as a model under development: those to include in the
+    diff, and those left out because they are large, not text, hidden, or too many."""
     names = _git("ls-files", "--others", "--exclude-standard", "-z").split(b"\0")
-    found = sorted((os.fsdecode(name) for name in names if name), key=lambda name: not name.endswith((".py", ".yaml")))
-    shown = [name for name in found[:MOST_FILES] if _is_source(ROOT / name)]
-    left_out = [name for name in found[:MOST_FILES] if name not in shown]
-    more = [f"and {len(found) - MOST_FILES:,} more"] if len(found) > MOST_FILES else []
-    return shown, left_out + more
+    files = sorted((os.fsdecode(name) for name in names if name), key=lambda name: not name.endswith((".py", ".yaml")))
+    included = [name for name in files[:MAX_FILES] if _is_source(ROOT / name)]
+    left_out = [name for name in files[:MAX_FILES] if name not in included]
+    rest = [f"and {len(files) - MAX_FILES:,} more"] if len(files) > MAX_FILES else []
+    return included, left_out + rest
 
 
 def write_metrics(folder: Path, metrics: dict[str, float]) -> None:
-    """Writes ``metrics.json``: one flat mapping of names to numbers; what is no finite number is null."""
+    """Writes ``metrics.json``, a flat mapping of names to numbers; values that are not finite become null."""
     finite = {key: value if abs(value) < float("inf") else None for key, value in metrics.items()}
     write(folder / "metrics.json", json.dumps(finite, indent=2) + "\n")
 
 
 def _is_source(file: Path) -> bool:
-    """Whether a file is a text of a size that a person writes, and not one of the hidden ones, which may hold keys."""
+    """Whether a file is text, small enough to be handwritten, and not hidden, since hidden files may contain keys."""
     try:
-        if any(part.startswith(".") for part in file.relative_to(ROOT).parts) or file.stat().st_size > LARGEST_FILE:
+        if any(part.startswith(".") for part in file.relative_to(ROOT).parts) or file.stat().st_size > MAX_FILE_SIZE:
             return False
         return file.is_file() and "\0" not in file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -92,7 +90,7 @@ def _is_source(file: Path) -> bool:
 
 
 def _git(*arguments: str) -> bytes:
-    """What git says of the repository; nothing where it fails. It says 1 for two files that differ."""
+    """Returns the output of a git command, empty if it fails. ``--no-index`` exits with 1 if two files differ."""
     try:
         done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""What keeps a model from learning its training data by heart, as a run sets it."""
+"""Regularization: the settings of a run, and data augmentation."""
 
 from primer.regularization.augmentation import (
     Augmentation,

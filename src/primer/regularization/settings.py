@@ -1,4 +1,4 @@
-"""The parts of regularization and their values."""
+"""Regularization settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from primer.regularization.augmentation import Augmentation
 
 @dataclass
 class EarlyStopping:
-    """Stops a run when the monitored metric has not improved by ``min_delta`` for ``patience`` epochs; never where
+    """Stops a run when the monitored metric has not improved by ``min_delta`` for ``patience`` epochs; never if
     ``patience`` is None."""
 
     patience: int | None = None
@@ -24,17 +24,17 @@ class EarlyStopping:
 
 @dataclass
 class Regularization:
-    """All that a run does against overfitting.
+    """The regularization settings of a run.
 
     Attributes:
-        dropout: the share of units dropped in training; each model says where.
-        l1, l2: the coefficients of the penalties on weights; biases and norms have none.
-        label_smoothing: the share of a class's target that is spread over all classes.
-        stochastic_depth: how often the last block of a residual model is skipped in training.
-        ema: the decay of the average of the weights, which is what is evaluated and saved; None for no average.
+        dropout: the dropout probability; where it applies depends on the model.
+        l1, l2: the coefficients of the penalties on weights; biases and norms are not penalized.
+        label_smoothing: the fraction of the target probability that is spread evenly over all classes.
+        stochastic_depth: the probability of skipping the last block of a residual model in training.
+        ema: the decay of the moving average of the weights, which is evaluated and saved; None for no average.
         early_stopping: when to stop.
-        augmentation: what is done to each training batch, step by step, under the name of each step. A mapping is no
-            step: an experiment has settings for one that was not chosen.
+        augmentation: the augmentation steps applied to each training batch, in order, keyed by name. A value that is a
+            mapping is ignored: it holds an experiment's settings for a step that was not selected.
     """
 
     dropout: float = 0.0
@@ -56,5 +56,5 @@ class Regularization:
         chosen = {name: step for name, step in self.augmentation.items() if not isinstance(step, dict | None)}
         for name, step in chosen.items():
             if not isinstance(step, Augmentation):
-                raise InputError(f"regularization.augmentation.{name} is no augmentation but a {type(step).__name__}")
+                raise InputError(f"regularization.augmentation.{name} is not an augmentation but {type(step).__name__}")
         self.augmentation = chosen

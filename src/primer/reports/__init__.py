@@ -1,1 +1,1 @@
-"""Pictures and tables of what a run has learnt."""
+"""Figures of training and test results."""

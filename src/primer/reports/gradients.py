@@ -1,4 +1,4 @@
-"""The picture of the gradients of a run: by layer over the steps, and by distance in time."""
+"""Draws the gradient norms of a run: per layer over the steps, and per distance in time."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_NAMED = 12
-"""Of how many layers the names are shown."""
+MAX_NAMED = 12
+"""The maximum number of layers in the legend."""
 
-MOST_CURVES = 6
-"""Of how many epochs the curve over the distance is drawn: the first, the last, and others spread between them."""
+MAX_CURVES = 6
+"""The maximum number of epochs whose norms by distance are drawn: the first, the last, and others evenly between."""
 
 
 def draw_gradients(
     layers: Mapping[str, Sequence[tuple[int, float]]], distances: Mapping[int, Sequence[float]]
 ) -> Figure:
-    """Norms on a logarithmic scale; what is zero or no finite number is left out.
+    """Draws norms on a logarithmic scale; norms that are zero or not finite are omitted.
 
     Args:
-        layers: of each layer, from the input to the output, pairs of step and norm.
-        distances: by the number of steps after which it was taken, the norm at each distance from the last step of a
-            sequence; empty for a network without a recurrence.
+        layers: pairs of step and norm for each layer, ordered from input to output.
+        distances: the norm at each distance from the last step of a sequence, keyed by the step of recording; empty for
+            a network without recurrence.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -35,31 +35,31 @@ def draw_gradients(
     panels = 2 if distances else 1
     figure = Figure(figsize=(6.4 * panels, 4.4), dpi=100, layout="constrained")
     axes = figure.add_subplot(1, panels, 1)
-    shades, named = colormaps["viridis"], spread(list(layers), MOST_NAMED)
+    shades, named = colormaps["viridis"], spread(list(layers), MAX_NAMED)
     for k, (name, points) in enumerate(layers.items()):
         steps, norms = zip(*points, strict=True)
         label = short(name, 40) if name in named else None
         marker = "." if len(points) == 1 else None
-        colour = shades(0.9 * k / max(1, len(layers) - 1))
-        axes.plot(steps, positive(norms), label=label, color=colour, linewidth=0.9, marker=marker)
+        color = shades(0.9 * k / max(1, len(layers) - 1))
+        axes.plot(steps, positive(norms), label=label, color=color, linewidth=0.9, marker=marker)
     _finish(axes, "norm of the gradient by layer", "step")
     if distances:
         axes = figure.add_subplot(1, panels, 2)
-        shown = spread(list(distances), MOST_CURVES)
+        shown = spread(list(distances), MAX_CURVES)
         for k, step in enumerate(shown):
-            colour = shades(0.9 * k / max(1, len(shown) - 1))
-            axes.plot(positive(distances[step]), label=f"up to step {step}", color=colour, linewidth=0.9)
+            color = shades(0.9 * k / max(1, len(shown) - 1))
+            axes.plot(positive(distances[step]), label=f"up to step {step}", color=color, linewidth=0.9)
         _finish(axes, "norm of the gradient by distance from the last step", "steps back in time")
     return figure
 
 
 def positive(values: Sequence[float]) -> list[float]:
-    """Values that a logarithmic scale can show; not a number in place of the others."""
+    """Replaces values that a logarithmic scale cannot show by NaN."""
     return [value if 0 < value < math.inf else math.nan for value in values]
 
 
 def spread(items: list, most: int) -> list:
-    """At most so many of the items, evenly spread, the first and the last among them."""
+    """Returns at most ``most`` items, evenly spread, including the first and the last."""
     if len(items) <= most:
         return items
     return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]

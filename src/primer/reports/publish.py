@@ -1,4 +1,4 @@
-"""From a figure to the run folder and to the loggers that take pictures."""
+"""Saves figures in the run folder, and sends them to the loggers that support images."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ T = TypeVar("T")
 
 @contextmanager
 def log_failure(dirpath: Path, name: str) -> Iterator[None]:
-    """Logs any exception raised while a picture is drawn, prints one line, and lets the run go on."""
+    """Logs any exception raised while drawing, prints a one-line warning, and lets the run continue."""
     try:
         yield
     except Exception as error:
-        logging.getLogger(__name__).warning("the picture %s", name, exc_info=True)
+        logging.getLogger(__name__).warning("drawing %s failed", name, exc_info=True)
         reason = " ".join(str(error).split())
         say(f"warning: {dirpath.name}/{name}.png was not drawn: {type(error).__name__}: {reason}")
 
 
 def publish(trainer: Trainer, dirpath: Path, name: str, figure: Figure) -> None:
-    """Writes a figure as ``dirpath/name.png`` and passes it to the loggers that take pictures."""
+    """Saves a figure as ``dirpath/name.png`` and sends it to the loggers that support images."""
     file = dirpath / f"{name}.png"
     run_folder.write(file, images.png(figure))
     for logger in trainer.loggers:
@@ -45,7 +45,7 @@ def publish(trainer: Trainer, dirpath: Path, name: str, figure: Figure) -> None:
 
 
 def log_picture(logger: Logger, key: str, file: Path, step: int) -> None:
-    """Passes a PNG file to a logger, if it is one that takes pictures."""
+    """Sends a PNG file to a logger, if it supports images."""
     if isinstance(logger, WandbLogger):
         logger.log_image(key=key, images=[str(file)])
     elif isinstance(logger, TensorBoardLogger):
@@ -55,7 +55,7 @@ def log_picture(logger: Logger, key: str, file: Path, step: int) -> None:
 
 
 def gather_objects(own: T) -> list[T]:
-    """The object of each process, in the order of their ranks."""
+    """Gathers an object from every process, ordered by rank."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [own]
     gathered: list[Any] = [None] * torch.distributed.get_world_size()

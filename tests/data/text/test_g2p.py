@@ -13,7 +13,7 @@ from primer.data.readers.vocabulary import padded
 from primer.data.text.g2p import G2P, records
 from primer.errors import InputError
 from primer.models.encoder_decoder.seq2seq import Seq2Seq
-from primer.objectives.metrics import answers
+from primer.objectives.metrics import references
 from primer.spec import PADDING
 
 ENTRIES = {
@@ -58,7 +58,7 @@ def spelled(data: G2P, batch: Any) -> dict[str, list[str]]:
     """Each word of a batch and its pronunciations."""
     letters, phonemes = data.spec.input.vocabulary, data.spec.target.vocabulary  # type: ignore[union-attr]
     words = ("".join(letters[index] for index in row if index) for row in batch.inputs.tolist())
-    said = answers(batch.targets, 3)
+    said = references(batch.targets, 3)
     return {word: [" ".join(phonemes[k] for k in one) for one in some] for word, some in zip(words, said, strict=True)}
 
 
@@ -87,7 +87,7 @@ def test_a_word_is_scored_by_the_nearest_pronunciation(data: G2P) -> None:
     batch: Batch = data.parts["test"].select(slice(0, 40))  # type: ignore[union-attr]
     assert batch.targets is not None
     metrics = Seq2Seq(data.spec).objective.metrics()
-    last = padded([[*some[-1], 3] for some in answers(batch.targets, 3)], PADDING)  # It is right too.
+    last = padded([[*some[-1], 3] for some in references(batch.targets, 3)], PADDING)  # It is right too.
     metrics.update(last, batch.targets)
     assert metrics.compute()["wer"] == metrics.compute()["per"] == 0
 

@@ -134,7 +134,7 @@ def test_gaussian_likelihood_finds_the_noise(fit):
     fit(model, data, epochs=40, lr=0.02)
     (test,) = data.test_dataloader()
     with torch.no_grad():
-        deviation = objective.deviation(model(test.inputs))
+        deviation = objective.standard_deviation(model(test.inputs))
     assert model.head.out_features == 2
     assert deviation.mean().item() == pytest.approx(100, rel=0.2)
 
