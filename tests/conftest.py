@@ -1,4 +1,4 @@
-"""What all tests share. Shapes in signatures are checked while the tests run, and at no other time."""
+"""Fixtures shared by all tests. Also turns on runtime checks of annotated shapes, for the tests only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import jaxtyping
 import pytest
 
-# Before they are imported: shapes such as Float[Tensor, "batch features"] are held against what comes.
+# Install before any model is imported, so that shapes such as Float[Tensor, "batch features"] are checked at run time.
 jaxtyping.install_import_hook("primer.models", "beartype.beartype")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -36,8 +36,8 @@ def _quiet() -> None:
 
 @pytest.fixture
 def record_figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """A function that has a line printed at the end of the tests, whatever process they run in: a figure that was
-    measured, beside the one that it is held against."""
+    """Returns a function that records a line, usually a measured value next to its baseline. All recorded lines are
+    printed at the end of the test session, whichever worker process they come from."""
     return partial(record_property, "figure")
 
 
@@ -51,7 +51,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture
 def quiet_trainer(tmp_path: Path) -> Callable[..., Any]:
-    """A factory of Lightning trainers on the CPU that write and show nothing unless they are asked to."""
+    """Returns a factory of CPU trainers that write and display nothing by default. Keyword arguments override."""
 
     def make(**settings: Any) -> Any:
         import lightning as L
@@ -74,10 +74,10 @@ def quiet_trainer(tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., Any]:
-    """A function that gives the config of a command, ``train`` or ``evaluate``, with some overrides, whose output goes
-    into a folder of that name."""
+    """Returns a function that composes the config of a command (``train`` or ``evaluate``) with overrides and sets its
+    output folder to ``tmp_path / folder``."""
 
-    def make(name: str, folder: str, *overrides: str) -> Any:
+    def compose(name: str, folder: str, *overrides: str) -> Any:
         from omegaconf import OmegaConf
 
         from primer.cli.composition import compose_checked
@@ -88,20 +88,20 @@ def command(tmp_path: Path) -> Callable[..., Any]:
         cfg.paths.output_dir = str(tmp_path / folder)
         return cfg
 
-    return make
+    return compose
 
 
 @pytest.fixture
 def data_dir_or_skip() -> Callable[[str], Path]:
-    """A function that gives a path within ``PRIMER_DATA_DIR``, or skips the test where there is no such file."""
+    """Returns a function that resolves a path within ``PRIMER_DATA_DIR`` and skips the test if it does not exist."""
 
-    def find(name: str) -> Path:
+    def resolve(name: str) -> Path:
         folder = os.environ.get("PRIMER_DATA_DIR")
         if not folder:
             pytest.skip("PRIMER_DATA_DIR is not set: no data from outside the clone")
         path = Path(folder) / name
         if not path.exists():
-            pytest.skip(f"{path} is not there")
+            pytest.skip(f"{path} does not exist")
         return path
 
-    return find
+    return resolve

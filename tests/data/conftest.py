@@ -1,4 +1,4 @@
-"""Files for the readers: of text, and folders of pictures."""
+"""Fixtures that write text files and folders of images."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from primer.data.images.image_folder import ImageFolder
 
 @pytest.fixture
 def write(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Path]:
-    """A function that writes a file, which is called ``FILE`` of the test's module unless it is told otherwise."""
+    """A function that writes a file, named ``FILE`` of the test's module by default, and returns its path."""
 
-    def to(text: str | bytes, name: str = request.module.FILE) -> Path:
+    def write_file(text: str | bytes, name: str = request.module.FILE) -> Path:
         path = tmp_path / name
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
 
-    return to
+    return write_file
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two classes of 20 and 40 pictures."""
+    """A folder with two classes of 20 and 40 images."""
     fill(tmp_path / "set" / "cat", 20)
     fill(tmp_path / "set" / "dog", 40, first=100)
     return tmp_path / "set"
@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def build(root: Path, tmp_path: Path) -> Make:
-    """A function that makes the data set of that folder, with any settings."""
+    """A function that builds the data set of that folder with the given settings."""
 
     def make(**settings: Any) -> ImageFolder:
         return ImageFolder(**{"path": root, "size": 8, "data_dir": tmp_path / "data", "workers": 0, **settings})

@@ -13,8 +13,8 @@ import torch
 from helpers.ngram_models import frequencies, interpolated
 
 from primer.data.text.music import Music
-from primer.data.text.segments import TokenStream
 from primer.data.text.text import Text
+from primer.data.text.token_stream import TokenStream
 from primer.models.recurrent.lstm import LSTM
 from primer.optim import Schedule
 

@@ -48,7 +48,7 @@ def different(size: int, dtype: torch.dtype, channels: int) -> Tensor:
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [1, 20])
-def test_the_shape_stays_and_the_stored_images_too(
+def test_shapes_are_kept_and_stored_images_are_not_modified(
     step: Augmentation, dtype: torch.dtype, channels: int, size: int
 ) -> None:
     inputs = different(size, dtype, channels)
@@ -64,7 +64,7 @@ def test_the_shape_stays_and_the_stored_images_too(
 
 @pytest.mark.parametrize("step", [*ALONE, *MIXING], ids=named)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_bytes_become_what_floats_become(step: Augmentation, channels: int) -> None:
+def test_bytes_and_floats_are_augmented_alike(step: Augmentation, channels: int) -> None:
     inputs = different(20, torch.uint8, channels)
     spec = spec_of(inputs, mean=(0.3, 0.5, 0.7)[:channels])
     made = [step(Batch(some, torch.arange(20)), seeded(), spec).inputs for some in (inputs, as_floats(inputs))]
@@ -72,13 +72,13 @@ def test_bytes_become_what_floats_become(step: Augmentation, channels: int) -> N
 
 
 @pytest.mark.parametrize("step", ALONE, ids=named)
-def test_each_image_has_parameters_of_its_own(step: Augmentation) -> None:
+def test_images_are_augmented_independently(step: Augmentation) -> None:
     made = augment(step, images(100))
     assert len(made.flatten(1).unique(dim=0)) >= {"Flip": 2, "Shift": 20}.get(named(step), 60)
 
 
 @pytest.mark.parametrize("step", [*ALONE, *MIXING], ids=named)
-def test_all_chance_comes_from_the_generator(step: Augmentation) -> None:
+def test_all_randomness_comes_from_the_generator(step: Augmentation) -> None:
     batch = Batch(different(40, torch.float32, 3), torch.arange(40))
     torch.manual_seed(1)
     state = torch.get_rng_state()
@@ -92,7 +92,7 @@ def test_all_chance_comes_from_the_generator(step: Augmentation) -> None:
 
 @pytest.mark.parametrize("step", IDLE, ids=named)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_no_strength_is_no_change(step: Augmentation, channels: int) -> None:
+def test_zero_strength_does_not_change_images(step: Augmentation, channels: int) -> None:
     inputs = different(10, torch.float32, channels)
     made = step(Batch(inputs, torch.arange(10)), seeded(), spec_of(inputs))
     assert torch.allclose(made.inputs, inputs, atol=1e-6)
@@ -118,7 +118,7 @@ def test_no_strength_is_no_change(step: Augmentation, channels: int) -> None:
         (lambda: Cutmix(-1), "alpha of cutmix must be greater than 0, not -1"),
     ],
 )
-def test_what_makes_no_augmentation_is_refused(make: Any, message: str) -> None:
+def test_invalid_settings_are_rejected(make: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
 
@@ -133,7 +133,7 @@ def first(data: Digits, train: bool, epoch: int = 0) -> Batch:
 
 
 @pytest.mark.parametrize("steps", [Shift(2), [Shift(2), Mixup()]], ids=["one", "several"])
-def test_it_is_on_in_training_and_off_in_evaluation(steps: Any) -> None:
+def test_augmentation_is_applied_in_training_only(steps: Any) -> None:
     plain = Digits(batch_size=200).prepare()
     data = Digits(batch_size=200, augmentation=steps).prepare()
     torch.manual_seed(0)
@@ -144,7 +144,7 @@ def test_it_is_on_in_training_and_off_in_evaluation(steps: Any) -> None:
     assert not torch.equal(first(plain, train=True).inputs, first(data, train=True).inputs)
 
 
-def test_the_seed_and_the_epoch_decide() -> None:
+def test_augmentation_depends_on_seed_and_epoch() -> None:
     data = Digits(batch_size=200, augmentation=[Shift(2), Cutmix()]).prepare()
     torch.manual_seed(0)
     one, again, later = (first(data, train=True, epoch=epoch) for epoch in (0, 0, 1))
@@ -155,7 +155,7 @@ def test_the_seed_and_the_epoch_decide() -> None:
     assert not torch.equal(one.inputs, first(data, train=True).inputs)
 
 
-def test_steps_follow_one_another() -> None:
+def test_augmentations_are_applied_in_order() -> None:
     class Plus(Augmentation):
         def __call__(self, batch: Batch, generator: torch.Generator, spec: Any) -> Batch:
             return batch._replace(inputs=batch.inputs + 1)
@@ -174,7 +174,7 @@ def test_steps_follow_one_another() -> None:
     assert mean(Twice(), Plus()) == pytest.approx(plain * 2 + 1, abs=1e-4)
 
 
-def test_black_and_the_mean_are_meant_before_the_images_are_standardised() -> None:
+def test_black_and_the_mean_refer_to_images_before_standardization() -> None:
     black = Digits(batch_size=200, augmentation=Shift(8)).prepare()
     mean, std = black.spec.input.mean[0], black.spec.input.std[0]  # type: ignore[union-attr]
     assert first(black, train=True).inputs.min().item() == pytest.approx(-mean / std, rel=1e-5)
@@ -182,7 +182,7 @@ def test_black_and_the_mean_are_meant_before_the_images_are_standardised() -> No
     assert torch.allclose(first(grey, train=True).inputs, torch.zeros(1), atol=1e-6)
 
 
-def test_images_that_are_shown_in_another_form_are_augmented_in_their_own() -> None:
+def test_images_are_augmented_before_their_format_is_converted() -> None:
     data = Digits(batch_size=200, augmentation=Cutout(1.0, area=(1.0, 1.0))).prepare()
     own = data.spec.input.mean[0]  # type: ignore[union-attr]
     data.set_image_format(Image(3, 16, 16, (0.1, 0.2, 0.3), (0.5, 0.5, 0.5)))
@@ -236,11 +236,11 @@ GROUP = "regularization/augmentation"
         (["experiment=mnist_mlp", f"{GROUP}=[rotate,shift]"], ["Rotate", "Shift"]),
     ],
 )
-def test_steps_are_chosen_alone_and_as_a_list(overrides: list[str], wanted: list[str]) -> None:
+def test_augmentations_are_selected_individually_or_as_a_list(overrides: list[str], wanted: list[str]) -> None:
     assert [named(step) for step in chosen(*overrides)] == wanted
 
 
-def test_a_step_is_set_by_its_name() -> None:
+def test_augmentations_are_configured_by_name() -> None:
     (flip, shift) = chosen(f"{GROUP}=[flip,shift]", "regularization.augmentation.flip.probability=0.3")
     assert isinstance(flip, Flip)
     assert flip.probability == 0.3
@@ -255,7 +255,7 @@ def test_a_step_is_set_by_its_name() -> None:
 # Speed.
 
 
-def test_flip_and_crop_take_at_most_a_third_of_what_torchvision_takes_sample_by_sample(
+def test_flip_and_crop_are_three_times_as_fast_as_torchvision_per_sample(
     record_figure: Callable[[str], None],
 ) -> None:
     times = runpy.run_path(str(ROOT / "benchmarks" / "augmentation.py"))["measure"]("flip and crop")

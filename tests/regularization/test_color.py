@@ -28,7 +28,7 @@ def chroma(color: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_brightness_and_contrast_are_evenly_distributed(channels: int) -> None:
+def test_brightness_and_contrast_are_uniformly_distributed(channels: int) -> None:
     inputs = torch.tensor([0.45, 0.55]).expand(800, channels, 2, 2)
     made = augment(ColorJitter(0.4, 0.3, 0, 0), inputs)
     brightness = made.mean((1, 2, 3)) / 0.5
@@ -38,7 +38,7 @@ def test_brightness_and_contrast_are_evenly_distributed(channels: int) -> None:
     assert torch.corrcoef(torch.stack([brightness, contrast]))[0, 1].abs() < 0.12
 
 
-def test_saturation_and_hue_are_evenly_distributed() -> None:
+def test_saturation_and_hue_are_uniformly_distributed() -> None:
     color = torch.tensor([0.5, 0.4, 0.45])
     made = augment(ColorJitter(0, 0, 0.5, 0.1), color.view(1, 3, 1, 1).expand(800, 3, 2, 2))[:, :, 0, 0]
     ratio = chroma(made) / chroma(color)
@@ -52,18 +52,18 @@ def test_saturation_and_hue_are_evenly_distributed() -> None:
 )
 @pytest.mark.parametrize("factor", [0.0, 0.6, 1.0, 1.4, 2.0])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_each_is_that_of_torchvision(name: str, function: Any, factor: float, channels: int) -> None:
+def test_each_adjustment_matches_torchvision(name: str, function: Any, factor: float, channels: int) -> None:
     image = torch.rand(channels, 8, 8)
     assert torch.allclose(changed(image, **{name: factor}), function(image, factor), atol=1e-3)
 
 
-def test_one_after_the_other_is_that_of_torchvision() -> None:
+def test_combined_adjustments_match_torchvision() -> None:
     image = 0.3 + 0.4 * torch.rand(3, 8, 8)  # Far enough from 0 and 1 that nothing is cut off on the way.
     wanted = tv.adjust_saturation(tv.adjust_contrast(tv.adjust_brightness(image, 1.1), 0.7), 1.2)
     assert torch.allclose(changed(image, brightness=1.1, contrast=0.7, saturation=1.2), wanted, atol=1e-3)
 
 
-def test_a_turn_of_the_hue() -> None:
+def test_hue_rotation() -> None:
     image = 0.4 + 0.2 * torch.rand(3, 8, 8)
     turned = changed(image, angle=1.0)
     assert not torch.allclose(turned, image, atol=0.01)
@@ -77,13 +77,13 @@ def test_a_turn_of_the_hue() -> None:
     assert torch.allclose(changed(grey, angle=2.0, saturation=1.7), grey, atol=1e-5)
 
 
-def test_what_is_brighter_than_white_is_white() -> None:
+def test_values_are_clipped() -> None:
     image = torch.tensor([0.0, 0.5, 1.0]).expand(3, 1, 3)
     assert torch.allclose(changed(image, brightness=2.0)[0, 0], torch.tensor([0.0, 1.0, 1.0]))
     assert torch.allclose(changed(image, contrast=2.0)[0, 0], torch.tensor([0.0, 0.5, 1.0]), atol=1e-6)
 
 
-def test_images_of_other_channels_keep_what_is_between_them() -> None:
+def test_images_with_other_channels_ignore_saturation_and_hue() -> None:
     image = 0.4 + 0.2 * torch.rand(4, 3, 3)
     made = changed(image, brightness=1.2, contrast=0.5, saturation=0.0, angle=2.0)
     assert torch.allclose(made, 0.6 * image + 0.6 * image.mean(), atol=1e-6)

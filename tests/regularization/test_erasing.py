@@ -33,7 +33,7 @@ def erased(step: Cutout, *shape: int) -> Tensor:
     return boxes(augment(step, torch.zeros(shape), mean=(0.5,) * shape[1]))
 
 
-def test_area_and_aspect_are_evenly_distributed() -> None:
+def test_area_and_aspect_are_uniformly_distributed() -> None:
     _, _, height, width = erased(Cutout(1.0, (0.05, 0.29), (0.3, 3.3)), 800, 1, 96, 96).T.double()
     assert_uniform((height * width / 96**2).clamp(0.05, 0.29), 0.05, 0.29)
     assert_uniform((height / width).log().clamp(math.log(0.3), math.log(3.3)), math.log(0.3), math.log(3.3))
@@ -41,7 +41,7 @@ def test_area_and_aspect_are_evenly_distributed() -> None:
     assert (height / width).max() < 3.5
 
 
-def test_each_place_is_equally_likely() -> None:
+def test_positions_are_uniformly_distributed() -> None:
     found = erased(Cutout(1.0, (0.25, 0.25), (1, 1)), 1000, 1, 8, 8)
     assert (found[:, 2:] == 4).all()
     places = Counter((int(top), int(left)) for top, left in found[:, :2])
@@ -49,7 +49,7 @@ def test_each_place_is_equally_likely() -> None:
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
-def test_the_share_of_images_that_lose_something(probability: float) -> None:
+def test_images_are_erased_with_the_given_probability(probability: float) -> None:
     found = erased(Cutout(probability), 600, 3, 16, 16)
     assert (found[:, 2] > 0).float().mean().item() == pytest.approx(probability, abs=0.06)
 
@@ -64,17 +64,17 @@ def test_the_rectangle_fits_into_any_image(height: int, width: int) -> None:
     assert (found[:, 1] + found[:, 3] <= width).all()
 
 
-def test_a_tiny_image_loses_at_least_a_pixel_and_at_most_all() -> None:
+def test_at_least_one_pixel_and_at_most_the_whole_image_is_erased() -> None:
     assert (erased(Cutout(1.0, (0.001, 0.001)), 20, 1, 3, 3)[:, 2:] == 1).all()
     assert (erased(Cutout(1.0, (1.0, 1.0)), 20, 1, 3, 3)[:, 2:] == 3).all()
 
 
 @pytest.mark.parametrize(("dtype", "wanted"), [(torch.uint8, [26, 128, 230]), (torch.float32, [0.1, 0.5, 0.9])])
-def test_it_is_filled_with_the_mean_of_the_data_set(dtype: torch.dtype, wanted: list[float]) -> None:
+def test_rectangles_are_filled_with_the_mean_of_the_data_set(dtype: torch.dtype, wanted: list[float]) -> None:
     made = augment(Cutout(1.0, area=(1, 1)), torch.ones(2, 3, 4, 5, dtype=dtype), mean=(0.1, 0.5, 0.9))
     assert made.dtype == dtype
     assert torch.equal(made, torch.tensor(wanted, dtype=dtype).view(3, 1, 1).expand(2, 3, 4, 5))
 
 
-def test_without_a_mean_it_is_black() -> None:
+def test_without_a_mean_rectangles_are_black() -> None:
     assert not augment(Cutout(1.0, area=(1, 1)), torch.ones(2, 3, 4, 5)).any()

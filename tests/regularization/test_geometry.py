@@ -18,7 +18,7 @@ from primer.regularization.augmentation.geometry import rotate
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.2, 0.5, 1.0])
-def test_the_share_of_mirrored_images(probability: float) -> None:
+def test_images_are_flipped_with_the_given_probability(probability: float) -> None:
     inputs = images()
     made = augment(Flip(probability), inputs)
     mirrored = (made == inputs.flip(-1)).flatten(1).all(1)
@@ -39,13 +39,13 @@ def displacement(image: Tensor, original: Tensor, most: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(("dtype", "channels"), [(torch.uint8, 3), (torch.float32, 1)])
-def test_each_image_is_moved_on_its_own_and_evenly(dtype: torch.dtype, channels: int) -> None:
+def test_shifts_are_independent_and_uniformly_distributed(dtype: torch.dtype, channels: int) -> None:
     inputs = images(dtype=dtype, channels=channels)
     moves = Counter(displacement(image, inputs[0], 1) for image in augment(Shift(1), inputs))
     assert_even(list(moves.values()), 9, chi_square=26.1)  # 8 degrees of freedom: one in a thousand.
 
 
-def test_what_is_moved_out_is_lost_and_what_comes_in_is_black() -> None:
+def test_shifted_images_are_filled_with_black() -> None:
     inputs = images(50, torch.uint8)
     for image in augment(Shift(3), inputs):
         row, column = displacement(image, inputs[0], 3)
@@ -53,7 +53,7 @@ def test_what_is_moved_out_is_lost_and_what_comes_in_is_black() -> None:
         assert int((image[0] > 0).sum()) == seen
 
 
-def test_a_shift_may_be_larger_than_the_image() -> None:
+def test_shifts_may_be_larger_than_the_image() -> None:
     made = augment(Shift(9), images(200, torch.uint8))
     assert any(not image.any() for image in made)
     assert any(image.any() for image in made)
@@ -67,7 +67,7 @@ def test_channels_move_together(step: Shift | Rotate) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (24, 40)])
-def test_angles_and_factors_are_evenly_distributed(height: int, width: int) -> None:
+def test_angles_and_factors_are_uniformly_distributed(height: int, width: int) -> None:
     # Of a slope along the columns, the slopes along both axes after a rotation tell its cosine and sine.
     slope = (torch.arange(width) / width).expand(1200, 1, height, width).contiguous()
     made = augment(Rotate(30, (0.8, 1.3)), slope)[:, 0] * width
@@ -83,20 +83,20 @@ def test_angles_and_factors_are_evenly_distributed(height: int, width: int) -> N
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (12, 20)])
 @pytest.mark.parametrize(("degrees", "factor"), [(0, 1.0), (20, 1.0), (-35, 1.2), (90, 0.7), (180, 1.0)])
-def test_a_rotation_is_that_of_torchvision(height: int, width: int, degrees: int, factor: float) -> None:
+def test_rotation_matches_torchvision(height: int, width: int, degrees: int, factor: float) -> None:
     image = torch.rand(2, 3, height, width)
     made = rotate(image, torch.tensor([0.3, math.radians(degrees)]), torch.tensor([1.5, factor]))[1]
     wanted = affine(image[1], degrees, [0, 0], factor, [0, 0], interpolation=InterpolationMode.BILINEAR)
     assert torch.allclose(made, wanted, atol=1e-4)
 
 
-def test_a_quarter_turn_moves_whole_pixels() -> None:
+def test_rotation_by_90_degrees_permutes_pixels() -> None:
     image = torch.rand(1, 1, 9, 9)
     made = rotate(image, torch.tensor([math.pi / 2]), torch.ones(1))
     assert torch.allclose(made, image.rot90(-1, (2, 3)), atol=1e-5)
 
 
-def test_an_enlarged_image_shows_its_middle_and_a_reduced_one_has_a_black_margin() -> None:
+def test_enlarging_crops_the_image_and_shrinking_adds_a_black_margin() -> None:
     image = torch.zeros(2, 1, 16, 16)
     image[:, :, 4:12, 4:12] = 1
     small, large = rotate(image, torch.zeros(2), torch.tensor([0.5, 2.0]))[:, 0]

@@ -35,13 +35,13 @@ def mixed(step: Mixing, inputs: Tensor, seed: int = 0) -> tuple[Tensor, Tensor, 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.4, 1.0, 4.0])
 @pytest.mark.parametrize("kind", [Mixup, Cutmix])
-def test_shares_are_of_beta(kind: type[Mixing], alpha: float) -> None:
+def test_weights_are_beta_distributed(kind: type[Mixing], alpha: float) -> None:
     shares = kind(alpha, probability=1.0).shares(numbered(2000), seeded())  # type: ignore[call-arg]
     assert kstest(shares.double().numpy(), beta(alpha, alpha).cdf).pvalue > 1e-3
     assert 0 <= shares.min() <= shares.max() <= 1
 
 
-def test_a_tiny_alpha_leaves_images_nearly_whole() -> None:
+def test_a_tiny_alpha_leaves_images_nearly_unmixed() -> None:
     shares = Mixup(1e-3).shares(numbered(2000), seeded())
     assert shares.isfinite().all()
     assert (shares * (1 - shares)).max() < 0.26
@@ -50,13 +50,13 @@ def test_a_tiny_alpha_leaves_images_nearly_whole() -> None:
 
 
 @pytest.mark.parametrize("step", [Mixup(1.0, probability=0.3), Cutmix(1.0, probability=0.3)])
-def test_the_share_of_mixed_images(step: Mixing) -> None:
+def test_images_are_mixed_with_the_given_probability(step: Mixing) -> None:
     own = step.shares(numbered(2000), seeded())
     assert (own < 1).float().mean().item() == pytest.approx(0.3, abs=0.04)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
-def test_each_image_is_the_other_of_one_other(size: int) -> None:
+def test_partners_are_a_permutation_without_fixed_points(size: int) -> None:
     found = [partners(numbered(size), seeded(seed)) for seed in range(20)]
     for some in found:
         assert sorted(some.tolist()) == list(range(size))
@@ -64,7 +64,7 @@ def test_each_image_is_the_other_of_one_other(size: int) -> None:
     assert size < 3 or len({tuple(some.tolist()) for some in found}) > 1
 
 
-def test_mixup_is_the_weighted_mean_and_so_are_its_targets() -> None:
+def test_mixup_is_the_weighted_mean_of_images_and_targets() -> None:
     made, share, other, _ = mixed(Mixup(1.0), numbered())
     wanted = share * torch.arange(SIZE) + (1 - share) * other
     assert torch.allclose(made, wanted.view(-1, 1, 1, 1).expand_as(made), atol=1e-3)
@@ -73,7 +73,7 @@ def test_mixup_is_the_weighted_mean_and_so_are_its_targets() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_cutmix_pastes_a_rectangle_and_counts_its_pixels(channels: int) -> None:
+def test_cutmix_pastes_a_rectangle_and_weights_targets_by_area(channels: int) -> None:
     made, share, other, _ = mixed(Cutmix(1.0, probability=1.0), numbered(200, side=9, channels=channels))
     assert len(share.unique()) > 10
     for number, (image, part, wanted) in enumerate(zip(made, share, other, strict=True)):
@@ -88,13 +88,13 @@ def test_cutmix_pastes_a_rectangle_and_counts_its_pixels(channels: int) -> None:
             assert columns.int().diff().abs().sum() <= 2
 
 
-def test_what_cutmix_shows_of_the_other_image() -> None:
+def test_cutmix_visible_area() -> None:
     # The side r of the rectangle has r^2 uniform; of a side about an even centre r - r^2 / 4 is seen on average.
     _, share, _, _ = mixed(Cutmix(1.0, probability=1.0), numbered(1500, side=64))
     assert (1 - share).mean().item() == pytest.approx(1 / 2 - 2 / 5 / 2 + 1 / 3 / 16, abs=0.02)
 
 
-def test_cutmix_pastes_everywhere_alike() -> None:
+def test_cutmix_rectangles_are_placed_symmetrically() -> None:
     size, side = 1500, 16
     made, _, other, _ = mixed(Cutmix(1.0, probability=1.0), numbered(size, side=side))
     foreign = (made[:, 0] == other.view(-1, 1, 1)).float().mean(0)
@@ -103,7 +103,7 @@ def test_cutmix_pastes_everywhere_alike() -> None:
     assert torch.allclose(foreign, foreign.T, atol=0.06)
 
 
-def test_classes_become_shares() -> None:
+def test_classes_become_probabilities() -> None:
     inputs, classes = numbered(6), torch.tensor([0, 1, 2, 0, 1, 2])
     for step in (Mixup(1.0), Cutmix(1.0, 1.0)):
         targets = step(Batch(inputs, classes), seeded(), spec_of(inputs, Classes(("a", "b", "c")))).targets
@@ -113,7 +113,7 @@ def test_classes_become_shares() -> None:
         assert torch.allclose(targets.sum(1), torch.ones(6))
 
 
-def test_images_are_mixed_twice() -> None:
+def test_mixing_can_be_repeated() -> None:
     inputs = numbered(50)
     batch = Batch(inputs, torch.arange(50))
     for step in (Mixup(1.0), Cutmix(1.0, 1.0), Mixup(1.0)):
@@ -137,7 +137,7 @@ def test_values_are_averaged(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("step", [Mixup(1.0), Cutmix(1.0, 1.0)])
-def test_images_without_a_target_are_mixed_too(step: Mixing) -> None:
+def test_images_without_targets_are_mixed(step: Mixing) -> None:
     inputs = numbered(40)
     made, targets, _ = step(Batch(inputs), seeded(), spec_of(inputs, NoTarget()))
     assert targets is None

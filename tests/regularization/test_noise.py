@@ -28,7 +28,7 @@ def disturbed(
 
 
 @pytest.mark.parametrize("shape", [(3000, 2), (100, 30, 2)])
-def test_it_is_normal_and_in_units_of_the_feature(shape: tuple[int, ...]) -> None:
+def test_noise_is_normal_and_scaled_by_feature(shape: tuple[int, ...]) -> None:
     std = (0.5, 20.0)
     kind = Vector(2, std=std, mean=(0.0, 0.0)) if len(shape) == 2 else Series(2, std=std, mean=(0.0, 0.0))
     noise = disturbed(Noise(0.3), torch.full(shape, 7.0), kind).sub(7).flatten(0, -2).double()
@@ -37,7 +37,7 @@ def test_it_is_normal_and_in_units_of_the_feature(shape: tuple[int, ...]) -> Non
     assert torch.corrcoef(noise.T)[0, 1].abs() < 0.1
 
 
-def test_bytes_are_parts_of_255() -> None:
+def test_bytes_are_scaled_to_the_unit_interval() -> None:
     """Pixels that are read as a series lie in memory as bytes, and are standardised as such."""
     pixels = torch.full((1000, 4, 1), 200, dtype=torch.uint8)
     noisy = disturbed(Noise(0.1), pixels, Series(1, mean=(0.13,), std=(0.31,)))
@@ -45,12 +45,12 @@ def test_bytes_are_parts_of_255() -> None:
     assert noisy.std().item() == pytest.approx(0.031, rel=0.1)
 
 
-def test_without_a_deviation_the_unit_is_one() -> None:
+def test_without_a_standard_deviation_noise_is_not_scaled() -> None:
     noise = disturbed(Noise(2.0), torch.zeros(4000, 1), Vector(1))
     assert noise.std().item() == pytest.approx(2, rel=0.1)
 
 
-def test_padding_stays_as_it_is() -> None:
+def test_padding_is_not_changed() -> None:
     lengths = torch.tensor([1, 4, 0])
     made = disturbed(Noise(), torch.zeros(3, 4, 2), Series(2), lengths)
     real = torch.arange(4) < lengths[:, None]
@@ -58,19 +58,19 @@ def test_padding_stays_as_it_is() -> None:
     assert not made[~real].any()
 
 
-def test_the_type_stays_and_whole_numbers_become_fractions() -> None:
+def test_floats_keep_their_dtype_and_integers_become_floats() -> None:
     kind = Vector(1)
     assert disturbed(Noise(), torch.zeros(5, 1, dtype=torch.float64), kind).dtype == torch.float64
     assert disturbed(Noise(), torch.zeros(5, 1, dtype=torch.long), kind).dtype == torch.float32
     assert torch.equal(disturbed(Noise(0), torch.ones(5, 1), kind), torch.ones(5, 1))
 
 
-def test_a_negative_deviation_is_refused() -> None:
+def test_a_negative_std_is_rejected() -> None:
     with pytest.raises(InputError, match="std of the noise must be at least 0, not -1"):
         Noise(-1)
 
 
-def test_it_is_on_in_training_alone_and_before_features_are_standardised() -> None:
+def test_noise_is_added_in_training_only_and_before_standardization() -> None:
     plain, noisy = (Iris(batch_size=30, augmentation=steps).prepare() for steps in ([], [Noise(0.2)]))
     torch.manual_seed(0)
     for train in (False, True):

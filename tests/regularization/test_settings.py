@@ -24,7 +24,7 @@ def test_presets(preset: str) -> None:
     assert (made.dropout, made.l2, made.label_smoothing, made.early_stopping.patience) == wanted[preset]
 
 
-def test_each_part_can_be_set_by_itself() -> None:
+def test_settings_can_be_overridden_individually() -> None:
     overrides = ["regularization=light", "regularization.dropout=0.3", "regularization/augmentation=crop_flip"]
     config = compose_checked("train", [*overrides, "regularization.augmentation.shift.padding=2"])
     made = instantiate(OmegaConf.to_container(config.regularization, resolve=True), Regularization)
@@ -44,18 +44,18 @@ def test_each_part_can_be_set_by_itself() -> None:
         ({"l2": -1.0}, "regularization.l2 must be at least 0, not -1.0"),
     ],
 )
-def test_values_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_values_out_of_range_are_rejected(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Regularization(**settings)
 
 
-def test_a_negative_patience_is_refused() -> None:
+def test_a_negative_patience_is_rejected() -> None:
     assert EarlyStopping(0).patience == 0
     with pytest.raises(InputError, match="patience must be at least 0, or null, not -1"):
         EarlyStopping(-1)
 
 
-def test_what_is_no_step_of_augmentation_is_left_out_or_refused() -> None:
+def test_entries_that_are_not_augmentations_are_dropped_or_rejected() -> None:
     flip = Flip()
     made = Regularization(augmentation={"flip": flip, "shift": {"padding": 2}, "rotate": None})
     assert made.augmentation == {"flip": flip}

@@ -30,7 +30,7 @@ def dropped(probability: float, words: Tensor = WORDS, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.2, 1.0])
-def test_a_share_of_the_words_becomes_unknown_and_padding_stays(probability: float) -> None:
+def test_words_become_unknown_with_the_given_probability(probability: float) -> None:
     made = dropped(probability)
     gone = made == UNKNOWN
     assert torch.equal(made[~gone], WORDS[~gone])
@@ -39,7 +39,7 @@ def test_a_share_of_the_words_becomes_unknown_and_padding_stays(probability: flo
     assert gone[:, :20].float().mean().item() == pytest.approx(probability, abs=0.02)
 
 
-def test_each_sequence_and_each_place_has_its_own_chance() -> None:
+def test_words_are_dropped_independently() -> None:
     gone = dropped(0.5)[:, :20] == UNKNOWN
     assert len(gone.unique(dim=0)) > 390
     assert len(gone.T.unique(dim=0)) == 20
@@ -48,7 +48,7 @@ def test_each_sequence_and_each_place_has_its_own_chance() -> None:
     assert not torch.equal(dropped(0.5), dropped(0.5, seed=1))
 
 
-def test_the_spelling_stays() -> None:
+def test_letters_are_kept() -> None:
     spelled = torch.stack([WORDS, WORDS * 0 + 5, WORDS * 0 + 6], dim=-1)
     made = dropped(0.5, spelled)
     assert torch.equal(made[..., 1:], spelled[..., 1:])
@@ -59,12 +59,12 @@ def test_the_spelling_stays() -> None:
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1])
-def test_what_is_no_probability_is_refused(probability: float) -> None:
+def test_invalid_probabilities_are_rejected(probability: float) -> None:
     with pytest.raises(InputError, match=f"probability of a word dropout must be from 0 to 1, not {probability}"):
         WordDropout(probability)
 
 
-def test_it_is_on_in_training_alone() -> None:
+def test_words_are_dropped_in_training_only() -> None:
     data = Opinions(sentences=200, augmentation=[WordDropout(0.5)]).prepare()
     assert not any((batch.inputs == UNKNOWN).any() for batch in data.loader("train", train=False))
     assert all((batch.inputs == UNKNOWN).any() for batch in data.loader("train", train=True))
@@ -82,7 +82,7 @@ GROUP = "regularization/augmentation"
         (["model=lstm", "data=opinions", f"{GROUP}=[word_dropout,flip]"], "flip takes inputs of type Image"),
     ],
 )
-def test_other_data_is_refused(overrides: list[str], message: str) -> None:
+def test_incompatible_data_is_rejected(overrides: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_command("train", overrides)
 
@@ -95,5 +95,5 @@ def test_other_data_is_refused(overrides: list[str], message: str) -> None:
         ["model=mlp", "data=iris", f"{GROUP}=noise", "regularization.augmentation.noise.std=0.3"],
     ],
 )
-def test_what_fits_passes(overrides: list[str]) -> None:
+def test_compatible_data_is_accepted(overrides: list[str]) -> None:
     check_command("train", overrides)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from lightning import Callback, Trainer
 
-from primer.data.text.segments import TokenStream
+from primer.data.text.token_stream import TokenStream
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.layers.sampling import check_sampling, generate

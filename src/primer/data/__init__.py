@@ -1,1 +1,1 @@
-"""Data sets as LightningDataModules, a file for each kind of data."""
+"""Data sets as LightningDataModules, one file per kind of data."""

@@ -1,4 +1,4 @@
-"""The base of every data set: read, split, learn, encode, and loaders over the result."""
+"""Base class of every data set: read, split, fit the spec, encode, and build data loaders."""
 
 from __future__ import annotations
 
@@ -23,30 +23,31 @@ from primer.spec import Image, Input, Spec, Tags
 
 
 class DataModule(Splits, DataSource):
-    """A data set in three parts, described by a spec.
+    """A data set with a training, a validation and a test part, described by a spec.
 
-    A subclass says how its samples are read, what is estimated from the training part, and how samples become
-    tensors; splits and folds, which ``Splits`` makes, and loaders are the same for all. It names the types that it
-    offers as ``inputs`` and ``targets``, so that a model that does not fit is refused before anything is read.
+    A subclass defines how samples are read, what is estimated from the training part, and how samples become
+    tensors. Splits and folds (see ``Splits``) and data loaders are the same for all data sets. The class attributes
+    ``inputs`` and ``targets`` name the types it provides, so that an incompatible model is rejected before any data
+    is read.
 
-    A published test part stays the test part. Where there is none, a share of the samples is held out.
-    With ``folds``, part ``fold`` of that many is the test part, or the validation part where the test part is
-    published, and the rest is for training.
+    A published test part stays the test part; if there is none, a fraction of the samples is held out. With
+    ``folds``, fold ``fold`` is the test part (or the validation part if a test part is published), and the other
+    folds are used for training.
 
     Args:
-        batch_size: samples in a training batch, all devices together; ``full`` for the whole training part.
-        eval_batch_size: samples in a validation or test batch. No metric depends on it.
-        val_fraction: the share of all samples that is held out for validation; 0 for none.
-        test_fraction: the share of all samples that is held out for the test, where no test part is published.
-        split_seed: the seed of the split alone; another ``seed`` trains on the same split.
-        folds: the number of parts for cross-validation.
-        fold: which of them is held out, from 0.
-        train_size: how many samples of the training part to learn from; all by default.
-        data_dir: where downloads and data files lie.
-        augmentation: one step, or several in their order, applied to each training batch.
+        batch_size: samples per training batch, summed over devices; ``full`` for the whole training part.
+        eval_batch_size: samples per validation or test batch. Metrics do not depend on it.
+        val_fraction: fraction of all samples held out for validation; 0 for none.
+        test_fraction: fraction of all samples held out for testing, if no test part is published.
+        split_seed: seed of the split only, so that runs with different values of ``seed`` share a split.
+        folds: number of cross-validation folds.
+        fold: index of the held-out fold, from 0.
+        train_size: number of training samples to use; all by default.
+        data_dir: folder of downloads and data files.
+        augmentation: one augmentation, or several applied in order, for training batches.
 
     Raises:
-        ValueError: where a share or a fold does not exist, or too few samples are left for a part.
+        InputError: if a fraction or a fold is out of range, or too few samples are left for a part.
     """
 
     def __init__(
@@ -67,14 +68,14 @@ class DataModule(Splits, DataSource):
         if not (0 <= val_fraction < 1 and 0 <= test_fraction < 1 and val_fraction + test_fraction < 1):
             raise InputError(
                 f"val_fraction={val_fraction}, test_fraction={test_fraction}: "
-                "each must be at least 0, both under 1 together"
+                "each must be at least 0, and their sum less than 1"
             )
         if folds is not None and folds < 2:
             raise InputError(f"folds must be at least 2, not {folds}")
         if folds is not None and not 0 <= fold < folds:
             raise InputError(f"fold must be from 0 to {folds - 1} with folds={folds}, not {fold}")
         if batch_size != "full" and (isinstance(batch_size, str) or batch_size < 1):
-            raise InputError(f"batch_size must be at least 1, or full, not {batch_size}")
+            raise InputError(f"batch_size must be at least 1 or 'full', not {batch_size}")
         if eval_batch_size < 1:
             raise InputError(f"eval_batch_size must be at least 1, not {eval_batch_size}")
         if train_size is not None and train_size < 1:
@@ -89,46 +90,47 @@ class DataModule(Splits, DataSource):
         self._native: Input | None = None
         self._show: Callable[[torch.Tensor], torch.Tensor] | None = None
 
-    # What a data set says of itself.
+    # What a subclass defines.
 
     def download(self) -> None:
-        """Fetches what is missing in ``data_dir``. Nothing by default."""
+        """Download files missing from ``data_dir``. Does nothing by default."""
 
     @abstractmethod
     def read(self) -> dict[Part, Records]:
-        """All samples, under ``train``; the published ``val`` and ``test`` parts too, where there are any."""
+        """Return all samples under ``train``, and the published ``val`` and ``test`` parts if there are any."""
 
     @abstractmethod
     def fit_spec(self, train: Any) -> Spec:
-        """The spec, with all that is estimated (mean, scale, vocabulary) from the training part alone."""
+        """Return the spec. Mean, scale, vocabulary etc. are estimated from the training part only."""
 
     @abstractmethod
     def encode(self, records: Any) -> Batch | Stream:
-        """Samples as tensors, or as a stream of those that are too many for memory; after ``fit_spec``."""
+        """Convert samples to tensors, or to a stream if they do not fit in memory. Called after ``fit_spec``."""
 
     def describe_training_set(self) -> str:
-        """What there is to learn from, for messages."""
-        return f"the {self.train_size} samples of data.train_size" if self.train_size else "the training part"
+        """Describe the training set in error messages."""
+        return f"the {self.train_size} training samples (data.train_size)" if self.train_size else "the training part"
 
     def labels(self, records: Any) -> np.ndarray | None:
-        """One label a sample, of which each part gets the same share; None where there are none."""
+        """Return one label per sample for stratified splits, or None if there are no labels."""
         return None
 
     def target_lengths(self, data: Batch, train: bool) -> torch.Tensor | None:
-        """How many steps of each sample's targets are wanted, to train or to evaluate; None for all."""
+        """Return how many target steps of each sample to use in training or evaluation; None for all."""
         return None
 
     def batch_transform(self) -> Callable[[Batch], Batch] | None:
-        """What makes of each batch, as ``encode`` has packed it, one such as the spec says; None where it is one."""
+        """Return a function that expands each batch from ``encode``'s compact form to the form described by the spec;
+        None if the two are the same."""
         return None
 
-    # What the rest of the world asks of it.
+    # What callers use.
 
     @property
     def spec(self) -> Spec:
-        """What the data set offers; there once the data is prepared."""
+        """The spec of inputs and targets; available once the data is prepared."""
         if self._spec is None:
-            raise RuntimeError("the data is not read yet: call prepare() first")
+            raise RuntimeError("the data has not been read yet: call prepare() first")
         return self._spec
 
     def sizes(self) -> dict[str, int]:
@@ -136,18 +138,18 @@ class DataModule(Splits, DataSource):
         return {part: data.size for part, data in self.parts.items()}
 
     def prepare(self) -> Self:
-        """Downloads, reads, splits and encodes the data, once. Returns itself."""
+        """Download, read, split and encode the data, if not already done. Returns self."""
         self.prepare_data()
         self.setup()
         return self
 
     def prepare_data(self) -> None:
-        """Lightning's hook: runs in one process."""
+        """Lightning hook, called in one process."""
         if not self.parts:
             self.download()
 
     def setup(self, stage: str | None = None) -> None:
-        """Lightning's hook: runs in every process."""
+        """Lightning hook, called in every process."""
         if self.parts:
             return
         records = self.split(self.read())
@@ -155,8 +157,8 @@ class DataModule(Splits, DataSource):
         self.parts = {part: self.encode(some) for part, some in records.items()}
 
     def set_image_format(self, image: Image) -> None:
-        """Shows the images in another form from now on: with the channels, the size, the mean and the standard
-        deviation of ``image``, whatever their own are."""
+        """Convert images to another format from now on: the channels, size, mean and standard deviation of ``image``
+        instead of the data set's own."""
         self._native = self._native or self.spec.input
         assert isinstance(self._native, Image)
         self._show = presentation(self._native, image)
@@ -175,8 +177,9 @@ class DataModule(Splits, DataSource):
         return self.loader(self.test_part, train=False, bucket=False)
 
     def loader(self, part: Part, train: bool, bucket: bool = True) -> Loader:
-        """A loader over one part, shuffled and augmented to train; on the trainer's device where there is a trainer.
-        With ``bucket``, samples of like length share a batch; without, those that are not shuffled stay in order."""
+        """Return a loader over one part: shuffled and augmented if ``train``, on the trainer's device if there is a
+        trainer. With ``bucket``, samples of similar length share a batch; otherwise, unshuffled samples stay in
+        order."""
         data = self.parts[part]
         size = self.batch_size if train else self.eval_batch_size
         settings: dict[str, Any] = {
@@ -204,7 +207,7 @@ class DataModule(Splits, DataSource):
         return next(iter(loader))
 
     def placement(self) -> dict[str, Any]:
-        """The device of the trainer, where there is one, and the share of this process: settings of a loader."""
+        """Return loader settings: the trainer's device, if there is a trainer, and this process's rank."""
         trainer = self.trainer
         return {
             "device": trainer.strategy.root_device if trainer else "cpu",
@@ -213,14 +216,12 @@ class DataModule(Splits, DataSource):
         }
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Lightning's hook. The loader has put the batch on the device already."""
+        """Lightning hook. The loader has already moved the batch to the device."""
         return (
             batch.to(device)
             if isinstance(batch, Batch)
             else super().transfer_batch_to_device(batch, device, dataloader_idx)
         )
-
-    # How.
 
     def _transform(self, train: bool):
         scale, show = standardize(self.spec.input), self._show

@@ -93,8 +93,8 @@ def build_optimizer(
     sparse = any(_is_sparse(parameter) for parameter in others)
     if sparse and _class_of(factory) not in TAKE_SPARSE:
         raise InputError(
-            f"{_class_of(factory).__name__} does not support sparse gradients: use optimizer=sparse_adam, sgd or adagrad, "
-            "or model.sparse=false"
+            f"{_class_of(factory).__name__} does not support sparse gradients: use optimizer=sparse_adam, sgd or "
+            "adagrad, or model.sparse=false"
         )
     settings: dict[str, Any] = {}
     parameters: list[Any] = [*weights, *others]

@@ -1,4 +1,4 @@
-"""Folders of pictures as a data set: its parts, its settings, in memory and streamed."""
+"""Image folders as a data set: parts, settings, in memory and streamed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from helpers.image_folders import Make, inputs, refusal, targets
-from PIL import Image as Pictures
 from sklearn.datasets import load_digits
 from torch import Tensor
 
@@ -20,7 +20,7 @@ from primer.cli.checks import check_command
 from primer.data.images import image_folder
 from primer.data.images.image_folder import ImageFolder
 from primer.data.loading.scaling import moments
-from primer.data.loading.stream import Chunks, Stream, StreamLoader
+from primer.data.loading.stream import ChunkDataset, Stream, StreamLoader
 from primer.data.readers.decoding import decode
 from primer.models.feedforward.mlp import MLP
 from primer.regularization import Flip
@@ -28,21 +28,21 @@ from primer.spec import Classes, Image
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_one_folder_for_each_class(build: Make, root: Path, cache: bool) -> None:
+def test_one_folder_per_class(build: Make, root: Path, cache: bool) -> None:
     data = build(cache=cache).prepare()
     assert isinstance(data.spec.input, Image)
     assert isinstance(data.spec.target, Classes)
     assert (data.spec.input.channels, data.spec.input.height, data.spec.input.width) == (3, 8, 8)
     assert data.spec.target.names == ("cat", "dog")
-    assert {part: some.size for part, some in data.parts.items()} == {"train": 42, "val": 6, "test": 12}
-    assert all(isinstance(some, Batch if cache else Stream) for some in data.parts.values())
+    assert {name: part.size for name, part in data.parts.items()} == {"train": 42, "val": 6, "test": 12}
+    assert all(isinstance(part, Batch if cache else Stream) for part in data.parts.values())
     for part in ("train", "val", "test"):
-        assert sum(targets(data, part)) * 3 == 2 * data.parts[part].size  # The same share of each class.
+        assert sum(targets(data, part)) * 3 == 2 * data.parts[part].size  # Stratified.
     pixels = {tuple(image.flatten().tolist()): k for part in data.parts for image, k in
               zip(inputs(data, part), targets(data, part), strict=True)}  # fmt: skip
-    wanted = {tuple(decode(file, 3, 8, 8).flatten().tolist()): int(file.parent.name == "dog")
+    expected = {tuple(decode(file, 3, 8, 8).flatten().tolist()): int(file.parent.name == "dog")
               for file in root.rglob("*.png")}  # fmt: skip
-    assert pixels == wanted  # Every picture is in one part, and no picture in two.
+    assert pixels == expected  # Every image is in exactly one part.
     mean, std = moments(inputs(data))
     assert data.spec.input.mean == pytest.approx(mean)
     assert data.spec.input.std == pytest.approx(std)
@@ -58,27 +58,27 @@ def test_height_and_width_may_differ(build: Make) -> None:
     assert data.spec.input.std == pytest.approx(std)
 
 
-def test_an_mlp_learns_digits_from_files(tmp_path: Path, quiet_trainer: Callable[..., Any]) -> None:
+def test_mlp_learns_digits_from_files(tmp_path: Path, quiet_trainer: Callable[..., Any]) -> None:
     images, labels = load_digits(return_X_y=True)
-    top = tmp_path / "digits"
+    root = tmp_path / "digits"
     for k, (image, label) in enumerate(zip(images[:1000], labels[:1000], strict=True)):
-        (top / str(label)).mkdir(parents=True, exist_ok=True)
-        Pictures.fromarray((image.reshape(8, 8) * 15.9).astype(np.uint8)).save(top / str(label) / f"{k}.png")
+        (root / str(label)).mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray((image.reshape(8, 8) * 15.9).astype(np.uint8)).save(root / str(label) / f"{k}.png")
     torch.manual_seed(0)
-    data = ImageFolder(top, size=8, channels=1, batch_size=32, data_dir=tmp_path).prepare()
+    data = ImageFolder(root, size=8, channels=1, batch_size=32, data_dir=tmp_path).prepare()
     model = MLP(data.spec)
     trainer = quiet_trainer(max_epochs=10)
     trainer.fit(model, datamodule=data)
-    (figures,) = trainer.test(model, datamodule=data, verbose=False)
+    (metrics,) = trainer.test(model, datamodule=data, verbose=False)
     baseline = np.bincount(targets(data, "test")).max() / data.parts["test"].size
-    assert figures["test/accuracy"] > baseline + 0.7
+    assert metrics["test/accuracy"] > baseline + 0.7
 
 
 # Settings.
 
 
 @pytest.mark.parametrize(
-    ("settings", "wanted"),
+    ("settings", "expected"),
     [
         ({"size": 0}, "size must be a number of pixels, or a list of height and width, not 0"),
         ({"size": [4]}, "not [4]"),
@@ -89,12 +89,12 @@ def test_an_mlp_learns_digits_from_files(tmp_path: Path, quiet_trainer: Callable
         ({"workers": -1}, "workers must be at least 0, not -1"),
     ],
 )
-def test_settings_out_of_range(build: Make, settings: dict[str, Any], wanted: str) -> None:
-    assert wanted in refusal(lambda: build(**settings))
+def test_invalid_settings_are_rejected(build: Make, settings: dict[str, Any], expected: str) -> None:
+    assert expected in refusal(lambda: build(**settings))
 
 
 @pytest.mark.parametrize(
-    ("overrides", "wanted"),
+    ("overrides", "expected"),
     [
         ([], "data.path is needed"),
         (["data.path=x", "data.size=big"], "data.size must be an integer or a list, not 'big'"),
@@ -106,11 +106,11 @@ def test_settings_out_of_range(build: Make, settings: dict[str, Any], wanted: st
         (["data.path=x", "model=seq2seq"], "model=seq2seq does not fit data=image_folder"),
     ],
 )
-def test_mistakes_on_the_command_line(overrides: list[str], wanted: str) -> None:
-    assert wanted in refusal(lambda: check_command("train", ["data=image_folder", *overrides]))
+def test_invalid_overrides_are_rejected(overrides: list[str], expected: str) -> None:
+    assert expected in refusal(lambda: check_command("train", ["data=image_folder", *overrides]))
 
 
-def test_what_is_right_on_the_command_line() -> None:
+def test_valid_overrides_are_accepted() -> None:
     more = ["data.size=[32,48]", "data.channels=1", "data.corrupt=skip", "data.workers=2", "data.cache=false"]
     check_command("train", ["data=image_folder", "data.path=some/folder", *more])
     check_command("train", ["data=image_folder", "data.path=some/folder", "model=lenet"])
@@ -119,7 +119,7 @@ def test_what_is_right_on_the_command_line() -> None:
 # In memory and streamed.
 
 
-def test_the_cache_is_for_what_fits(build: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_cached_only_if_they_fit_in_memory(build: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = 60 * 3 * 8 * 8
     monkeypatch.setattr(image_folder, "free_memory", lambda: 3 * needed)
     assert isinstance(build().prepare().parts["train"], Batch)
@@ -128,15 +128,15 @@ def test_the_cache_is_for_what_fits(build: Make, monkeypatch: pytest.MonkeyPatch
     assert isinstance(build(cache=True).prepare().parts["train"], Batch)
 
 
-def test_a_part_can_be_handed_to_a_process_that_was_not_forked(build: Make) -> None:
+def test_streams_can_be_pickled(build: Make) -> None:
     part = build(cache=False).prepare().parts["test"]
     assert isinstance(part, Stream)
-    batch = pickle.loads(pickle.dumps(Chunks(part)))[np.array([2, 0])]
+    batch = pickle.loads(pickle.dumps(ChunkDataset(part)))[np.array([2, 0])]
     assert torch.equal(batch.inputs, part.select(slice(0, 3)).inputs[[2, 0]])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_streamed_batches_are_those_in_memory(build: Make, workers: int) -> None:
+def test_streamed_batches_equal_cached_batches(build: Make, workers: int) -> None:
     settings: dict[str, Any] = {"batch_size": 8, "augmentation": Flip()}
     cached = build(cache=True, **settings).prepare()
     streamed = build(cache=False, workers=workers, **settings).prepare()
@@ -148,9 +148,9 @@ def test_streamed_batches_are_those_in_memory(build: Make, workers: int) -> None
         assert isinstance(second, StreamLoader)
         assert len(first) == len(second)
         for _ in range(2):
-            for one, other in zip(first, second, strict=True):
-                assert torch.equal(one.inputs, other.inputs)
-                assert torch.equal(one.targets, other.targets)  # type: ignore[arg-type]
+            for cached_batch, streamed_batch in zip(first, second, strict=True):
+                assert torch.equal(cached_batch.inputs, streamed_batch.inputs)
+                assert torch.equal(cached_batch.targets, streamed_batch.targets)  # type: ignore[arg-type]
 
 
 def fitted(data: ImageFolder, quiet_trainer: Callable[..., Any], **settings: Any) -> tuple[Tensor, dict[str, float]]:
@@ -158,38 +158,38 @@ def fitted(data: ImageFolder, quiet_trainer: Callable[..., Any], **settings: Any
     model = MLP(data.spec, hidden_sizes=(16,), dropout=0.5)
     trainer = quiet_trainer(**settings)
     trainer.fit(model, datamodule=data)
-    (figures,) = trainer.test(model, datamodule=data, verbose=False)
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]), figures
+    (metrics,) = trainer.test(model, datamodule=data, verbose=False)
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]), metrics
 
 
-def test_weights_and_metrics_are_the_same_to_the_last_bit(build: Make, quiet_trainer: Callable[..., Any]) -> None:
-    made = []
+def test_streamed_training_is_bitwise_equal_to_cached_training(build: Make, quiet_trainer: Callable[..., Any]) -> None:
+    results = []
     for more in ({"cache": True}, {"cache": False}, {"cache": False, "workers": 2}):
         data = build(batch_size=8, augmentation=Flip(), **more).prepare()
-        made.append(fitted(data, quiet_trainer, max_steps=2))
-    (weights, figures), *others = made
-    assert figures["test/loss"] > 0
-    for their_weights, their_figures in others:
-        assert torch.equal(weights, their_weights)
-        assert figures == their_figures
+        results.append(fitted(data, quiet_trainer, max_steps=2))
+    (weights, metrics), *streamed_results = results
+    assert metrics["test/loss"] > 0
+    for other_weights, other_metrics in streamed_results:
+        assert torch.equal(weights, other_weights)
+        assert metrics == other_metrics
 
 
-def test_a_streamed_run_resumed_within_an_epoch_ends_as_the_unbroken_one(
+def test_resuming_a_streamed_run_within_an_epoch_matches_an_uninterrupted_run(
     build: Make, quiet_trainer: Callable[..., Any], tmp_path: Path
 ) -> None:
     from lightning.pytorch.callbacks import ModelCheckpoint
 
     def run(steps: int, resume: str | None = None) -> tuple[dict[str, Tensor], str]:
         torch.manual_seed(0)
-        data = build(batch_size=8, augmentation=Flip(), cache=False, workers=1).prepare()  # Six batches an epoch.
+        data = build(batch_size=8, augmentation=Flip(), cache=False, workers=1).prepare()  # Six batches per epoch.
         model = MLP(data.spec, hidden_sizes=(16,), dropout=0.5)
-        keep = ModelCheckpoint(dirpath=tmp_path / "kept", every_n_train_steps=1, save_top_k=-1, filename="{step}")
-        trainer = quiet_trainer(max_steps=steps, enable_checkpointing=True, callbacks=[keep])
+        checkpoint = ModelCheckpoint(dirpath=tmp_path / "kept", every_n_train_steps=1, save_top_k=-1, filename="{step}")
+        trainer = quiet_trainer(max_steps=steps, enable_checkpointing=True, callbacks=[checkpoint])
         trainer.fit(model, datamodule=data, ckpt_path=resume, weights_only=True)
         assert trainer.global_step == steps
         return model.state_dict(), str(tmp_path / "kept" / f"step={steps}.ckpt")
 
-    whole, _ = run(9)
-    _, broken = run(4)
-    resumed, _ = run(9, resume=broken)
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    uninterrupted, _ = run(9)
+    _, interrupted = run(4)
+    resumed, _ = run(9, resume=interrupted)
+    assert all(torch.equal(uninterrupted[name], resumed[name]) for name in uninterrupted)

@@ -1,4 +1,4 @@
-"""Image data sets, from tiny files in the published formats."""
+"""Image data sets, with tiny files in the published formats."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Samples = dict[str, tuple[np.ndarray, np.ndarray]]
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Path], str]]:
-    """A function that serves a folder over HTTP on this machine and gives the address."""
+    """A function that serves a folder over local HTTP and returns the URL."""
     servers = []
 
     class Quiet(SimpleHTTPRequestHandler):
@@ -57,7 +57,7 @@ def serve() -> Iterator[Callable[[Path], str]]:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """A function that cuts the network off."""
+    """A function that disables network access."""
 
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise urllib.error.URLError("no network")
@@ -70,11 +70,11 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
 
 
-# What is read.
+# Reading.
 
 
 @pytest.mark.parametrize("kind", [MNIST, FashionMNIST])
-def test_grey_images_are_read_as_they_are_published(
+def test_grayscale_data_sets_are_read_in_the_published_format(
     kind: type[MNIST], tmp_path: Path, offline: Callable[[], None]
 ) -> None:
     samples = draw((1, 28, 28), classes=10)
@@ -89,7 +89,7 @@ def test_grey_images_are_read_as_they_are_published(
 
 
 @pytest.mark.parametrize(("kind", "classes"), [(CIFAR10, 10), (CIFAR100, 100)])
-def test_colour_images_are_read_as_they_are_published(
+def test_color_data_sets_are_read_in_the_published_format(
     kind: type[CIFAR10], classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: Callable[[], None]
 ) -> None:
     samples = draw((3, 32, 32), classes)
@@ -103,7 +103,7 @@ def test_colour_images_are_read_as_they_are_published(
     assert contents(tmp_path) == before
 
 
-def test_standardised_batches_have_mean_0_and_deviation_1(tmp_path: Path) -> None:
+def test_standardized_batches_have_mean_0_and_standard_deviation_1(tmp_path: Path) -> None:
     write_idx(tmp_path / "MNIST/raw", draw((1, 28, 28), classes=10))
     data = MNIST(data_dir=tmp_path, val_fraction=0.1, batch_size="full").prepare()
     (batch,) = data.train_dataloader()
@@ -113,7 +113,7 @@ def test_standardised_batches_have_mean_0_and_deviation_1(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
-def test_5000_of_60000_images_are_for_validation(name: str) -> None:
+def test_the_default_validation_part_has_5000_of_60000_images(name: str) -> None:
     assert round(60000 * OmegaConf.load(CONFIGS / f"data/{name}.yaml").val_fraction) == 5000
 
 
@@ -126,11 +126,11 @@ def test_the_real_mnist(data_dir_or_skip: Callable[[str], Path]) -> None:
     assert data.spec.input.std == pytest.approx([0.3081], abs=1e-3)
     counts = data.parts["test"].targets.bincount()
     assert counts.tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    shares = data.parts["val"].targets.bincount() / 5000 - data.parts["train"].targets.bincount() / 55000
-    assert shares.abs().max() < 1e-3
+    differences = data.parts["val"].targets.bincount() / 5000 - data.parts["train"].targets.bincount() / 55000
+    assert differences.abs().max() < 1e-3
 
 
-# What is downloaded.
+# Downloading.
 
 
 def test_mnist_is_downloaded_once(
@@ -155,23 +155,23 @@ def test_cifar_is_downloaded_once(
     check_parts(CIFAR10(data_dir=tmp_path / "data", val_fraction=0.1).prepare(), samples)
 
 
-def test_archives_put_there_by_hand_are_unpacked(
+def test_manually_downloaded_archives_are_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: Callable[[], None]
 ) -> None:
-    grey, colour = draw((1, 28, 28), classes=10), draw((3, 32, 32), classes=100)
-    publish_idx(FashionMNIST, tmp_path / "FashionMNIST/raw", grey, monkeypatch)
-    publish_cifar(CIFAR100, tmp_path, colour, 100, monkeypatch)
+    grayscale, color = draw((1, 28, 28), classes=10), draw((3, 32, 32), classes=100)
+    publish_idx(FashionMNIST, tmp_path / "FashionMNIST/raw", grayscale, monkeypatch)
+    publish_cifar(CIFAR100, tmp_path, color, 100, monkeypatch)
     offline()
-    check_parts(FashionMNIST(data_dir=tmp_path, val_fraction=0.1).prepare(), grey)
-    check_parts(CIFAR100(data_dir=tmp_path, val_fraction=0.1).prepare(), colour)
+    check_parts(FashionMNIST(data_dir=tmp_path, val_fraction=0.1).prepare(), grayscale)
+    check_parts(CIFAR100(data_dir=tmp_path, val_fraction=0.1).prepare(), color)
 
 
 @pytest.mark.parametrize("kind", [MNIST, FashionMNIST, CIFAR10, CIFAR100])
-def test_no_network_is_told_in_one_line(
+def test_missing_network_access_is_reported_in_one_line(
     kind: type[TorchvisionImages], tmp_path: Path, offline: Callable[[], None]
 ) -> None:
     offline()
-    with pytest.raises(InputError, match=r"cannot be downloaded.*no network.*by hand") as caught:
+    with pytest.raises(InputError, match=r"cannot be downloaded.*no network.*manually") as caught:
         kind(data_dir=tmp_path / "data").prepare()
     assert not contents(tmp_path)
     message = str(caught.value)
@@ -182,7 +182,7 @@ def test_no_network_is_told_in_one_line(
         assert archive.name in message
 
 
-def test_a_download_with_another_digest_is_refused(
+def test_a_download_with_a_wrong_checksum_is_rejected(
     tmp_path: Path, serve: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish_idx(MNIST, tmp_path / "site", draw((1, 28, 28), classes=10), monkeypatch)
@@ -194,7 +194,7 @@ def test_a_download_with_another_digest_is_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_a_changed_pickle_is_never_opened(
+def test_a_modified_pickle_is_never_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: Callable[[], None]
 ) -> None:
     write_cifar(CIFAR10, tmp_path, draw((3, 32, 32), classes=10), 10, monkeypatch)
@@ -203,7 +203,7 @@ def test_a_changed_pickle_is_never_opened(
     file = tmp_path / CIFAR10.source.base_folder / "data_batch_3"
     file.write_bytes(file.read_bytes()[:-1] + b"!")
     offline()
-    with pytest.raises(InputError, match="does not hold all of it"):
+    with pytest.raises(InputError, match="files are missing in"):
         CIFAR10(data_dir=tmp_path).prepare()
     assert not opened
 
@@ -212,7 +212,9 @@ def test_a_changed_pickle_is_never_opened(
     ("name", "length"),
     [("train-images-idx3-ubyte", 1000), ("t10k-labels-idx1-ubyte", 10), ("t10k-images-idx3-ubyte", 0)],
 )
-def test_a_cut_file_is_told_in_one_line(name: str, length: int, tmp_path: Path, offline: Callable[[], None]) -> None:
+def test_a_truncated_file_is_reported_in_one_line(
+    name: str, length: int, tmp_path: Path, offline: Callable[[], None]
+) -> None:
     folder = tmp_path / "MNIST/raw"
     write_idx(folder, draw((1, 28, 28), classes=10))
     (folder / name).write_bytes((folder / name).read_bytes()[:length])
@@ -222,7 +224,7 @@ def test_a_cut_file_is_told_in_one_line(name: str, length: int, tmp_path: Path, 
     assert "\n" not in str(caught.value)
 
 
-def test_images_and_labels_must_be_equally_many(tmp_path: Path) -> None:
+def test_numbers_of_images_and_labels_must_match(tmp_path: Path) -> None:
     samples = draw((1, 28, 28), classes=10)
     images, labels = samples["train"]
     write_idx(tmp_path / "MNIST/raw", samples | {"train": (images, labels[:-1])})
@@ -234,7 +236,7 @@ def test_images_and_labels_must_be_equally_many(tmp_path: Path) -> None:
 
 
 def draw(shape: tuple[int, int, int], classes: int) -> Samples:
-    """Random images, whose labels go through all classes."""
+    """Draw random images, whose labels cycle through all classes."""
     random = np.random.default_rng(classes)
     return {
         part: (random.integers(0, 256, (size, *shape), dtype=np.uint8), np.arange(size, dtype=np.uint8) % classes)
@@ -243,51 +245,51 @@ def draw(shape: tuple[int, int, int], classes: int) -> Samples:
 
 
 def write_idx(folder: Path, samples: Samples) -> None:
-    """The four files of MNIST: a magic number, the sizes as big-endian integers, then bytes."""
+    """Write the four files of MNIST: a magic number, the sizes as big-endian integers, then bytes."""
     folder.mkdir(parents=True)
-    for name, (part, which) in IDX_FILES.items():
-        array = samples[part][which]
+    for name, (part, index) in IDX_FILES.items():
+        array = samples[part][index]
         array = array.squeeze(1) if array.ndim == 4 else array
         header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
         (folder / name).write_bytes(header + array.tobytes())
 
 
 def publish_idx(kind: type[MNIST], folder: Path, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same four files, packed, with their digests told to torchvision."""
+    """Write the same four files, compressed, and patch their checksums in torchvision."""
     write_idx(folder, samples)
     resources = []
     for name in IDX_FILES:
-        packed = folder / f"{name}.gz"
-        packed.write_bytes(gzip.compress((folder / name).read_bytes()))
+        archive = folder / f"{name}.gz"
+        archive.write_bytes(gzip.compress((folder / name).read_bytes()))
         (folder / name).unlink()
-        resources.append((packed.name, md5(packed)))
+        resources.append((archive.name, md5(archive)))
     monkeypatch.setattr(kind.source, "resources", resources)
 
 
 def write_cifar(
     kind: type[CIFAR10], folder: Path, samples: Samples, classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pickled batches, whose digests are told to torchvision."""
+    """Write pickled batches, and patch their checksums in torchvision."""
     source, base = kind.source, folder / kind.source.base_folder
     base.mkdir(parents=True)
     key = "labels" if kind is CIFAR10 else "fine_labels"
     for part, files in (("train", source.train_list), ("test", source.test_list)):
         images, labels = (np.array_split(array, len(files)) for array in samples[part])
-        for (name, _), some, theirs in zip(files, images, labels, strict=True):
-            batch = {"data": some.reshape(len(some), -1), key: theirs.tolist()}
+        for (name, _), chunk, chunk_labels in zip(files, images, labels, strict=True):
+            batch = {"data": chunk.reshape(len(chunk), -1), key: chunk_labels.tolist()}
             (base / name).write_bytes(pickle.dumps(batch))
     names = {source.meta["key"]: [f"class {k}" for k in range(classes)]}
     (base / source.meta["filename"]).write_bytes(pickle.dumps(names))
     for attribute in ("train_list", "test_list"):
-        digests = [[name, md5(base / name)] for name, _ in getattr(source, attribute)]
-        monkeypatch.setattr(source, attribute, digests)
+        checksums = [[name, md5(base / name)] for name, _ in getattr(source, attribute)]
+        monkeypatch.setattr(source, attribute, checksums)
     monkeypatch.setattr(source, "meta", source.meta | {"md5": md5(base / source.meta["filename"])})
 
 
 def publish_cifar(
     kind: type[CIFAR10], folder: Path, samples: Samples, classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same batches in one archive, and nothing beside it."""
+    """Write the same batches to one archive only."""
     write_cifar(kind, folder, samples, classes, monkeypatch)
     base = folder / kind.source.base_folder
     archive = folder / kind.source.filename
@@ -304,12 +306,12 @@ def md5(file: Path) -> str:
 
 
 def contents(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Every file and folder, with its time of change and size."""
+    """Return the modification time and the size of every file and folder."""
     return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
 
 
 def check_parts(data: TorchvisionImages, samples: Samples) -> None:
-    """Holds what was read against what was written."""
+    """Compare the data set with the samples that were written."""
     images, labels = (torch.from_numpy(array) for array in samples["train"])
     held_out = TRAIN // 10
     train, val, test = (data.parts[part] for part in ("train", "val", "test"))
@@ -318,10 +320,10 @@ def check_parts(data: TorchvisionImages, samples: Samples) -> None:
     assert test.targets is not None
     assert torch.equal(test.inputs, torch.from_numpy(samples["test"][0]))
     assert torch.equal(test.targets, torch.from_numpy(samples["test"][1]).long())
-    together = {bytes(image.flatten().tolist()): int(k) for image, k in zip(images, labels, strict=True)}
-    found = [(bytes(x.flatten().tolist()), int(k)) for part in (train, val) for x, k in zip(*part[:2], strict=True)]
-    assert len(found) == TRAIN
-    assert dict(found) == together
+    expected = {bytes(image.flatten().tolist()): int(k) for image, k in zip(images, labels, strict=True)}
+    pairs = [(bytes(x.flatten().tolist()), int(k)) for part in (train, val) for x, k in zip(*part[:2], strict=True)]
+    assert len(pairs) == TRAIN
+    assert dict(pairs) == expected
     floats = train.inputs.double() / 255
     assert isinstance(data.spec.input, Image)
     assert data.spec.input.mean == pytest.approx(floats.mean((0, 2, 3)).tolist())

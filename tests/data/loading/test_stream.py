@@ -1,4 +1,4 @@
-"""The loader of streams gives what that of tensors gives, whoever reads the samples."""
+"""The stream loader yields the same batches as the tensor loader, with and without workers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from primer.errors import InputError
 
 
 class Numbers(Stream):
-    """Samples that are their own number, made when they are asked for, with the process that made them."""
+    """Samples that consist of their number and the id of the process that reads them."""
 
     def __init__(self, size: int, workers: int = 0, bad: int = -1) -> None:
         self.numbers, self.workers, self.bad = torch.arange(size), workers, bad
@@ -35,11 +35,11 @@ class Numbers(Stream):
         numbers = self.numbers[index]
         if (numbers == self.bad).any():
             raise InputError(f"sample {self.bad} is broken")
-        maker = torch.full_like(numbers, os.getpid())
-        return Batch(torch.stack([numbers, maker], dim=1).float(), numbers.clone())
+        process = torch.full_like(numbers, os.getpid())
+        return Batch(torch.stack([numbers, process], dim=1).float(), numbers.clone())
 
 
-def held(size: int) -> Batch:
+def in_memory(size: int) -> Batch:
     numbers = torch.arange(size)
     return Batch(torch.stack([numbers, torch.zeros_like(numbers)], dim=1).float(), numbers)
 
@@ -48,9 +48,9 @@ def noise(batch: Batch, generator: Generator) -> Batch:
     return batch._replace(inputs=batch.inputs[:, :1] + torch.rand(batch.size, 1, generator=generator))
 
 
-def numbers(loader: Loader) -> list[list[int]]:
+def numbers(stream_loader: Loader) -> list[list[int]]:
     batches = []
-    for batch in loader:
+    for batch in stream_loader:
         assert batch.targets is not None
         assert torch.equal(batch.inputs[:, 0].long(), batch.targets)
         batches.append(batch.targets.tolist())
@@ -59,7 +59,7 @@ def numbers(loader: Loader) -> list[list[int]]:
 
 @pytest.fixture(scope="module")
 def shared() -> StreamLoader:
-    """A loader with two workers: to start them takes a moment."""
+    """A loader with two workers, shared because starting them takes a moment."""
     return StreamLoader(Numbers(300, workers=2), 150, shuffle=True, seed=3)
 
 
@@ -67,97 +67,97 @@ def shared() -> StreamLoader:
     {}, {"shuffle": True}, {"shuffle": True, "rank": 1, "world_size": 3}, {"rank": 2, "world_size": 3},
 ])  # fmt: skip
 @pytest.mark.parametrize(("size", "batch_size"), [(10, 3), (9, 4), (2 * CHUNK + 5, CHUNK + 1), (1, 4), (0, 4)])
-def test_the_batches_are_those_of_the_loader_of_tensors(size: int, batch_size: int, settings: dict[str, Any]) -> None:
-    wanted = TensorLoader(held(size), batch_size, seed=3, **settings)
-    some = StreamLoader(Numbers(size), batch_size, seed=3, **settings)
-    assert len(some) == len(wanted)
+def test_batches_equal_those_of_the_tensor_loader(size: int, batch_size: int, settings: dict[str, Any]) -> None:
+    expected = TensorLoader(in_memory(size), batch_size, seed=3, **settings)
+    stream_loader = StreamLoader(Numbers(size), batch_size, seed=3, **settings)
+    assert len(stream_loader) == len(expected)
     for _ in range(2):
-        assert numbers(some) == numbers(wanted)
+        assert numbers(stream_loader) == numbers(expected)
 
 
-def test_workers_read_the_same_in_the_same_order(shared: StreamLoader) -> None:
-    wanted = TensorLoader(held(300), 150, shuffle=True, seed=3)
-    makers = set()
+def test_workers_yield_the_same_batches_in_the_same_order(shared: StreamLoader) -> None:
+    tensor_loader = TensorLoader(in_memory(300), 150, shuffle=True, seed=3)
+    processes = set()
     for _ in range(3):
-        batches, theirs = list(shared), list(wanted)
-        makers |= {int(maker) for batch in batches for maker in batch.inputs[:, 1]}
-        assert [batch.targets.tolist() for batch in batches] == [batch.targets.tolist() for batch in theirs]  # type: ignore[union-attr]
-    # The same two processes in each epoch, and neither is this one. A process id is exact as a float up to 2^24.
-    assert len(makers) == 2
-    assert os.getpid() not in makers
+        batches, expected = list(shared), list(tensor_loader)
+        processes |= {int(process) for batch in batches for process in batch.inputs[:, 1]}
+        assert [batch.targets.tolist() for batch in batches] == [batch.targets.tolist() for batch in expected]  # type: ignore[union-attr]
+    # The same two processes in each epoch, and not this one. Process ids are exact as floats up to 2^24.
+    assert len(processes) == 2
+    assert os.getpid() not in processes
 
 
-def test_an_iterator_that_is_left_leaves_no_batch_behind(shared: StreamLoader) -> None:
+def test_an_abandoned_iterator_leaves_no_batches_behind(shared: StreamLoader) -> None:
     shared.set_epoch(5)
-    wanted = numbers(shared)
+    expected = numbers(shared)
     for _ in range(2):
         shared.set_epoch(5)
         next(iter(shared))
         shared.set_epoch(5)
-        assert numbers(shared) == wanted
+        assert numbers(shared) == expected
 
 
 @pytest.mark.parametrize("stop", [0, 1, 2, 3])
-def test_a_state_goes_on_where_it_was_taken(stop: int) -> None:
+def test_loading_a_state_resumes_where_it_was_saved(stop: int) -> None:
     settings: dict[str, Any] = {"shuffle": True, "seed": 3, "transform": noise}
-    unbroken = TensorLoader(held(10), 3, **settings)
-    epochs = [[batch.inputs for batch in unbroken] for _ in range(3)]
+    uninterrupted = TensorLoader(in_memory(10), 3, **settings)
+    epochs = [[batch.inputs for batch in uninterrupted] for _ in range(3)]
 
-    broken = StreamLoader(Numbers(10), 3, **settings)
-    list(broken)
-    batches = iter(broken)
+    interrupted = StreamLoader(Numbers(10), 3, **settings)
+    list(interrupted)
+    batches = iter(interrupted)
     seen = [next(batches).inputs for _ in range(stop)]
     assert all(torch.equal(a, b) for a, b in zip(seen, epochs[1], strict=False))
     resumed = StreamLoader(Numbers(10), 3, **settings)
-    resumed.load_state_dict(broken.state_dict())
+    resumed.load_state_dict(interrupted.state_dict())
     rest = [batch.inputs for batch in resumed]
-    wanted = epochs[2] if stop == len(resumed) else epochs[1][stop:]
-    assert len(rest) == len(wanted)
-    assert all(torch.equal(a, b) for a, b in zip(rest, wanted, strict=True))
+    expected = epochs[2] if stop == len(resumed) else epochs[1][stop:]
+    assert len(rest) == len(expected)
+    assert all(torch.equal(a, b) for a, b in zip(rest, expected, strict=True))
 
 
-def test_the_position_is_that_of_what_was_given_out_and_not_of_what_was_read_ahead(shared: StreamLoader) -> None:
+def test_the_position_counts_yielded_rather_than_prefetched_batches(shared: StreamLoader) -> None:
     shared.set_epoch(7)
     next(iter(shared))
     assert shared.state_dict() == {"epoch": 7, "position": 1, "seed": 3}
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_sample_that_cannot_be_read_is_told_without_a_traceback(workers: int) -> None:
-    some = StreamLoader(Numbers(10, workers, bad=7), 4)
+def test_unreadable_samples_are_reported_without_a_traceback(workers: int) -> None:
+    stream_loader = StreamLoader(Numbers(10, workers, bad=7), 4)
     with pytest.raises(InputError) as caught:
-        list(some)
+        list(stream_loader)
     assert str(caught.value) == "sample 7 is broken"
 
 
-def test_torchs_own_generator_is_left_alone() -> None:
+def test_the_global_generator_is_not_changed() -> None:
     torch.manual_seed(0)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     torch.manual_seed(0)
     list(StreamLoader(Numbers(10), 4, shuffle=True))
-    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("circle", [[], [0]], ids=["alone", "in a circle of references"])
-def test_a_loader_that_is_dropped_in_the_middle_ends_its_workers(circle: list[Any]) -> None:
+@pytest.mark.parametrize("cycle", [[], [0]], ids=["no cycle", "reference cycle"])
+def test_an_abandoned_loader_stops_its_workers(cycle: list[Any]) -> None:
     gc.collect()
     before = set(multiprocessing.active_children())
-    some = StreamLoader(Numbers(300, workers=2), 10, shuffle=True)
-    batches = iter(some)
+    stream_loader = StreamLoader(Numbers(300, workers=2), 10, shuffle=True)
+    batches = iter(stream_loader)
     next(batches)
     assert len(set(multiprocessing.active_children()) - before) == 2
-    if circle:
-        circle = [batches, some]
-        circle.append(circle)
-    gone, began = weakref.ref(some), time.monotonic()
-    del some, batches, circle
+    if cycle:
+        cycle = [batches, stream_loader]
+        cycle.append(cycle)
+    reference, started = weakref.ref(stream_loader), time.monotonic()
+    del stream_loader, batches, cycle
     gc.collect()
-    assert gone() is None
+    assert reference() is None
     assert set(multiprocessing.active_children()) <= before
-    assert time.monotonic() - began < 5  # As long as PyTorch waits for a worker that was not told to end.
+    assert time.monotonic() - started < 5  # The timeout of PyTorch for a worker that was not told to exit.
 
 
-def test_workers_end_with_the_training(quiet_trainer: Callable[..., Any]) -> None:
+def test_workers_stop_after_training(quiet_trainer: Callable[..., Any]) -> None:
     class Line(lightning.LightningModule):
         def __init__(self) -> None:
             super().__init__()
@@ -173,13 +173,13 @@ def test_workers_end_with_the_training(quiet_trainer: Callable[..., Any]) -> Non
             return batch
 
     before = set(multiprocessing.active_children())
-    some = StreamLoader(Numbers(300, workers=2), 10, shuffle=True)
-    quiet_trainer(max_steps=40).fit(Line(), some)
+    stream_loader = StreamLoader(Numbers(300, workers=2), 10, shuffle=True)
+    quiet_trainer(max_steps=40).fit(Line(), stream_loader)
     assert set(multiprocessing.active_children()) <= before
-    assert some.state_dict()["position"] == 10  # In the second epoch.
-    assert len(numbers(some)) == 30  # And it starts others where it is wanted again.
+    assert stream_loader.state_dict()["position"] == 10  # In the second epoch.
+    assert len(numbers(stream_loader)) == 30  # New workers are started when needed.
 
 
-def test_what_the_machine_has() -> None:
+def test_cores_and_free_memory() -> None:
     assert 1 <= cores() <= (os.cpu_count() or 1)
     assert 2**20 < free_memory() < 2**50

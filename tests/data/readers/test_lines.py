@@ -1,4 +1,4 @@
-"""Where files are found, and what is said of those that cannot be read."""
+"""Finding and reading text files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def denied(self: Path) -> bool:
     raise PermissionError(13, "Permission denied")
 
 
-def test_a_tilde_is_the_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_expanded_to_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "some.csv").write_text("x\n1\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert find_file("~/some.csv", tmp_path / "data", "wanted") == tmp_path / "some.csv"
@@ -26,21 +26,21 @@ def test_a_tilde_is_the_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.M
             find_file(file, tmp_path, "wanted")
 
 
-def test_a_table_and_a_series_are_looked_up_in_the_data_folder_and_then_here(
+def test_csv_files_are_looked_up_in_the_data_folder_and_then_in_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, folder in (("here", "."), ("there", "data")):
+    for name, folder in (("current", "."), ("data", "data")):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / "some.csv").write_text(f"x,{name}\n" + "".join(f"{k},{k % 5}\n" for k in range(40)))
     monkeypatch.chdir(tmp_path)
-    for made in (CSVTable, TimeSeries):
-        made("some.csv", "there", data_dir=tmp_path / "data").prepare()
-        made("some.csv", "here", data_dir=tmp_path / "elsewhere").prepare()
+    for kind in (CSVTable, TimeSeries):
+        kind("some.csv", "data", data_dir=tmp_path / "data").prepare()
+        kind("some.csv", "current", data_dir=tmp_path / "elsewhere").prepare()
         with pytest.raises(InputError, match=r"there is no file none\.csv in .*data or in .*: data\.path names a CSV"):
-            made("none.csv", "x", data_dir=tmp_path / "data").prepare()
+            kind("none.csv", "x", data_dir=tmp_path / "data").prepare()
 
 
-def test_a_file_that_cannot_be_asked_for_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inaccessible_path_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"there is no file aaa.* \(File name too long\): wanted"):
         find_file("a" * 300, tmp_path, "wanted")
     monkeypatch.setattr(Path, "is_file", denied)
@@ -49,7 +49,7 @@ def test_a_file_that_cannot_be_asked_for_is_told_in_one_line(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("read", [read_lines, read_rows])
-def test_a_file_that_cannot_be_read_is_told_in_one_line(read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_reported_in_one_line(read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "some.csv").write_text("x,y\n1,2\n")
     monkeypatch.setattr(Path, "read_bytes", denied)
     with pytest.raises(InputError, match=r"some\.csv cannot be read: Permission denied"):

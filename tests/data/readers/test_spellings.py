@@ -1,4 +1,4 @@
-"""Words with their letters: what is kept, what a batch holds, and that it learns."""
+"""Words with their letters: encoding, batches, and learning."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from primer.regularization import WordDropout
 from primer.spec import PADDING, UNKNOWN, Spec, Tags, Tokens
 
 
-class Some(Tagging):
-    """Sentences of a test."""
+class ListedSentences(Tagging):
+    """Given sentences, whose tags are the case of their first letter."""
 
     def __init__(self, train: list[str], test: list[str], **settings: Any) -> None:
         super().__init__(val_fraction=0, **settings)
@@ -41,8 +41,8 @@ def batches(data: Tagging, part: Any, **settings: Any) -> list[Batch]:
     return list(data.loader(part, train=False, **settings))
 
 
-def test_each_word_comes_with_its_letters() -> None:
-    data = Some(["Ab b", "b"], ["b ca", "Ab"], characters=True).prepare()
+def test_words_come_with_their_letters() -> None:
+    data = ListedSentences(["Ab b", "b"], ["b ca", "Ab"], characters=True).prepare()
     tokens = Tokens(("<pad>", "<unk>", "b", "Ab"), ("<pad>", "<unk>", "A", "b"))
     assert data.spec.input == tokens
     (train,) = batches(data, "train", bucket=False)
@@ -54,15 +54,15 @@ def test_each_word_comes_with_its_letters() -> None:
     ]
 
 
-def test_without_letters_nothing_changes() -> None:
-    data = Some(["Ab b", "b"], ["b ca", "Ab"]).prepare()
+def test_words_without_letters() -> None:
+    data = ListedSentences(["Ab b", "b"], ["b ca", "Ab"]).prepare()
     assert data.spec.input == Tokens(("<pad>", "<unk>", "b", "Ab"))
     assert data.batch_transform() is None
     assert data.parts["test"].inputs.tolist() == [[2, UNKNOWN], [3, PADDING]]
 
 
-def test_the_case_of_letters_stays_where_that_of_words_goes() -> None:
-    data = Some(["Ab ab", "b"], ["AB"], characters=True, lowercase=True).prepare()
+def test_lowercase_keeps_the_case_of_letters() -> None:
+    data = ListedSentences(["Ab ab", "b"], ["AB"], characters=True, lowercase=True).prepare()
     assert data.spec.input.vocabulary[2:] == ("ab", "b")  # type: ignore[union-attr]
     (train,) = batches(data, "train", bucket=False)
     assert train.inputs[0, :, 0].tolist() == [2, 2]
@@ -70,34 +70,34 @@ def test_the_case_of_letters_stays_where_that_of_words_goes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "read"), [(1, "a"), (2, "ag"), (3, "abg"), (6, "abcefg"), (7, "abcdefg"), (9, "abcdefg")]
+    ("length", "expected"), [(1, "a"), (2, "ag"), (3, "abg"), (6, "abcefg"), (7, "abcdefg"), (9, "abcdefg")]
 )
-def test_a_long_word_is_its_start_and_its_end(length: int, read: str) -> None:
+def test_long_words_keep_their_first_and_last_letters(length: int, expected: str) -> None:
     letters = ("<pad>", "<unk>", *"abcdefg")
-    some = Spellings(Tokens(vocabulary(["abcdefg"], 1), letters), length)
-    ((row,),) = some.rows([["abcdefg"]])
-    spelled = some.table[row, 1:]
-    assert "".join(letters[letter] for letter in spelled if letter) == read
+    spellings = Spellings(Tokens(vocabulary(["abcdefg"], 1), letters), length)
+    ((row,),) = spellings.rows([["abcdefg"]])
+    spelled = spellings.table[row, 1:]
+    assert "".join(letters[letter] for letter in spelled if letter) == expected
     assert len(spelled) == length
 
 
-def test_a_batch_is_as_wide_as_its_longest_word_and_an_empty_one_has_letters_too() -> None:
-    some = Spellings(Tokens(vocabulary(["abc"], 1), ("<pad>", "<unk>", *"abc")), 20)
-    rows = torch.tensor(some.rows([["abc", "a"]]))
-    assert some.unpack(Batch(rows)).inputs.shape == (1, 2, 4)
-    assert some.unpack(Batch(rows[:, 1:])).inputs.shape == (1, 1, 2)
-    assert some.unpack(Batch(rows[:0])).inputs.shape == (0, 2, 2)
+def test_batches_are_cut_to_their_longest_word() -> None:
+    spellings = Spellings(Tokens(vocabulary(["abc"], 1), ("<pad>", "<unk>", *"abc")), 20)
+    rows = torch.tensor(spellings.rows([["abc", "a"]]))
+    assert spellings.unpack(Batch(rows)).inputs.shape == (1, 2, 4)
+    assert spellings.unpack(Batch(rows[:, 1:])).inputs.shape == (1, 1, 2)
+    assert spellings.unpack(Batch(rows[:0])).inputs.shape == (0, 2, 2)
 
 
-def test_rows_of_unequal_length_are_filled_up() -> None:
+def test_rows_of_different_lengths_are_padded() -> None:
     assert padded([[7], [], [1, 2, 3]], 9).tolist() == [[7, 9, 9], [9, 9, 9], [1, 2, 3]]
     assert padded([], 9).shape == (0, 0)
 
 
 @pytest.mark.parametrize("characters", [True, False])
-def test_words_that_are_written_like_special_tokens_are_unknown(characters: bool) -> None:
+def test_words_spelled_like_special_tokens_are_unknown(characters: bool) -> None:
     assert indices([["<pad>", "b", "<unk>"]], vocabulary(["<pad>", "<unk>", "b", "<pad>"], 1)) == [[1, 2, 1]]
-    data = Some(["b <pad> b", "b"], ["<unk> <pad>"], characters=characters).prepare()
+    data = ListedSentences(["b <pad> b", "b"], ["<unk> <pad>"], characters=characters).prepare()
     assert data.spec.input.vocabulary == ("<pad>", "<unk>", "b")  # type: ignore[union-attr]
     for part, words in (("train", [[2, UNKNOWN, 2], [2, 0, 0]]), ("test", [[UNKNOWN, UNKNOWN]])):
         (batch,) = batches(data, part, bucket=False)
@@ -105,13 +105,13 @@ def test_words_that_are_written_like_special_tokens_are_unknown(characters: bool
 
 
 @pytest.mark.parametrize("setting", ["min_count", "word_length"])
-def test_numbers_under_one_are_refused(setting: str) -> None:
+def test_numbers_less_than_one_are_rejected(setting: str) -> None:
     with pytest.raises(InputError, match=f"{setting} must be at least 1, not 0"):
-        Some([], [], **{setting: 0})
+        ListedSentences([], [], **{setting: 0})
 
 
-def test_word_dropout_leaves_the_letters() -> None:
-    data = Some(["Ab b", "b"], ["b"], characters=True, augmentation=WordDropout(1.0), batch_size=4).prepare()
+def test_word_dropout_keeps_the_letters() -> None:
+    data = ListedSentences(["Ab b", "b"], ["b"], characters=True, augmentation=WordDropout(1.0), batch_size=4).prepare()
     (batch,) = data.loader("train", train=True)
     assert set(batch.inputs[..., 0].flatten().tolist()) == {UNKNOWN, PADDING}
     assert batch.inputs[..., 1:].max() == 3
@@ -119,18 +119,20 @@ def test_word_dropout_leaves_the_letters() -> None:
 
 
 @pytest.mark.parametrize("characters", ["cnn", "lstm"])
-def test_letters_tell_words_that_were_never_seen(characters: Any, quiet_trainer: Any) -> None:
-    kinds = {True: "SXQ", False: "sxq"}
-    chance = torch.Generator().manual_seed(0)
+def test_models_generalize_to_unknown_words_from_letters(characters: Any, quiet_trainer: Any) -> None:
+    alphabets = {True: "SXQ", False: "sxq"}
+    generator = torch.Generator().manual_seed(0)
 
     def words(count: int) -> list[str]:
-        picks = torch.randint(0, 3, (count, 6), generator=chance).tolist()
-        return ["".join(kinds[k % 2 == 0][pick] for pick in row) for k, row in enumerate(picks)]
+        picks = torch.randint(0, 3, (count, 6), generator=generator).tolist()
+        return ["".join(alphabets[k % 2 == 0][pick] for pick in row) for k, row in enumerate(picks)]
 
-    some = words(900)
-    known = set(some[:600])
-    test = [word for word in some[600:] if word not in known]
-    data = Some(some[:600], test, characters=True, batch_size=16, augmentation=WordDropout(0.5)).prepare()
+    spellings = words(900)
+    known = set(spellings[:600])
+    test = [word for word in spellings[600:] if word not in known]
+    data = ListedSentences(
+        spellings[:600], test, characters=True, batch_size=16, augmentation=WordDropout(0.5)
+    ).prepare()
     torch.manual_seed(0)
     model = LSTM(data.spec, embedding_size=4, hidden_size=8, characters=characters, character_size=8)
     model.optimizer = lambda parameters: torch.optim.Adam(parameters, lr=0.02)
@@ -138,10 +140,10 @@ def test_letters_tell_words_that_were_never_seen(characters: Any, quiet_trainer:
     trainer.fit(model, data)
     (result,) = trainer.test(model, data, verbose=False)
     assert len(test) > 50
-    assert result["test/accuracy_unknown"] == result["test/accuracy"] > 0.95  # Half of them are right by chance.
+    assert result["test/accuracy_unknown"] == result["test/accuracy"] > 0.95  # Chance level is 0.5.
 
 
-def test_brown_with_its_letters_takes_little_time_and_memory(
+def test_brown_with_letters_is_fast_and_small(
     data_dir_or_skip: Callable[[str], Path], record_figure: Callable[[str], None]
 ) -> None:
     folder = data_dir_or_skip("pos/brown-train.conllu").parents[1]
@@ -151,17 +153,19 @@ def test_brown_with_its_letters_takes_little_time_and_memory(
     seconds = time.process_time() - started
     spellings = data._spellings
     assert spellings is not None
-    kept = sum(part.nbytes for part in data.parts.values()) + spellings.table.nbytes  # type: ignore[union-attr]
+    size = sum(part.nbytes for part in data.parts.values()) + spellings.table.nbytes  # type: ignore[union-attr]
     loader = iter(data.loader("train", train=True))
     started, words = time.process_time(), 0
     for _ in range(100):
         batch = next(loader)
         words += int((batch.inputs[..., 0] != PADDING).sum())
     speed = words / (time.process_time() - started)
-    record_figure(f"Brown with letters: {seconds:.1f} s, {kept / 1e6:.0f} MB, {speed / 1e6:.1f} million words a second")
+    record_figure(
+        f"Brown with letters: {seconds:.1f} s, {size / 1e6:.0f} MB, {speed / 1e6:.1f} million words per second"
+    )
     assert isinstance(data.spec, Spec)
     assert isinstance(data.spec.target, Tags)
     assert spellings.table.shape[1] == 21
     assert seconds < 15
-    assert kept < 250e6
+    assert size < 250e6
     assert speed > 300_000

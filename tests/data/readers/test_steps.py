@@ -1,4 +1,4 @@
-"""A CSV file becomes equally spaced steps, or a message with its line."""
+"""CSV columns as equally spaced time steps, and error messages with lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def steps(folder: Path, text: str, *columns: str, time: str | None = None, inter
     return np.round(values, 6).squeeze(1).tolist() if values.shape[1] == 1 else values.tolist()
 
 
-def test_columns_stand_as_they_are_asked_for(tmp_path: Path) -> None:
+def test_columns_are_in_the_requested_order(tmp_path: Path) -> None:
     assert steps(tmp_path, "a,b,c\n1,2,3\n4,5,6\n", "c", "a") == [[3, 1], [6, 4]]
 
 
@@ -36,24 +36,24 @@ def test_columns_stand_as_they_are_asked_for(tmp_path: Path) -> None:
         ["2001-01-01T00:00:00Z", "2001-01-01T00:15:00Z", "2001-01-01T00:30:00Z", "2001-01-01T00:45:00Z"],
     ],
 )
-def test_rows_are_put_into_the_order_of_their_times(times: list[str], tmp_path: Path) -> None:
+def test_rows_are_sorted_by_time(times: list[str], tmp_path: Path) -> None:
     rows = [f"{text},{k}" for k, text in enumerate(times)]
     assert steps(tmp_path, "\n".join(["t,x", *rows]), time="t") == [0, 1, 2, 3]
     assert steps(tmp_path, "\n".join(["t,x", *rows[2:], *rows[:2]]), time="t") == [0, 1, 2, 3]
     assert steps(tmp_path, "\n".join(["t,x", *rows[::-1]])) == [3, 2, 1, 0]
-    left_out = "\n".join(["t,x", rows[0], rows[1], rows[3]])
-    with pytest.raises(InputError, match=r"some\.csv, line 4: 1 steps are left out between .*interpolate fills"):
-        steps(tmp_path, left_out, time="t")
-    assert steps(tmp_path, left_out, time="t", interpolate=True) == [0, 1, 2, 3]
+    with_gap = "\n".join(["t,x", rows[0], rows[1], rows[3]])
+    with pytest.raises(InputError, match=r"some\.csv, line 4: 1 steps are missing between .*interpolate to fill"):
+        steps(tmp_path, with_gap, time="t")
+    assert steps(tmp_path, with_gap, time="t", interpolate=True) == [0, 1, 2, 3]
 
 
-def test_gaps_are_filled_with_straight_lines(tmp_path: Path) -> None:
+def test_gaps_are_interpolated_linearly(tmp_path: Path) -> None:
     text = "t,x,y\n1,2,0\n2,NA,5\n3,6,\n4,8,?\n6,0,20\n"
     assert steps(tmp_path, text, "x", time="t", interpolate=True) == [2, 4, 6, 8, 4, 0]
     assert steps(tmp_path, text, "y", time="t", interpolate=True) == [0, 5, 8.75, 12.5, 16.25, 20]
 
 
-def test_a_file_of_one_column_has_gaps_where_lines_are_blank(tmp_path: Path) -> None:
+def test_blank_lines_are_gaps_in_a_file_with_one_column(tmp_path: Path) -> None:
     assert steps(tmp_path, "x\n1\n2\n3\n\n\n") == [1, 2, 3]
     assert steps(tmp_path, "x\n1\n\n3\n", interpolate=True) == [1, 2, 3]
     with pytest.raises(InputError, match="line 3: 'x' is missing"):
@@ -63,26 +63,26 @@ def test_a_file_of_one_column_has_gaps_where_lines_are_blank(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("t,x\n1,2\n2,\n3,4\n", "line 3: 'x' is missing; data.missing=interpolate fills such gaps"),
-        ("t,x\n1,2\n2,much\n", "line 3: 'x' is 'much', and a number was expected"),
+        ("t,x\n1,2\n2,\n3,4\n", "line 3: 'x' is missing; set data.missing=interpolate to fill gaps"),
+        ("t,x\n1,2\n2,much\n", "line 3: 'x' is 'much'; expected a number"),
         ("t,x\n1,2\n2,1e99\n", "line 3: 'x' is 1e99, too large"),
         ("t,x\n1,2\n2,inf\n", "line 3: 'x' is inf, too large"),
-        ("t,x\n1,2\n2,3\n2,4\n3,5\n", "line 4: the time '2' is there twice"),
-        ("t,x\n1,2\n1,3\n", "line 3: the time '1' is there twice"),
-        ("t,x\n1,2\n2,3\n3,3\n4.4,4\n", "line 5: the time between '3' and '4.4' is no multiple of the usual step"),
-        ("t,x\n1,2\n2,3\n3,3\n3.5,4\n", "line 5: the time between '3' and '3.5' is no multiple"),
-        ("t,x\n1,2\n2,3\n3,3\n6,4\n", "line 5: 2 steps are left out between '3' and '6'"),
-        ("t,x\n1,2\nsoon,3\n", "line 3: the time 'soon' is no number, and no date such as 2001-12-31"),
-        ("t,x\n1,2\n,3\n", "line 3: the time '' is no number"),
-        ("t,x\n1,2\ninf,3\n", "line 3: the time 'inf' is no number"),
+        ("t,x\n1,2\n2,3\n2,4\n3,5\n", "line 4: the time '2' occurs twice"),
+        ("t,x\n1,2\n1,3\n", "line 3: the time '1' occurs twice"),
+        ("t,x\n1,2\n2,3\n3,3\n4.4,4\n", "line 5: the time between '3' and '4.4' is not a multiple of the usual step"),
+        ("t,x\n1,2\n2,3\n3,3\n3.5,4\n", "line 5: the time between '3' and '3.5' is not a multiple"),
+        ("t,x\n1,2\n2,3\n3,3\n6,4\n", "line 5: 2 steps are missing between '3' and '6'"),
+        ("t,x\n1,2\nsoon,3\n", "line 3: the time 'soon' is neither a number nor a date such as 2001-12-31"),
+        ("t,x\n1,2\n,3\n", "line 3: the time '' is neither a number"),
+        ("t,x\n1,2\ninf,3\n", "line 3: the time 'inf' is neither a number"),
         ("t,x\n2001-02-28,2\n2001-02-30,3\n", "line 3: the time '2001-02-30'"),
-        ("t,x\n1,2,3\n", "line 2: 3 cells, where the header names 2 columns"),
-        ("t,x\n", "line 2: no row follows"),
-        ("t,y\n1,2\n", "some.csv has no column 'x'; valid: t, y"),
-        ("u,x\n1,2\n", "some.csv has no column 't'"),
+        ("t,x\n1,2,3\n", "line 2: 3 cells, but the header names 2 columns"),
+        ("t,x\n", "line 2: there are no rows after the column names"),
+        ("t,y\n1,2\n", "some.csv does not have a column 'x'; valid: t, y"),
+        ("u,x\n1,2\n", "some.csv does not have a column 't'"),
     ],
 )
-def test_what_is_malformed_is_told_in_one_line(text: str, message: str, tmp_path: Path) -> None:
+def test_malformed_files_are_reported_in_one_line(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         steps(tmp_path, text, time="t")
     assert message in str(error.value)
@@ -92,28 +92,31 @@ def test_what_is_malformed_is_told_in_one_line(text: str, message: str, tmp_path
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("t,x\n1,\n2,2\n3,3\n", "line 2: 'x' is missing, without a value on both sides"),
-        ("t,x\n1,1\n2,2\n3,\n", "line 4: 'x' is missing, without a value on both sides"),
-        ("t,x\n1,\n2,\n", "line 2: 'x' is missing, without"),
-        ("t,x\n1,1\n2,2\n3,3\n1000,4\n", "line 5: more steps are left out than there are, the last of them between "
-            "'3' and '1000'; is that time right, and data.time the column of times?"),
-        ("t,x\n1,1\n2,2\n3,3\n1e15,4\n", "line 5: more steps are left out than there are"),
-        ("t,x\n1,1\n2,2\n3,3\n-1e300,4\n", "line 2: more steps are left out than there are, the last of them between "
+        ("t,x\n1,\n2,2\n3,3\n", "line 2: 'x' is missing and there are no values on both sides"),
+        ("t,x\n1,1\n2,2\n3,\n", "line 4: 'x' is missing and there are no values on both sides"),
+        ("t,x\n1,\n2,\n", "line 2: 'x' is missing and there are no values"),
+        ("t,x\n1,1\n2,2\n3,3\n1000,4\n", "line 5: more steps are missing than present, the last of them between "
+            "'3' and '1000'; check that time, and that data.time is the column of times"),
+        ("t,x\n1,1\n2,2\n3,3\n1e15,4\n", "line 5: more steps are missing than present"),
+        ("t,x\n1,1\n2,2\n3,3\n-1e300,4\n", "line 2: more steps are missing than present, the last of them between "
             "'-1e300' and '1'"),
-        ("t,x\n1,1\n2,2\n-1e308,3\n1e308,4\n3,5\n", "line 2: more steps are left out than there are"),
-        ("t,x\n1e308,1\n-1e308,2\n", "line 2: the time between '-1e308' and '1e308' is no multiple"),
-        ("t,x\n1970-01-01,1\n1970-01-02,2\n1970-01-03,3\n9999-12-31,4\n", "line 5: more steps are left out"),
-        ("t,x\n1,1\n2,2\n3,3\n4.5,4\n", "line 5: the time between '3' and '4.5' is no multiple"),
+        ("t,x\n1,1\n2,2\n-1e308,3\n1e308,4\n3,5\n", "line 2: more steps are missing than present"),
+        ("t,x\n1e308,1\n-1e308,2\n", "line 2: the time between '-1e308' and '1e308' is not a multiple"),
+        ("t,x\n1970-01-01,1\n1970-01-02,2\n1970-01-03,3\n9999-12-31,4\n", "line 5: more steps are missing"),
+        ("t,x\n1,1\n2,2\n3,3\n4.5,4\n", "line 5: the time between '3' and '4.5' is not a multiple"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_interpolated_is_told_too(text: str, message: str, tmp_path: Path) -> None:
+def test_gaps_that_cannot_be_interpolated_are_reported(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         steps(tmp_path, text, time="t", interpolate=True)
     assert message in str(error.value)
 
 
-def test_what_single_precision_cannot_tell_apart_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"some\.csv: 'x' varies by .* only, .* beside values of 1e\+09: subtract a"):
+def test_values_that_single_precision_cannot_distinguish_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError,
+        match=r"some\.csv: 'x' varies by only .*, too little for single precision at values of 1e\+09: subtract a",
+    ):
         steps(tmp_path, "x\n" + "".join(f"{1_000_000_000 + k}\n" for k in range(9)))
     assert len(steps(tmp_path, "x\n" + "".join(f"{101_325 + k / 10}\n" for k in range(9)))) == 9
     assert steps(tmp_path, "x\n" + "1e9\n" * 9) == [1e9] * 9

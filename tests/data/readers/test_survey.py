@@ -1,4 +1,4 @@
-"""The look at every picture before training: broken files, and notes for the next look."""
+"""Decoding all images before training: damaged files, and the cache of statistics."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from primer.data.readers import survey
 from primer.data.readers.decoding import decode
 from primer.spec import Classes
 
-# Broken files.
+# Damaged files.
 
 
-def break_some(root: Path) -> dict[str, str]:
-    """A broken file of each kind, and what is to be said of it."""
-    whole = io.BytesIO()
-    draw(1, 200, 200).save(whole, "JPEG")
-    (root / "cat" / "cut.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
-    whole = io.BytesIO()
-    draw(1, 200, 200).save(whole, "PNG")
-    (root / "cat" / "cut.png").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+def damage_files(root: Path) -> dict[str, str]:
+    """Write a damaged file of each kind, and return the expected messages."""
+    intact = io.BytesIO()
+    draw(1, 200, 200).save(intact, "JPEG")
+    (root / "cat" / "cut.jpg").write_bytes(intact.getvalue()[: len(intact.getvalue()) // 2])
+    intact = io.BytesIO()
+    draw(1, 200, 200).save(intact, "PNG")
+    (root / "cat" / "cut.png").write_bytes(intact.getvalue()[: len(intact.getvalue()) // 2])
     (root / "cat" / "text.png").write_text("not a picture")
     (root / "dog" / "empty.jpeg").write_bytes(b"")
     (root / "dog" / "bomb.png").write_bytes(bomb())
@@ -36,7 +36,7 @@ def break_some(root: Path) -> dict[str, str]:
     return {
         "cat/cut.jpg": "truncated",
         "cat/cut.png": "truncated",
-        "cat/text.png": "the content is no PNG or JPEG",
+        "cat/text.png": "the content is not a PNG or JPEG",
         "dog/empty.jpeg": "the file is empty",
         "dog/bomb.png": "exceeds limit",
         "dog/gone.png": "No such file",
@@ -44,7 +44,7 @@ def break_some(root: Path) -> dict[str, str]:
 
 
 def bomb() -> bytes:
-    """A PNG that says it has 900 million pixels."""
+    """Return a PNG whose header claims 900 million pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -54,68 +54,66 @@ def bomb() -> bytes:
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_broken_files_are_named(build: Make, root: Path, cache: bool) -> None:
-    kinds = break_some(root)
+def test_damaged_files_are_listed(build: Make, root: Path, cache: bool) -> None:
+    messages = damage_files(root)
     message = refusal(build(cache=cache).prepare)
-    assert message.startswith("6 of 66 pictures cannot be read: ")
-    assert message.endswith("; data.corrupt=skip leaves them out")
-    for name, why in kinds.items():
-        assert re.search(rf"{re.escape(str(root / name))}: [^,]*{why}", message), message
+    assert message.startswith("6 of 66 images cannot be read: ")
+    assert message.endswith("; set data.corrupt=skip to skip them")
+    for name, reason in messages.items():
+        assert re.search(rf"{re.escape(str(root / name))}: [^,]*{reason}", message), message
 
 
 @pytest.mark.parametrize("name", ["cat/cut.jpg", "cat/text.png", "dog/empty.jpeg"])
-def test_one_broken_file_is_named_in_one_line(build: Make, root: Path, name: str) -> None:
-    kinds = break_some(root)
-    for other in kinds:
+def test_a_single_damaged_file_is_reported_in_one_line(build: Make, root: Path, name: str) -> None:
+    messages = damage_files(root)
+    for other in messages:
         if other != name:
             (root / other).unlink()
     message = refusal(build().prepare)
-    assert message.startswith(f"1 of 61 pictures cannot be read: {root / name}: ")
-    assert kinds[name] in message
+    assert message.startswith(f"1 of 61 images cannot be read: {root / name}: ")
+    assert messages[name] in message
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_broken_files_are_left_out_and_named(
+def test_damaged_files_can_be_skipped(
     build: Make, root: Path, cache: bool, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole = build(cache=cache).prepare()
-    kinds = break_some(root)
+    intact = build(cache=cache).prepare()
+    messages = damage_files(root)
     data = build(cache=cache, corrupt="skip").prepare()
-    said = capsys.readouterr().out.strip().splitlines()
-    assert len(said) == 1
-    assert said[0].startswith("left out: 6 of 66 pictures cannot be read: ")
-    for name in kinds:
-        assert str(root / name) in said[0]
+    output = capsys.readouterr().out.strip().splitlines()
+    assert len(output) == 1
+    assert output[0].startswith("skipped: 6 of 66 images cannot be read: ")
+    for name in messages:
+        assert str(root / name) in output[0]
         assert any(str(root / name) in record.message for record in caplog.records)
-    for part in ("train", "val", "test"):  # Nothing else has changed.
-        assert torch.equal(inputs(data, part), inputs(whole, part))
-        assert targets(data, part) == targets(whole, part)
-    assert data.spec == whole.spec
+    for part in ("train", "val", "test"):  # Other samples are unchanged.
+        assert torch.equal(inputs(data, part), inputs(intact, part))
+        assert targets(data, part) == targets(intact, part)
+    assert data.spec == intact.spec
 
 
-def test_many_broken_files_are_counted_and_all_are_in_the_log(
+def test_many_damaged_files_are_summarized_and_logged(
     build: Make, root: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     for k in range(25):
         (root / "cat" / f"bad{k:02}.png").write_text("bad")
     build(corrupt="skip").prepare()
-    said = capsys.readouterr().out
-    assert "bad09.png" in said
-    assert "bad10.png" not in said
-    assert "and 15 more" in said
+    output = capsys.readouterr().out
+    assert "bad09.png" in output
+    assert "bad10.png" not in output
+    assert "and 15 more" in output
     assert all(any(f"bad{k:02}.png" in record.message for record in caplog.records) for k in range(25))
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_a_class_folder_without_pictures(
-    build: Make, root: Path, cache: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_class_folders_without_images(build: Make, root: Path, cache: bool, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "bird").mkdir()
     (root / "fox").mkdir()
     (root / "fox" / "notes.txt").write_text("nothing yet")
     message = refusal(build(cache=cache).prepare)
     assert (
-        f"class folders without a picture (.png, .jpg, .jpeg): {root / 'bird'}, {root / 'fox'}; data.corrupt=skip"
+        f"class folders without images (.png, .jpg, .jpeg): {root / 'bird'}, {root / 'fox'}; set data.corrupt=skip"
         in message
     )
     data = build(cache=cache, corrupt="skip").prepare()
@@ -123,7 +121,7 @@ def test_a_class_folder_without_pictures(
     assert str(root / "bird") in capsys.readouterr().out
 
 
-def test_a_class_whose_pictures_are_all_broken_is_left_out(build: Make, root: Path) -> None:
+def test_a_class_with_only_damaged_images_is_skipped(build: Make, root: Path) -> None:
     (root / "ant").mkdir()
     (root / "ant" / "1.png").write_text("bad")
     data = build(corrupt="skip").prepare()
@@ -131,73 +129,73 @@ def test_a_class_whose_pictures_are_all_broken_is_left_out(build: Make, root: Pa
     assert set(targets(data)) == {0, 1}
 
 
-def test_a_file_that_breaks_while_it_is_streamed_is_named(build: Make, root: Path) -> None:
+def test_files_damaged_during_streaming_are_reported(build: Make, root: Path) -> None:
     data = build(cache=False, workers=1).prepare()
     for file in root.rglob("*.png"):
         file.write_text("bad")
     message = refusal(lambda: list(data.train_dataloader()))
-    assert re.fullmatch(rf"{root}/\w+/\d+\.png: the content is no PNG or JPEG", message)
+    assert re.fullmatch(rf"{root}/\w+/\d+\.png: the content is not a PNG or JPEG", message)
 
 
-# Notes.
+# Cache.
 
 
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files that are decoded from now on."""
-    seen: list[str] = []
+def record_decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which the names of decoded files are appended from now on."""
+    decoded: list[str] = []
 
-    def watched(path: Path, *shape: int) -> np.ndarray:
-        seen.append(path.name)
+    def recording_decode(path: Path, *shape: int) -> np.ndarray:
+        decoded.append(path.name)
         return decode(path, *shape)
 
-    monkeypatch.setattr(survey, "decode", watched)
-    return seen
+    monkeypatch.setattr(survey, "decode", recording_decode)
+    return decoded
 
 
-def test_a_second_run_looks_at_new_and_changed_and_broken_files_alone(
+def test_a_second_run_decodes_only_new_changed_and_damaged_files(
     build: Make, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"cache": False, "corrupt": "skip"}
     (root / "cat" / "bad.png").write_text("bad")
     first = build(**settings).prepare()
-    seen = counted(monkeypatch)
+    decoded = record_decoded(monkeypatch)
     second = build(**settings).prepare()
-    assert seen == ["bad.png"]
+    assert decoded == ["bad.png"]
     assert second.spec == first.spec
-    seen.clear()
+    decoded.clear()
     draw(900, 30, 30).save(root / "dog" / "100.png")
     fill(root / "dog", 1, first=901)
     (root / "dog" / "102.png").unlink()
     third = build(**settings).prepare()
-    assert sorted(seen) == ["100.png", "901.png", "bad.png"]
+    assert sorted(decoded) == ["100.png", "901.png", "bad.png"]
     for file in (tmp_path / "data" / "image_folder").iterdir():
         file.unlink()
     assert third.spec == build(**settings).prepare().spec
-    seen.clear()
+    decoded.clear()
     build(size=9, **settings).prepare()
-    assert len(seen) == 61  # Notes are for one size.
+    assert len(decoded) == 61  # The cache depends on the size.
 
 
-@pytest.mark.parametrize("damage", [b"", b"no archive", None])
-def test_notes_that_are_damaged_are_made_anew(
+@pytest.mark.parametrize("damage", [b"", b"not an archive", None])
+def test_a_damaged_cache_is_rebuilt(
     build: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: bytes | None
 ) -> None:
     first = build(cache=False).prepare()
     (file,) = (tmp_path / "data" / "image_folder").iterdir()
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2] if damage is None else damage)
-    seen = counted(monkeypatch)
+    decoded = record_decoded(monkeypatch)
     assert build(cache=False).prepare().spec == first.spec
-    assert len(seen) == 60
+    assert len(decoded) == 60
     assert file.read_bytes()[:2] == b"PK"
     assert len(list(file.parent.iterdir())) == 1
 
 
-def test_notes_that_cannot_be_written_do_no_harm(build: Make, tmp_path: Path) -> None:
+def test_an_unwritable_cache_is_ignored(build: Make, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder would be")
     assert build(cache=False).prepare().parts["train"].size == 42
 
 
-def test_pictures_in_memory_leave_nothing_behind(build: Make, tmp_path: Path) -> None:
+def test_in_memory_images_do_not_write_a_cache(build: Make, tmp_path: Path) -> None:
     build(cache=True).prepare()
     assert not (tmp_path / "data").exists()

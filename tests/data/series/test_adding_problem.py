@@ -1,4 +1,4 @@
-"""The adding problem, and what can be had without a memory."""
+"""The adding problem, and the error of a model without memory."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def test_the_target_is_the_sum_of_the_two_marked_numbers(length: int, marks: str
         torch.testing.assert_close(batch.targets, (numbers * marked).sum(1, keepdim=True))
 
 
-@pytest.mark.parametrize(("marks", "apart"), [("halves", 100 / 2), ("anywhere", 101 / 3)])
-def test_each_step_is_marked_as_often_as_the_others(marks: str, apart: float) -> None:
+@pytest.mark.parametrize(("marks", "distance"), [("halves", 100 / 2), ("anywhere", 101 / 3)])
+def test_markers_are_uniformly_distributed(marks: str, distance: float) -> None:
     batch = parts(length=100, samples=20_000, marks=marks)["train"]
     marked = batch.inputs[..., 1]
     assert marked.mean(0).min() > 0.014
     assert marked.mean(0).max() < 0.026
-    places = marked.nonzero()[:, 1].view(-1, 2).float()
-    assert places.diff(dim=1).abs().mean().item() == pytest.approx(run_in_subprocess, rel=0.02)
+    positions = marked.nonzero()[:, 1].view(-1, 2).float()
+    assert positions.diff(dim=1).abs().mean().item() == pytest.approx(distance, rel=0.02)
 
 
-def test_saying_the_mean_has_the_error_of_the_papers() -> None:
+def test_predicting_the_mean_has_the_published_error() -> None:
     batch = parts(samples=100_000)["train"]
     assert batch.targets is not None
     assert (batch.targets - 1).square().mean().item() == pytest.approx(1 / 6, rel=0.01)
 
 
-def test_parts_differ_and_the_split_seed_draws_them() -> None:
+def test_parts_differ_and_depend_on_the_split_seed() -> None:
     first, again, other = parts(), parts(), parts(split_seed=1)
     assert {name: batch.size for name, batch in first.items()} == {"train": 1000, "val": 100, "test": 200}
     for name in first:
@@ -77,6 +77,6 @@ def test_the_spec() -> None:
         ({"marks": "ends"}, "marks must be one of anywhere, halves, not 'ends'"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         AddingProblem(**settings)

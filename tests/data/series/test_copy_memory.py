@@ -1,4 +1,4 @@
-"""Copying memory, and what can be had without one."""
+"""Copying memory, and the loss of a model without memory."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def drawn(length: int, samples: int = 500, split_seed: int = 0) -> tuple[CopyMem
 
 
 @pytest.mark.parametrize("length", [1, 7, 30])
-def test_ten_symbols_a_pause_and_the_symbols_again(length: int) -> None:
+def test_the_target_repeats_the_symbols_after_the_delay(length: int) -> None:
     data, batch = drawn(length)
     assert isinstance(data.spec.input, Tokens)
     assert isinstance(data.spec.target, Tags)
     words, tags = data.spec.input.vocabulary, data.spec.target.names
     assert batch.inputs.shape == batch.targets.shape == (500, length + 20)  # type: ignore[union-attr]
     for row, target in zip(batch.inputs[:20].tolist(), batch.targets[:20].tolist(), strict=True):  # type: ignore[index]
-        said, wanted = [words[k] for k in row], [tags[k] for k in target]
-        assert set(said[:10]) <= set("12345678")
-        assert said[10:] == ["blank"] * (length - 1) + ["mark"] * 11
-        assert wanted == ["blank"] * (length + 10) + said[:10]
+        symbols, expected = [words[k] for k in row], [tags[k] for k in target]
+        assert set(symbols[:10]) <= set("12345678")
+        assert symbols[10:] == ["blank"] * (length - 1) + ["mark"] * 11
+        assert expected == ["blank"] * (length + 10) + symbols[:10]
     assert set(batch.inputs[:, :10].flatten().tolist()) == {words.index(symbol) for symbol in "12345678"}
 
 
-def test_who_remembers_nothing_has_the_loss_of_the_papers() -> None:
+def test_a_model_without_memory_has_the_published_loss() -> None:
     _, batch = drawn(30)
     assert batch.targets is not None
     probabilities = torch.zeros(50, 9)
@@ -47,13 +47,13 @@ def test_who_remembers_nothing_has_the_loss_of_the_papers() -> None:
     assert losses.item() == pytest.approx(10 * math.log(8) / 50, rel=1e-5)
 
 
-def test_the_split_seed_draws_the_parts() -> None:
-    (first, one), (_, same), (_, other) = drawn(5), drawn(5), drawn(5, split_seed=1)
-    assert torch.equal(one.inputs, same.inputs)
-    assert not torch.equal(one.inputs, other.inputs)
-    assert {name: some.size for name, some in first.parts.items()} == {"train": 500, "val": 50, "test": 100}
+def test_parts_depend_on_the_split_seed() -> None:
+    (first, batch), (_, same), (_, other) = drawn(5), drawn(5), drawn(5, split_seed=1)
+    assert torch.equal(batch.inputs, same.inputs)
+    assert not torch.equal(batch.inputs, other.inputs)
+    assert {name: part.size for name, part in first.parts.items()} == {"train": 500, "val": 50, "test": 100}
 
 
-def test_a_pause_has_a_step_at_least() -> None:
+def test_a_length_less_than_one_is_rejected() -> None:
     with pytest.raises(InputError, match="length must be at least 1, not 0"):
         CopyMemory(length=0)

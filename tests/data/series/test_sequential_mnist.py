@@ -1,4 +1,4 @@
-"""MNIST as sequences: which pixel is read when."""
+"""MNIST as sequences: the order of pixels, and their scale."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from primer.spec import Classes, Series
 
 @pytest.fixture
 def images(monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
-    """Random images in the place of MNIST's."""
+    """Random images in place of MNIST."""
     pixels = torch.randint(0, 256, (120, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(120) % 10
     parts = {"train": Batch(pixels[:80], labels[:80]), "test": Batch(pixels[80:], labels[80:])}
@@ -31,7 +31,7 @@ def sequences(**settings: Any) -> torch.Tensor:
     return SequentialMNIST(**settings).prepare().parts["test"].inputs  # type: ignore[union-attr]
 
 
-def test_rows_from_the_top_and_pixels_row_by_row(images: torch.Tensor) -> None:
+def test_rows_and_pixels_are_in_reading_order(images: torch.Tensor) -> None:
     rows, pixels = sequences(), sequences(by="pixels")
     assert rows.dtype == pixels.dtype == torch.uint8
     assert torch.equal(rows, images[80:, 0])
@@ -39,7 +39,7 @@ def test_rows_from_the_top_and_pixels_row_by_row(images: torch.Tensor) -> None:
     assert torch.equal(pixels[:, 28 + 3, 0], images[80:, 0, 1, 3])
 
 
-def test_one_order_permutes_the_pixels_of_all(images: torch.Tensor) -> None:
+def test_all_images_share_one_permutation(images: torch.Tensor) -> None:
     pixels, permuted = sequences(by="pixels"), sequences(by="pixels", permuted=True)
     assert not torch.equal(pixels, permuted)
     order = torch.randperm(784, generator=torch.Generator().manual_seed(0))
@@ -49,7 +49,7 @@ def test_one_order_permutes_the_pixels_of_all(images: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize(("by", "features"), [("rows", 28), ("pixels", 1)])
-def test_all_pixels_have_one_scale(by: Any, features: int, images: torch.Tensor) -> None:
+def test_all_pixels_share_one_scale(by: Any, features: int, images: torch.Tensor) -> None:
     data = SequentialMNIST(by=by, batch_size="full").prepare()
     assert isinstance(data.spec.input, Series)
     assert data.spec.input.features == len(data.spec.input.mean) == features
@@ -60,7 +60,7 @@ def test_all_pixels_have_one_scale(by: Any, features: int, images: torch.Tensor)
     assert batch.inputs.std().item() == pytest.approx(1, abs=1e-4)
 
 
-def test_another_way_to_read_is_refused() -> None:
+def test_an_unknown_reading_order_is_rejected() -> None:
     with pytest.raises(InputError, match="by must be one of rows, pixels, not 'columns'"):
         SequentialMNIST(by="columns")  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Windows over time series: what is read, what is to be forecast, and that no part sees a later one."""
+"""Windows over time series, chronological splits, and naive forecasts."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from primer.spec import Series, Values
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Forty steps: x counts them from 0, y is their square, z is the same at all."""
+    """Forty steps: x counts them from 0, y is its square, z is constant."""
     path = tmp_path / "some.csv"
     path.write_text("t,x,y,z\n" + "".join(f"{1900 + k},{k},{k * k},7\n" for k in range(40)))
     return path
 
 
-def made(file: Path | str, **settings: Any) -> TimeSeries:
+def build(file: Path | str, **settings: Any) -> TimeSeries:
     return TimeSeries(**{"path": file, "target": "x", "window": 4, "time": "t", **settings}).prepare()
 
 
@@ -34,12 +34,12 @@ def part(data: TimeSeries, name: str) -> Batch:
     return batch
 
 
-def firsts(values: Tensor) -> list[int]:
+def first_values(values: Tensor) -> list[int]:
     return values.flatten(1)[:, 0].int().tolist()
 
 
-def test_windows_and_what_follows_them(file: Path) -> None:
-    data = made(file, target=["y", "x"], covariates=["z", "x"], horizon=3)
+def test_windows_and_targets(file: Path) -> None:
+    data = build(file, target=["y", "x"], covariates=["z", "x"], horizon=3)
     train = part(data, "train")
     assert train.inputs.shape == (22, 4, 3)
     assert train.inputs[5].tolist() == [[25, 5, 7], [36, 6, 7], [49, 7, 7], [64, 8, 7]]
@@ -50,53 +50,53 @@ def test_windows_and_what_follows_them(file: Path) -> None:
 
 
 @pytest.mark.parametrize(("horizon", "stride", "window"), [(1, 1, 4), (3, 1, 4), (3, 2, 4), (2, 5, 9), (4, 4, 1)])
-def test_the_targets_of_a_part_lie_in_it_and_its_windows_follow_each_other(
+def test_targets_lie_within_their_part_and_windows_advance_by_stride(
     horizon: int, stride: int, window: int, file: Path
 ) -> None:
-    data = made(file, horizon=horizon, stride=stride, window=window)
+    data = build(file, horizon=horizon, stride=stride, window=window)
     for name, start, end in (("train", window, 28), ("val", 28, 32), ("test", 32, 40)):
         batch = part(data, name)
         assert batch.targets is not None
-        assert firsts(batch.targets) == list(range(start, end - horizon + 1, stride))
+        assert first_values(batch.targets) == list(range(start, end - horizon + 1, stride))
         assert batch.targets.max() < end
-        assert firsts(batch.inputs) == [first - window for first in firsts(batch.targets)]
+        assert first_values(batch.inputs) == [first - window for first in first_values(batch.targets)]
         assert torch.equal(batch.inputs[:, -1, 0] + 1, batch.targets[:, 0])
 
 
-def test_batches_come_shuffled_to_train_and_in_order_to_test(file: Path) -> None:
-    data = made(file, batch_size=8)
+def test_training_is_shuffled_and_testing_is_in_order(file: Path) -> None:
+    data = build(file, batch_size=8)
     torch.manual_seed(0)
     train, test = list(data.train_dataloader()), list(data.test_dataloader())
-    order = firsts(torch.cat([batch.targets for batch in train if batch.targets is not None]))
+    order = first_values(torch.cat([batch.targets for batch in train if batch.targets is not None]))
     assert order != sorted(order) == list(range(4, 28))
-    assert firsts(test[0].targets) == list(range(32, 40))  # type: ignore[arg-type]
+    assert first_values(test[0].targets) == list(range(32, 40))  # type: ignore[arg-type]
 
 
-def test_the_scale_is_that_of_the_training_part(file: Path, tmp_path: Path) -> None:
+def test_scale_is_estimated_on_the_training_part(file: Path, tmp_path: Path) -> None:
     text = file.read_text().splitlines()
     changed = tmp_path / "changed.csv"
     changed.write_text("\n".join([*text[:29], *(f"{1900 + k},999,{-k},8" for k in range(28, 40))]))
-    before, after = (made(path, covariates=["y"], horizon=2, season=3).spec for path in (file, changed))
+    before, after = (build(path, covariates=["y"], horizon=2, season=3).spec for path in (file, changed))
     assert before == after
-    counted, squared = torch.arange(28.0).double(), torch.arange(28.0).double() ** 2
+    count, square = torch.arange(28.0).double(), torch.arange(28.0).double() ** 2
     assert isinstance(before.input, Series)
-    assert before.input.mean == pytest.approx((13.5, squared.mean().item()))
-    assert before.input.std == pytest.approx((counted.std(correction=0).item(), squared.std(correction=0).item()))
+    assert before.input.mean == pytest.approx((13.5, square.mean().item()))
+    assert before.input.std == pytest.approx((count.std(correction=0).item(), square.std(correction=0).item()))
     assert isinstance(before.target, Values)
     assert before.target.mean == pytest.approx((13.5, 13.5))
     assert before.target.std == pytest.approx((before.input.std[0],) * 2)
     scale = standardize(before.input)
     assert scale is not None
-    data = made(file, covariates=["y"], batch_size="full")
+    data = build(file, covariates=["y"], batch_size="full")
     (batch,) = data.train_dataloader()
     torch.testing.assert_close(batch.inputs, scale(part(data, "train").inputs))
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
-def test_the_origin_rolls_over_the_folds(folds: int, file: Path) -> None:
+def test_folds_have_a_rolling_forecast_origin(folds: int, file: Path) -> None:
     tested: list[int] = []
     for fold in range(folds):
-        data = made(file, window=2, folds=folds, fold=fold)
+        data = build(file, window=2, folds=folds, fold=fold)
         targets = {name: part(data, name).targets.flatten().int().tolist() for name in ("train", "val", "test")}  # type: ignore[union-attr]
         before = targets["train"] + targets["val"]
         assert before == list(range(2, targets["test"][0]))
@@ -105,18 +105,18 @@ def test_the_origin_rolls_over_the_folds(folds: int, file: Path) -> None:
     assert tested == list(range(40 // (folds + 1), 40))
 
 
-def test_fewer_training_samples_are_the_latest(file: Path) -> None:
-    data = made(file, train_size=5, horizon=2, stride=2)
+def test_train_size_keeps_the_most_recent_samples(file: Path) -> None:
+    data = build(file, train_size=5, horizon=2, stride=2)
     targets = part(data, "train").targets
     assert targets is not None
-    assert firsts(targets) == [18, 20, 22, 24, 26]
+    assert first_values(targets) == [18, 20, 22, 24, 26]
     assert isinstance(data.spec.input, Series)
     assert data.spec.input.mean == pytest.approx((sum(range(14, 28)) / 14,))
     with pytest.raises(InputError, match="train_size=13, but the training part has 12 samples"):
-        made(file, train_size=13, horizon=2, stride=2)
+        build(file, train_size=13, horizon=2, stride=2)
 
 
-def test_naive_errors_are_those_of_the_same_steps_ahead(tmp_path: Path) -> None:
+def test_naive_errors_are_computed_per_step_ahead(tmp_path: Path) -> None:
     path = tmp_path / "some.csv"
     values = [(17 * k) % 11 for k in range(80)]
     path.write_text("x,z\n" + "".join(f"{value},{k}\n" for k, value in enumerate(values)))
@@ -125,32 +125,32 @@ def test_naive_errors_are_those_of_the_same_steps_ahead(tmp_path: Path) -> None:
     def error(lag: int) -> float:
         return sum(abs(train[k] - train[k - lag]) for k in range(lag, len(train))) / (len(train) - lag)
 
-    target = made(path, time=None, horizon=7, season=3).spec.target
+    target = build(path, time=None, horizon=7, season=3).spec.target
     assert isinstance(target, Values)
     assert target.naive == pytest.approx([error(lag) for lag in (1, 2, 3, 4, 5, 6, 7)])
     assert target.seasonal == pytest.approx([error(lag) for lag in (3, 3, 3, 6, 6, 6, 9)])
     assert target.continues == (0,) * 7
-    target = made(path, time=None, target=["x", "z"]).spec.target
+    target = build(path, time=None, target=["x", "z"]).spec.target
     assert isinstance(target, Values)
     assert target.naive == pytest.approx([error(1), 1.0])
     assert target.seasonal == ()
 
 
-def test_a_naive_forecast_without_error_is_no_measure(file: Path) -> None:
-    target = made(file, target=["x", "z"], season=2).spec.target
+def test_naive_errors_of_zero_are_omitted(file: Path) -> None:
+    target = build(file, target=["x", "z"], season=2).spec.target
     assert isinstance(target, Values)
     assert target.naive == target.seasonal == ()
 
 
-def test_a_path_is_looked_up_in_the_data_folder_first(file: Path, tmp_path: Path, monkeypatch) -> None:
+def test_paths_are_looked_up_in_the_data_folder_first(file: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert part(made("some.csv"), "test").size == 8
+    assert part(build("some.csv"), "test").size == 8
     other = tmp_path / "other"
     other.mkdir()
     (other / "some.csv").write_text("t,x\n" + "".join(f"{k},{k}\n" for k in range(20)))
-    assert part(made("some.csv", data_dir=other), "test").size == 4
+    assert part(build("some.csv", data_dir=other), "test").size == 4
     with pytest.raises(InputError, match=r"there is no file none\.csv"):
-        made("none.csv")
+        build("none.csv")
 
 
 @pytest.mark.parametrize(
@@ -161,45 +161,45 @@ def test_a_path_is_looked_up_in_the_data_folder_first(file: Path, tmp_path: Path
         ({"stride": -1}, "stride must be at least 1"),
         ({"season": 0}, "season must be at least 1"),
         ({"missing": "drop"}, "missing must be one of error, interpolate, not 'drop'"),
-        ({"delimiter": "ab"}, "delimiter must be one character"),
+        ({"delimiter": "ab"}, "delimiter must be a single character"),
         ({"path": None}, "set data.path and data.target"),
         ({"target": None}, "set data.path and data.target"),
-        ({"target": "w"}, "has no column 'w'"),
-        ({"window": 28}, "some.csv, line 41: the series ends after 40 steps, and its training part of 28 is too short "
-            "for window=28, horizon=1: it needs 29"),
-        ({"horizon": 5}, "its validation part of 4 is too short for window=4, horizon=5: it needs 5"),
-        ({"horizon": 9, "val_fraction": 0}, "its test part of 8 is too short"),
-        ({"folds": 9}, "line 41: the series ends after 40 steps, and its training part of 4 is too short"),
-        ({"test_fraction": 0}, "test_fraction=0 leaves nothing for the test"),
-        ({"season": 28}, "season=28, horizon=1: the seasonal naive forecast looks 28 steps back, and the training part "
-            "has 28 steps"),
+        ({"target": "w"}, "does not have a column 'w'"),
+        ({"window": 28}, "some.csv, line 41: the series ends after 40 steps, and its training part of 28 steps is too "
+            "short for window=28, horizon=1: it needs 29"),
+        ({"horizon": 5}, "its validation part of 4 steps is too short for window=4, horizon=5: it needs 5"),
+        ({"horizon": 9, "val_fraction": 0}, "its test part of 8 steps is too short"),
+        ({"folds": 9}, "line 41: the series ends after 40 steps, and its training part of 4 steps is too short"),
+        ({"test_fraction": 0}, "test_fraction=0 leaves no steps for testing"),
+        ({"season": 28}, "season=28, horizon=1: the seasonal naive forecast looks back 28 steps, but the training part "
+            "has only 28 steps"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_used_is_told_in_one_line(settings: dict[str, Any], message: str, file: Path) -> None:
+def test_invalid_settings_are_reported_in_one_line(settings: dict[str, Any], message: str, file: Path) -> None:
     with pytest.raises(InputError) as error:
-        made(settings.pop("path", file), **settings)
+        build(settings.pop("path", file), **settings)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_nothing_need_be_validated(file: Path) -> None:
-    data = made(file, val_fraction=0.0, horizon=3)
+def test_the_validation_part_may_be_empty(file: Path) -> None:
+    data = build(file, val_fraction=0.0, horizon=3)
     assert [part(data, name).size for name in ("train", "val", "test")] == [26, 0, 6]
     assert data.val_dataloader() == []
 
 
-def test_the_series_that_come_with_primer() -> None:
-    sunspots = made("sunspots", target="sunspots", time="year", window=1, val_fraction=0.0)
+def test_embedded_series() -> None:
+    sunspots = build("sunspots", target="sunspots", time="year", window=1, val_fraction=0.0)
     targets = torch.cat([part(sunspots, name).targets for name in ("train", "test")]).flatten()  # type: ignore[misc]
     assert len(targets) == 308
     assert targets[1957 - 1701] == targets.max() == pytest.approx(190.2)  # The highest maximum on record.
     assert targets[1810 - 1701] == 0
-    co2 = made("co2", target="co2", time="month", window=1, season=12, missing="interpolate")
+    co2 = build("co2", target="co2", time="month", window=1, season=12, missing="interpolate")
     batch = part(co2, "test")
     assert [part(co2, name).size for name in ("train", "val", "test")] == [367, 53, 105]
     assert batch.targets is not None
     assert batch.targets[-1].item() == pytest.approx(371.02)
     assert isinstance(co2.spec.target, Values)
-    assert co2.spec.target.seasonal[0] == pytest.approx(1.3, abs=0.2)  # What a year adds.
+    assert co2.spec.target.seasonal[0] == pytest.approx(1.3, abs=0.2)  # The yearly increase.
     with pytest.raises(InputError, match="line 5: 'co2' is missing"):
-        made("co2", target="co2", time="month")
+        build("co2", target="co2", time="month")

@@ -1,4 +1,4 @@
-"""The surface and the noise on it, part by part."""
+"""The noisy surface, and the noise level of each part."""
 
 import math
 
@@ -14,13 +14,13 @@ def noise_of(part):
     return part.targets - surface(part.inputs)[:, None]
 
 
-def test_the_surface_is_its_formula():
+def test_surface_matches_its_formula():
     points = torch.tensor([[0.5, 0.0], [-0.5, 0.0], [0.5, 1.0], [0.25, 0.5], [0.0, 0.3]])
-    wanted = torch.tensor([1.0, -1.0, 0.0, math.sin(math.pi / 4) * math.cos(math.pi / 4), 0.0])
-    assert surface(points).allclose(wanted, atol=1e-6)
+    expected = torch.tensor([1.0, -1.0, 0.0, math.sin(math.pi / 4) * math.cos(math.pi / 4), 0.0])
+    assert surface(points).allclose(expected, atol=1e-6)
 
 
-def test_points_lie_in_the_square_with_the_stated_deviation():
+def test_points_lie_in_the_square_and_the_surface_has_the_documented_standard_deviation():
     data = NoisySurface(samples=20000, noise=0).prepare()
     everything = torch.cat([part.inputs for part in data.parts.values()])
     assert everything.abs().max() <= 1
@@ -28,7 +28,7 @@ def test_points_lie_in_the_square_with_the_stated_deviation():
     assert surface(everything).std().item() == pytest.approx(0.5, abs=0.01)
 
 
-def test_the_test_part_has_its_own_level_of_noise():
+def test_the_test_part_can_have_a_different_noise_level():
     data = NoisySurface(samples=6000, noise=0.1, test_noise=0.4).prepare()
     for part, level in (("train", 0.1), ("val", 0.1), ("test", 0.4)):
         noise = noise_of(data.parts[part])
@@ -36,19 +36,19 @@ def test_the_test_part_has_its_own_level_of_noise():
         assert noise.mean().abs() < level / 5
 
 
-def test_the_test_part_has_the_noise_of_training_by_default():
+def test_the_test_part_has_the_training_noise_level_by_default():
     data = NoisySurface(samples=6000, noise=0.2).prepare()
     assert noise_of(data.parts["test"]).std().item() == pytest.approx(0.2, rel=0.1)
 
 
-def test_no_noise_in_the_test_part_leaves_the_surface():
+def test_without_test_noise_targets_are_the_surface():
     data = NoisySurface(samples=100, noise=0.3, test_noise=0).prepare()
     assert noise_of(data.parts["test"]).abs().max() == 0
     assert noise_of(data.parts["train"]).std() > 0.1
 
 
-def test_noise_belongs_to_the_sample():
-    """Another level scales it, another split or seed of the run leaves it."""
+def test_noise_is_fixed_per_sample():
+    """The noise level scales it; the split and the global seed do not change it."""
 
     def table(data):
         parts = data.prepare().parts.values()
@@ -64,13 +64,13 @@ def test_noise_belongs_to_the_sample():
         (NoisySurface(samples=200, noise=0.1, split_seed=3), 1),
         (NoisySurface(samples=200, noise=0.1, folds=4, fold=1), 1),
     ):
-        same, scaled = table(other)
-        assert same.equal(inputs)
+        other_inputs, scaled = table(other)
+        assert other_inputs.equal(inputs)
         assert scaled.allclose(noise * factor, atol=1e-6)
     assert not table(NoisySurface(samples=200, noise=0.1, data_seed=1))[0].equal(inputs)
 
 
-def test_statistics_are_those_of_noisy_training_targets():
+def test_statistics_are_computed_on_noisy_training_targets():
     data = NoisySurface(samples=300, noise=0.5, test_noise=5).prepare()
     train = data.parts["train"]
     assert isinstance(data.spec.input, Vector)
@@ -82,7 +82,7 @@ def test_statistics_are_those_of_noisy_training_targets():
 
 
 @pytest.mark.parametrize("settings", [{"noise": -1.0}, {"test_noise": -1.0}, {"samples": 0}])
-def test_wrong_settings_are_refused(settings):
+def test_invalid_settings_are_rejected(settings):
     (name,) = settings
     with pytest.raises(InputError, match=f"{name} must be at least"):
         NoisySurface(**settings)

@@ -1,4 +1,4 @@
-"""The tables of scikit-learn: their parts, their names, and what is estimated from which part."""
+"""The tables of scikit-learn: parts, names and statistics."""
 
 import numpy as np
 import pytest
@@ -9,22 +9,22 @@ from primer.data.tables.tables import BreastCancer, Diabetes, Iris, Wine
 from primer.spec import Classes, Values, Vector
 
 TABLES = {Iris: (150, 4), Wine: (178, 13), BreastCancer: (569, 30), Diabetes: (442, 10)}
-CLASSED = (Iris, Wine, BreastCancer)
+CLASSIFICATION = (Iris, Wine, BreastCancer)
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_parts_are_the_table_with_each_row_once(kind):
+def test_parts_contain_each_row_once(kind):
     data = kind().prepare()
     whole = np.asarray(kind().load().data, dtype=np.float32)
-    together = torch.cat([part.inputs for part in data.parts.values()]).numpy()
-    assert together.shape == TABLES[kind]
-    assert np.array_equal(np.array(sorted(map(tuple, together))), np.array(sorted(map(tuple, whole))))
+    rows = torch.cat([part.inputs for part in data.parts.values()]).numpy()
+    assert rows.shape == TABLES[kind]
+    assert np.array_equal(np.array(sorted(map(tuple, rows))), np.array(sorted(map(tuple, whole))))
     assert data.parts["test"].size == round(0.2 * len(whole))
     assert data.parts["val"].size == round(0.1 * len(whole))
 
 
-@pytest.mark.parametrize("kind", CLASSED)
-def test_each_part_has_the_same_share_of_each_class(kind):
+@pytest.mark.parametrize("kind", CLASSIFICATION)
+def test_parts_are_stratified_by_class(kind):
     data = kind().prepare()
     classes = len(data.spec.target.names)
     counts = {part: np.bincount(batch.targets.numpy(), minlength=classes) for part, batch in data.parts.items()}
@@ -34,7 +34,7 @@ def test_each_part_has_the_same_share_of_each_class(kind):
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_mean_and_deviation_are_those_of_the_training_part(kind):
+def test_mean_and_standard_deviation_are_computed_on_the_training_part(kind):
     data = kind().prepare()
     train = data.parts["train"].inputs.double().numpy()
     everything = torch.cat([part.inputs for part in data.parts.values()]).double().numpy()
@@ -44,14 +44,14 @@ def test_mean_and_deviation_are_those_of_the_training_part(kind):
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_batches_are_standardised(kind):
+def test_batches_are_standardized(kind):
     (batch,) = kind(batch_size="full").prepare().train_dataloader()
     assert batch.inputs.mean(0).abs().max() < 1e-4
     assert (batch.inputs.std(0, correction=0) - 1).abs().max() < 1e-4
 
 
-def test_specs_carry_the_real_names():
-    iris, wine, cancer = (kind().prepare().spec for kind in CLASSED)
+def test_specs_have_the_original_names():
+    iris, wine, cancer = (kind().prepare().spec for kind in CLASSIFICATION)
     assert iris.target == Classes(("setosa", "versicolor", "virginica"))
     assert iris.target.names == tuple(load_iris().target_names)
     assert wine.target == Classes(("Barolo", "Grignolino", "Barbera"))
@@ -61,12 +61,12 @@ def test_specs_carry_the_real_names():
     assert len(cancer.input.names) == cancer.input.features == 30
 
 
-def test_wines_are_numbered_in_the_order_of_their_names():
+def test_wine_classes_are_in_the_order_of_their_names():
     # The paper has 59 Barolo, 71 Grignolino and 48 Barbera.
     assert np.bincount(Wine().load().target).tolist() == [59, 71, 48]
 
 
-def test_diabetes_is_in_its_own_units():
+def test_diabetes_is_in_original_units():
     data = Diabetes().prepare()
     target = data.spec.target
     assert isinstance(target, Values)
@@ -88,7 +88,7 @@ def test_folds_hold_out_each_row_once(kind):
     assert np.array_equal(np.array(sorted(map(tuple, held_out.numpy()))), np.array(sorted(map(tuple, whole))))
 
 
-def test_the_split_follows_its_own_seed_alone():
+def test_the_split_depends_only_on_split_seed():
     torch.manual_seed(1)
     first = Iris().prepare().parts["test"].inputs
     torch.manual_seed(2)

@@ -1,4 +1,4 @@
-"""The points of the gates, and their noise."""
+"""Logic gates: points, noise and truth tables."""
 
 import pytest
 import torch
@@ -11,18 +11,18 @@ TRUTH = {"xor": [0, 1, 1, 0], "and": [0, 0, 0, 1], "or": [0, 1, 1, 1]}
 
 
 @pytest.mark.parametrize("gate", TRUTH)
-def test_each_gate_is_its_truth_table(gate):
+def test_gates_match_their_truth_tables(gate):
     data = XOR(samples=40, noise=0, gate=gate).prepare()
     for part in data.parts.values():
-        places = (2 * part.inputs[:, 0] + part.inputs[:, 1]).long()
-        assert part.targets.tolist() == [TRUTH[gate][k] for k in places]
+        rows = (2 * part.inputs[:, 0] + part.inputs[:, 1]).long()
+        assert part.targets.tolist() == [TRUTH[gate][k] for k in rows]
     everything = torch.cat([part.inputs for part in data.parts.values()])
     points, counts = everything.unique(dim=0, return_counts=True)
     assert points.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert counts.tolist() == [10, 10, 10, 10]
 
 
-def test_noise_has_its_deviation_and_leaves_the_classes():
+def test_noise_has_the_given_standard_deviation_and_does_not_change_classes():
     data = XOR(samples=4000, noise=0.1).prepare()
     everything = torch.cat([part.inputs for part in data.parts.values()])
     targets = torch.cat([part.targets for part in data.parts.values()])
@@ -32,7 +32,7 @@ def test_noise_has_its_deviation_and_leaves_the_classes():
     assert len(everything.unique(dim=0)) == 4000
 
 
-def test_data_seed_alone_decides_on_the_points():
+def test_points_depend_only_on_data_seed():
     first = XOR(samples=40).prepare().parts["train"].inputs
     torch.manual_seed(7)
     assert XOR(samples=40).prepare().parts["train"].inputs.equal(first)
@@ -50,8 +50,8 @@ def test_spec_and_parts():
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"), [({"samples": 3}, "4"), ({"noise": -0.1}, "-0.1"), ({"gate": "nand"}, "xor, and, or")]
+    ("settings", "message"), [({"samples": 3}, "4"), ({"noise": -0.1}, "-0.1"), ({"gate": "nand"}, "xor, and, or")]
 )
-def test_wrong_settings_are_refused(settings, says):
-    with pytest.raises(InputError, match=says):
+def test_invalid_settings_are_rejected(settings, message):
+    with pytest.raises(InputError, match=message):
         XOR(**settings)

@@ -1,4 +1,4 @@
-"""Files with a word and its tag on each line, good and bad."""
+"""Valid and malformed CoNLL-2003 files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from primer.data.text.bio import BIO, parse
+from primer.data.text.bio import BIO, read_bio
 from primer.errors import InputError
 from primer.models.recurrent.lstm import LSTM
 from primer.spec import Tags
@@ -20,7 +20,7 @@ CONLL = (
     "Peter NNP B-NP B-PER\nBlackburn NNP I-NP I-PER\n\n"
 )
 SENTENCES = "Ann B-PER\nmet O\nBo B-PER\n\nThe O\nRed B-ORG\nCross I-ORG\nhelps O\n\n"
-FILE = "train.txt"  # What write calls a file.
+FILE = "train.txt"  # The default file name of the fixture write.
 
 
 @pytest.mark.parametrize(
@@ -34,56 +34,56 @@ FILE = "train.txt"  # What write calls a file.
         lambda text: "".join(f"  {line.replace(' ', '   ')}\n" for line in text.splitlines() if "DOCSTART" not in line),
         lambda text: text.replace("\n\n\n", "\n-DOCSTART- -X- -X- O\n"),
     ],
-    ids=["spaces", "tabs", "CRLF", "no last line end", "byte order mark", "more spaces", "no empty line"],
+    ids=["spaces", "tabs", "CRLF", "no final newline", "byte order mark", "more spaces", "no empty line"],
 )
 def test_words_and_tags_are_read(write: Callable[..., Path], change: Callable[[str], str]) -> None:
-    first, second = parse(write(change(CONLL)))
+    first, second = read_bio(write(change(CONLL)))
     assert first[:2] == (("EU", "rejects"), ("B-ORG", "O"))
     assert second[:2] == (("Peter", "Blackburn"), ("B-PER", "I-PER"))
 
 
-def test_the_column_of_the_tags_is_chosen(write: Callable[..., Path]) -> None:
+def test_tag_column(write: Callable[..., Path]) -> None:
     path = write(CONLL)
-    assert parse(path, 3)[0].tags == parse(path, -2)[0].tags == ("B-NP", "B-VP")
-    assert parse(path, 4) == parse(path, -1)
-    assert parse(path)[0].lines == (3, 4)
+    assert read_bio(path, 3)[0].tags == read_bio(path, -2)[0].tags == ("B-NP", "B-VP")
+    assert read_bio(path, 4) == read_bio(path, -1)
+    assert read_bio(path)[0].lines == (3, 4)
     for column in (0, 1):
-        with pytest.raises(InputError, match=f"column must be from 2, .* not {column}"):
+        with pytest.raises(InputError, match=f"column must be at least 2 .* not {column}"):
             BIO(train="a", column=column)
 
 
-def test_a_word_may_hold_spaces_between_tabs_and_other_spaces_anywhere(write: Callable[..., Path]) -> None:
-    assert parse(write("New York\tB-LOC\n"))[0].words == ("New York",)
-    assert parse(write("10\u00a0000 O\nNew\u2009York B-LOC\n"))[0].words == ("10\u00a0000", "New\u2009York")
+def test_words_may_contain_spaces_between_tabs_and_other_whitespace_anywhere(write: Callable[..., Path]) -> None:
+    assert read_bio(write("New York\tB-LOC\n"))[0].words == ("New York",)
+    assert read_bio(write("10\u00a0000 O\nNew\u2009York B-LOC\n"))[0].words == ("10\u00a0000", "New\u2009York")
 
 
 @pytest.mark.parametrize(
     ("text", "column", "message"),
     [
-        ("", -1, "line 1: there is no sentence"),
-        ("-DOCSTART- O\n\n", -1, "line 1: there is no sentence"),
-        (SENTENCES + "alone\n", -1, "line 10: 1 columns, where line 1 has 2"),
-        ("alone\n", -1, "line 1: 1 columns, where 2 are needed"),
-        (CONLL + "Rare NNP I-PER\n", -1, "line 10: 3 columns, where line 3 has 4"),
-        (SENTENCES, 3, "line 1: 2 columns, where 3 are needed"),
-        (SENTENCES, -2, "line 1: 2 columns, where 3 are needed"),
-        (SENTENCES + "\tO\n", -1, "line 10: there is no word in the first column"),
-        (SENTENCES + "Ann PER\n", -1, "line 10: the tag 'PER' of 'Ann' is not O, B- with a kind of entity or I-"),
-        (SENTENCES + "Ann B-\n", -1, "line 10: the tag 'B-' of 'Ann' is not O"),
-        (SENTENCES + "Ann\t\n", -1, "line 10: 1 columns, where line 1 has 2"),
+        ("", -1, "line 1: the file has no sentences"),
+        ("-DOCSTART- O\n\n", -1, "line 1: the file has no sentences"),
+        (SENTENCES + "alone\n", -1, "line 10: 1 columns, but line 1 has 2"),
+        ("alone\n", -1, "line 1: 1 columns, but at least 2 are needed"),
+        (CONLL + "Rare NNP I-PER\n", -1, "line 10: 3 columns, but line 3 has 4"),
+        (SENTENCES, 3, "line 1: 2 columns, but at least 3 are needed"),
+        (SENTENCES, -2, "line 1: 2 columns, but at least 3 are needed"),
+        (SENTENCES + "\tO\n", -1, "line 10: the first column, the word, is empty"),
+        (SENTENCES + "Ann PER\n", -1, "line 10: the tag 'PER' of 'Ann' must be O, or B- or I- and an entity type"),
+        (SENTENCES + "Ann B-\n", -1, "line 10: the tag 'B-' of 'Ann' must be O"),
+        (SENTENCES + "Ann\t\n", -1, "line 10: 1 columns, but line 1 has 2"),
         (SENTENCES.encode() + b"caf\xe9 O\n", -1, "line 10: byte 0xe9 is not UTF-8; save it as UTF-8"),
     ],
 )
-def test_malformed_files_are_refused_with_their_line(
+def test_malformed_files_are_rejected_with_the_line(
     write: Callable[..., Path], text: str | bytes, column: int, message: str
 ) -> None:
     path = write(text)
     with pytest.raises(InputError, match=re.escape(f"{path}, {message}")) as caught:
-        parse(path, column)
+        read_bio(path, column)
     assert "\n" not in str(caught.value)
 
 
-def test_a_tag_outside_of_the_training_part_is_refused(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_unseen_tags_are_rejected(write: Callable[..., Path], tmp_path: Path) -> None:
     write(SENTENCES * 4)
     test = write(SENTENCES + "Rome B-LOC\n", "test.txt")
     settings: dict[str, Any] = {"train": "train.txt", "test": "test.txt", "data_dir": tmp_path}
@@ -94,7 +94,7 @@ def test_a_tag_outside_of_the_training_part_is_refused(write: Callable[..., Path
         BIO(train="nowhere.txt", data_dir=tmp_path).prepare()
 
 
-def test_an_lstm_finds_entities(write: Callable[..., Path], quiet_trainer: Any) -> None:
+def test_lstm_learns_entities(write: Callable[..., Path], quiet_trainer: Any) -> None:
     path = write(SENTENCES * 60)
     data = BIO(train=str(path), batch_size=16).prepare()
     assert data.spec.target == Tags(("B-ORG", "B-PER", "I-ORG", "O"))

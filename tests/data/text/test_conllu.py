@@ -1,4 +1,4 @@
-"""CoNLL-U files, good and bad, and what the base of tagged sentences makes of them."""
+"""Valid and malformed CoNLL-U files, and the base class of tagging data sets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from primer.data.text.conllu import CoNLLU, parse
+from primer.data.text.conllu import CoNLLU, read_conllu
 from primer.data.text.tagging import UNSEEN, most_frequent_tag_accuracy
 from primer.errors import InputError
 from primer.models.recurrent.lstm import LSTM
@@ -24,12 +24,12 @@ def row(number: object, word: str, upos: str, xpos: str = "x") -> str:
 
 DOGS = row(1, "Dogs", "NOUN", "nns") + row(2, "run", "VERB", "vb") + row(3, ".", "PUNCT", ".") + "\n"
 RUNS = row(1, "dogs", "NOUN", "nns") + row(2, "like", "VERB", "vb") + row(3, "runs", "NOUN", "nns") + "\n"
-FILE = "train.conllu"  # What write calls a file.
+FILE = "train.conllu"  # The default file name of the fixture write.
 
 
 @pytest.fixture
 def build(write: Callable[..., Path], tmp_path: Path) -> Callable[..., CoNLLU]:
-    """A data set of three files with the texts given."""
+    """A function that builds a data set of three files with the given texts."""
 
     def make(train: str, dev: str = DOGS, test: str = DOGS, **settings: Any) -> CoNLLU:
         files = {name: write(text, name).name for name, text in (("train", train), ("dev", dev), ("test", test))}
@@ -50,11 +50,11 @@ def test_words_and_tags_are_read(write: Callable[..., Path]) -> None:
         + "\n\n"
         + DOGS
     )
-    first, second = parse(write(text))
+    first, second = read_conllu(write(text))
     assert first[:2] == (("It", "is", "n't", "a b"), ("PRON", "AUX", "PART", "X"))
     assert first.lines == (3, 5, 6, 8)
     assert second[:2] == (("Dogs", "run", "."), ("NOUN", "VERB", "PUNCT"))
-    assert [sentence.tags for sentence in parse(write(text), "xpos")] == [
+    assert [sentence.tags for sentence in read_conllu(write(text), "xpos")] == [
         ("prp", "vbz", "rb", "fw"),
         ("nns", "vb", "."),
     ]
@@ -72,87 +72,87 @@ def test_words_and_tags_are_read(write: Callable[..., Path]) -> None:
     ],
     ids=[
         "CRLF",
-        "no last line end",
+        "no final newline",
         "byte order mark",
         "more empty lines",
         "comments at both ends",
         "comment at the end",
     ],
 )
-def test_ways_to_end_lines_make_no_difference(write: Callable[..., Path], change: Callable[[str], str]) -> None:
-    plain = [sentence[:2] for sentence in parse(write(DOGS + RUNS))]
-    assert [sentence[:2] for sentence in parse(write(change(DOGS + RUNS)))] == plain
+def test_line_endings_and_blank_lines_do_not_matter(write: Callable[..., Path], change: Callable[[str], str]) -> None:
+    plain = [sentence[:2] for sentence in read_conllu(write(DOGS + RUNS))]
+    assert [sentence[:2] for sentence in read_conllu(write(change(DOGS + RUNS)))] == plain
 
 
-def test_other_line_separators_belong_to_words(write: Callable[..., Path]) -> None:
-    (sentence,) = parse(write(row(1, "a\u2028b\x85c\x0b", "X")))
+def test_other_line_separators_are_part_of_words(write: Callable[..., Path]) -> None:
+    (sentence,) = read_conllu(write(row(1, "a\u2028b\x85c\x0b", "X")))
     assert sentence.words == ("a\u2028b\x85c\x0b",)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: there is no sentence"),
-        ("# a comment alone\n", "line 1: there is no sentence"),
-        ("# a comment alone\n\n", "line 2: the sentence is empty: no word follows its comments"),
-        (DOGS + "# sent_id = 2\n# text =\n\n" + RUNS, "line 7: the sentence is empty"),
-        (DOGS + "\n\n# sent_id = 2\n \n", "line 8: the sentence is empty"),
-        (DOGS.rstrip() + "\n" + RUNS, "line 4: the id is 1, where 4 was expected; is an empty line missing?"),
-        (DOGS + row(2, "and", "CCONJ"), "line 5: the id is 2, where 1 was expected"),
+        ("", "line 1: the file has no sentences"),
+        ("# a comment alone\n", "line 1: the file has no sentences"),
+        ("# a comment alone\n\n", "line 2: the sentence has comments but no words"),
+        (DOGS + "# sent_id = 2\n# text =\n\n" + RUNS, "line 7: the sentence has comments but no words"),
+        (DOGS + "\n\n# sent_id = 2\n \n", "line 8: the sentence has comments but no words"),
+        (DOGS.rstrip() + "\n" + RUNS, "line 4: the id is 1, but 4 was expected; is an empty line missing?"),
+        (DOGS + row(2, "and", "CCONJ"), "line 5: the id is 2, but 1 was expected"),
         (DOGS + row("1-2", "du", "_") + row(1, "de", "ADP") + row("1.1", "so", "_") + row(3, "le", "DET"),
-            "line 8: the id is 3, where 2 was expected"),
-        (DOGS + "1\tand\tso\n", "line 5: 3 columns between tabs, not the 10 of CoNLL-U"),
-        (DOGS + "1 and _ CCONJ _ _ _ _ _ _\n", "line 5: 1 columns between tabs"),
-        (DOGS + row("one", "and", "CCONJ"), "line 5: the id 'one' is no number"),
-        (DOGS + row("", "and", "CCONJ"), "line 5: the id '' is no number"),
-        (DOGS + row(1, "and", ""), "line 5: 'and' has no upos tag, which is column 4"),
-        (DOGS + row(1, "and", "_"), "line 5: 'and' has no upos tag"),
-        (DOGS + row(1, "", "X"), "line 5: there is no word in column 2"),
+            "line 8: the id is 3, but 2 was expected"),
+        (DOGS + "1\tand\tso\n", "line 5: 3 tab-separated columns, but CoNLL-U has 10"),
+        (DOGS + "1 and _ CCONJ _ _ _ _ _ _\n", "line 5: 1 tab-separated columns"),
+        (DOGS + row("one", "and", "CCONJ"), "line 5: the id 'one' is not a number"),
+        (DOGS + row("", "and", "CCONJ"), "line 5: the id '' is not a number"),
+        (DOGS + row(1, "and", ""), "line 5: 'and' does not have a tag in column 4 (upos)"),
+        (DOGS + row(1, "and", "_"), "line 5: 'and' does not have a tag in column 4"),
+        (DOGS + row(1, "", "X"), "line 5: column 2, the word, is empty"),
         (DOGS.encode() + b"# caf\xe9\n" + DOGS.encode(), "line 5: byte 0xe9 is not UTF-8; save it as UTF-8"),
     ],
 )  # fmt: skip
-def test_malformed_files_are_refused_with_their_line(
+def test_malformed_files_are_rejected_with_the_line(
     write: Callable[..., Path], text: str | bytes, message: str
 ) -> None:
     path = write(text)
     with pytest.raises(InputError, match=re.escape(f"{path}, {message}")) as caught:
-        parse(path)
+        read_conllu(path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_tag_matters_only_in_the_column_that_is_read(write: Callable[..., Path]) -> None:
+def test_a_missing_tag_is_an_error_only_in_the_selected_column(write: Callable[..., Path]) -> None:
     path = write(row(1, "and", "CCONJ", "_"))
-    assert parse(path)[0].tags == ("CCONJ",)
-    with pytest.raises(InputError, match="line 1: 'and' has no xpos tag, which is column 5"):
-        parse(path, "xpos")
+    assert read_conllu(path)[0].tags == ("CCONJ",)
+    with pytest.raises(InputError, match="line 1: 'and' does not have a tag in column 5"):
+        read_conllu(path, "xpos")
 
 
-def test_files_are_looked_up_in_the_data_folder_and_then_here(
+def test_files_are_looked_up_in_the_data_folder_and_then_in_the_current_folder(
     write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, there = tmp_path / "here", tmp_path / "there"
-    for folder in (here, there):
+    current, data_dir = tmp_path / "current", tmp_path / "data"
+    for folder in (current, data_dir):
         folder.mkdir()
-    monkeypatch.chdir(here)
-    (here / "a.conllu").write_text(DOGS * 10)
-    (there / "b.conllu").write_text(RUNS * 10)
-    assert CoNLLU(train="a.conllu", data_dir=there).prepare().spec.target == Tags(("NOUN", "PUNCT", "VERB"))
-    assert CoNLLU(train="b.conllu", data_dir=there).prepare().spec.target == Tags(("NOUN", "VERB"))
-    (there / "a.conllu").write_text(RUNS * 10)
-    assert CoNLLU(train="a.conllu", data_dir=there).prepare().spec.target == Tags(("NOUN", "VERB"))
-    assert CoNLLU(train=str(here / "a.conllu"), data_dir=there).prepare().spec.target != Tags(("NOUN", "VERB"))
-    with pytest.raises(InputError, match=r"there is no file c.conllu in .*there or in .*here: data.train"):
-        CoNLLU(train="c.conllu", data_dir=there).prepare()
+    monkeypatch.chdir(current)
+    (current / "a.conllu").write_text(DOGS * 10)
+    (data_dir / "b.conllu").write_text(RUNS * 10)
+    assert CoNLLU(train="a.conllu", data_dir=data_dir).prepare().spec.target == Tags(("NOUN", "PUNCT", "VERB"))
+    assert CoNLLU(train="b.conllu", data_dir=data_dir).prepare().spec.target == Tags(("NOUN", "VERB"))
+    (data_dir / "a.conllu").write_text(RUNS * 10)
+    assert CoNLLU(train="a.conllu", data_dir=data_dir).prepare().spec.target == Tags(("NOUN", "VERB"))
+    assert CoNLLU(train=str(current / "a.conllu"), data_dir=data_dir).prepare().spec.target != Tags(("NOUN", "VERB"))
+    with pytest.raises(InputError, match=r"there is no file c.conllu in .*data or in .*current: data.train"):
+        CoNLLU(train="c.conllu", data_dir=data_dir).prepare()
     with pytest.raises(InputError, match="there is no file"):
-        CoNLLU(train="a.conllu", test="/nowhere/c.conllu", data_dir=there).prepare()
+        CoNLLU(train="a.conllu", test="/nowhere/c.conllu", data_dir=data_dir).prepare()
 
 
-def test_the_column_must_be_one_of_two() -> None:
+def test_an_unknown_column_is_rejected() -> None:
     with pytest.raises(InputError, match="column must be one of upos, xpos, not 'lemma'"):
         CoNLLU(train="a.conllu", column="lemma")  # type: ignore[arg-type]
 
 
-def test_words_outside_of_the_training_part_are_unknown(build: Callable[..., CoNLLU]) -> None:
+def test_words_that_are_not_in_the_training_part_are_unknown(build: Callable[..., CoNLLU]) -> None:
     data = build(DOGS * 2 + RUNS, test=RUNS).prepare()
     assert data.spec.input == Tokens(("<pad>", "<unk>", ".", "Dogs", "run", "dogs", "like", "runs"))
     assert data.spec.target == Tags(("NOUN", "PUNCT", "VERB"))
@@ -177,13 +177,13 @@ def test_shorter_sentences_are_padded(build: Callable[..., CoNLLU]) -> None:
 
 
 @pytest.mark.parametrize("part", ["dev", "test"])
-def test_a_tag_outside_of_the_training_part_is_refused(build: Callable[..., CoNLLU], tmp_path: Path, part: str) -> None:
+def test_unseen_tags_are_rejected(build: Callable[..., CoNLLU], tmp_path: Path, part: str) -> None:
     text = DOGS + "# comment\n" + row(1, "Oh", "INTJ")
     with pytest.raises(InputError, match=rf"{tmp_path / part}, line 6: the tag 'INTJ' of 'Oh' does not occur"):
         build(DOGS * 2, **{part: text}).prepare()
 
 
-def test_such_a_tag_may_count_as_a_mistake(build: Callable[..., CoNLLU], quiet_trainer: Any) -> None:
+def test_unseen_tags_can_count_as_mistakes(build: Callable[..., CoNLLU], quiet_trainer: Any) -> None:
     text = DOGS + row(1, "Oh", "INTJ")
     data = build(DOGS * 40, test=text, unseen_tags="wrong").prepare()
     assert isinstance(data.spec.target, Tags)
@@ -196,7 +196,7 @@ def test_such_a_tag_may_count_as_a_mistake(build: Callable[..., CoNLLU], quiet_t
     assert trainer.test(model, data, verbose=False)[0]["test/accuracy"] == pytest.approx(3 / 4)
 
 
-def test_without_other_files_shares_of_the_training_file_are_held_out(write: Callable[..., Path]) -> None:
+def test_without_other_files_parts_of_the_training_file_are_held_out(write: Callable[..., Path]) -> None:
     path = write((DOGS + RUNS) * 50)
     sizes = {part: batch.size for part, batch in CoNLLU(train=str(path)).prepare().parts.items()}
     assert sizes == {"train": 70, "val": 10, "test": 20}
@@ -206,7 +206,7 @@ def test_without_other_files_shares_of_the_training_file_are_held_out(write: Cal
         CoNLLU(train=str(write(DOGS))).prepare()
 
 
-def test_the_files_of_a_treebank_are_found_by_that_for_training(tmp_path: Path) -> None:
+def test_treebank_files_are_found_next_to_the_training_file(tmp_path: Path) -> None:
     for part, text in (("train", DOGS * 40), ("dev", DOGS * 3), ("test", DOGS)):
         (tmp_path / f"en-ud-{part}.conllu").write_text(text)
 
@@ -216,7 +216,7 @@ def test_the_files_of_a_treebank_are_found_by_that_for_training(tmp_path: Path) 
 
     assert sizes(train="en-ud-train.conllu") == {"train": 40, "val": 3, "test": 1}
     assert sizes(train="en-ud-train.conllu", dev=None) == {"train": 36, "val": 4, "test": 1}
-    # Where there is no such file, no file of another name takes its place.
+    # If there is no such file, files with other names are not used.
     (tmp_path / "mine.conllu").write_text(DOGS * 40)
     assert sizes(train="mine.conllu") == {"train": 28, "val": 4, "test": 8}
     (tmp_path / "en-ud-test.conllu").unlink()
@@ -231,36 +231,36 @@ BROWN: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def _kept() -> dict[str, CoNLLU]:
+def _cache() -> dict[str, CoNLLU]:
     return {}
 
 
 @pytest.fixture
-def brown(data_dir_or_skip: Callable[[str], Path], _kept: dict[str, CoNLLU]) -> CoNLLU:
-    """The Brown corpus, read once; its reading is timed."""
+def brown(data_dir_or_skip: Callable[[str], Path], _cache: dict[str, CoNLLU]) -> CoNLLU:
+    """The Brown corpus. It is read once, and the time is checked."""
     folder = data_dir_or_skip(BROWN["train"]).parents[1]
-    if not _kept:
+    if not _cache:
         started = time.process_time()
-        _kept["brown"] = CoNLLU(**BROWN, data_dir=folder, min_count=2, batch_size=32).prepare()
+        _cache["brown"] = CoNLLU(**BROWN, data_dir=folder, min_count=2, batch_size=32).prepare()
         seconds = time.process_time() - started
         print(f"Brown read in {seconds:.1f} s")
         assert seconds < 15
-    return _kept["brown"]
+    return _cache["brown"]
 
 
-def test_brown_and_its_baseline(
+def test_baseline_on_brown(
     brown: CoNLLU, data_dir_or_skip: Callable[[str], Path], record_figure: Callable[[str], None]
 ) -> None:
     assert [brown.parts[part].size for part in ("train", "val", "test")] == [46175, 5523, 5642]
     assert [int((batch.targets != IGNORE).sum()) for batch in brown.parts.values()] == [929728, 115661, 115803]  # type: ignore[union-attr]
-    whole = CoNLLU(**BROWN, data_dir=brown.data_dir).prepare()
-    accuracy = most_frequent_tag_accuracy(whole.parts["train"], whole.parts["test"])
+    full = CoNLLU(**BROWN, data_dir=brown.data_dir).prepare()
+    accuracy = most_frequent_tag_accuracy(full.parts["train"], full.parts["test"])
     record_figure(f"Brown, most frequent tag per word: {accuracy:.4f}")
     assert accuracy == pytest.approx(0.926, abs=5e-4)
 
 
 @pytest.mark.slow
-def test_an_lstm_beats_the_baseline_on_brown(
+def test_lstm_beats_the_baseline_on_brown(
     brown: CoNLLU, quiet_trainer: Any, record_figure: Callable[[str], None]
 ) -> None:
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Dates in many notations, and what all pairs of sequences have in common."""
+"""Dates in many notations, and the base class of sequence pairs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from primer.batch import Batch
 from primer.data.base import Part, Records
-from primer.data.text.dates import MONTHS, NAMED, NUMERIC, WEEKDAYS, Dates, written
+from primer.data.text.dates import MONTHS, NAMED, NUMERIC, WEEKDAYS, Dates, format_date
 from primer.data.text.pairs import Pairs
 from primer.errors import InputError
 from primer.spec import IGNORE, PADDING, UNKNOWN, Sequence, Tokens
@@ -20,8 +20,8 @@ from primer.spec import IGNORE, PADDING, UNKNOWN, Sequence, Tokens
 SAMPLES = 2000
 
 
-def read(text: str) -> str:
-    """What a date says by the documented rules, found in another way than it was written."""
+def parse_date(text: str) -> str:
+    """Parse a date by the documented rules, independently of how it was generated."""
     words = [word[:3] for word in re.findall("[a-z]+", text.lower())]
     months = [number for number, name in enumerate(MONTHS, 1) if name[:3].lower() in words]
     numbers = re.findall("[0-9]+", text)
@@ -32,10 +32,10 @@ def read(text: str) -> str:
         *rest, year = numbers
         day, month = (rest[0], months[0]) if months else rest
     century = 0 if len(year) == 4 else 1900 if int(year) >= 50 else 2000
-    found = date(century + int(year), int(month), int(day))
+    parsed = date(century + int(year), int(month), int(day))
     for number, name in enumerate(WEEKDAYS):
-        assert name[:3].lower() not in words or found.weekday() == number, text
-    return found.isoformat()
+        assert name[:3].lower() not in words or parsed.weekday() == number, text
+    return parsed.isoformat()
 
 
 @pytest.mark.parametrize(
@@ -50,19 +50,19 @@ def read(text: str) -> str:
         ("MON 2049, Mar 1st", "2049-03-01"),
     ],
 )
-def test_the_rules_give_each_notation_one_reading(text: str, iso: str) -> None:
-    assert read(text) == iso
+def test_parser_follows_the_documented_rules(text: str, iso: str) -> None:
+    assert parse_date(text) == iso
 
 
-def test_every_date_can_be_read_back() -> None:
+def test_every_date_can_be_parsed_back() -> None:
     pairs: Any = Dates(samples=20_000).read()["train"]
-    wrong = [(text, iso, read(text)) for text, iso in pairs if read(text) != iso]
-    assert wrong == []
+    mismatches = [(text, iso, parse_date(text)) for text, iso in pairs if parse_date(text) != iso]
+    assert mismatches == []
 
 
 def test_every_notation_occurs() -> None:
     generator = random.Random(0)
-    texts = {written(date(1983, 11, 5), generator) for _ in range(40_000)}
+    texts = {format_date(date(1983, 11, 5), generator) for _ in range(40_000)}
     plain = {"day": "5", "ordinal": "5th", "full_year": "1983", "year": "1983"}
     for pattern in NAMED:
         assert pattern.format(month="November", **plain) in texts
@@ -87,31 +87,31 @@ def test_every_notation_occurs() -> None:
 )
 def test_ordinals(day: int, ordinal: str) -> None:
     generator = random.Random(0)
-    texts = {written(date(2001, 1, day), generator) for _ in range(1000)}
+    texts = {format_date(date(2001, 1, day), generator) for _ in range(1000)}
     assert f"the {ordinal} of January 2001" in texts
 
 
-def test_no_text_is_in_two_parts() -> None:
+def test_no_source_occurs_in_two_parts() -> None:
     data = Dates(samples=SAMPLES).prepare()
     parts = [sources(data, part) for part in ("train", "val", "test")]
     assert [len(part) for part in parts] == [1400, 200, 400]
     assert len(set().union(*parts)) == SAMPLES
 
 
-def test_the_seed_of_the_data_decides_on_it() -> None:
+def test_data_seed_determines_the_dates() -> None:
     first, again, other = (Dates(samples=50, data_seed=seed).read() for seed in (1, 1, 2))
     assert first == again
     assert not set(first["train"]) & set(other["train"])
 
 
 @pytest.mark.parametrize("samples", [0, 9, 1_000_001])
-def test_an_impossible_number_of_samples_is_refused(samples: int) -> None:
+def test_invalid_numbers_of_samples_are_rejected(samples: int) -> None:
     with pytest.raises(InputError, match=f"samples must be from 10 to 1,000,000, not {samples}"):
         Dates(samples=samples)
 
 
 class Words(Pairs):
-    """Pairs of words, whose test part holds tokens that the training part does not."""
+    """Pairs of words whose test part has tokens that are not in the training part."""
 
     train = (("ab", "xy"), ("b", "y"), ("aab", "xxy"))
     test = (("acb", "xzy"),)
@@ -120,7 +120,7 @@ class Words(Pairs):
         return {"train": list(self.train), "val": [], "test": list(self.test)}
 
 
-def test_vocabularies_are_those_of_the_training_part() -> None:
+def test_vocabularies_are_built_from_the_training_part() -> None:
     data = Words().prepare()
     assert data.spec.input == Tokens(("<pad>", "<unk>", "a", "b"))
     assert data.spec.target == Sequence(("<pad>", "<unk>", "<start>", "<end>", "x", "y"), start=2, end=3)
@@ -130,7 +130,7 @@ def test_vocabularies_are_those_of_the_training_part() -> None:
     assert test.targets.tolist() == [[4, UNKNOWN, 5, 3]]
 
 
-def test_pairs_are_padded_and_targets_end() -> None:
+def test_pairs_are_padded_and_targets_end_with_the_end_token() -> None:
     train = Words().prepare().parts["train"]
     assert train.inputs.tolist() == [[2, 3, PADDING], [3, PADDING, PADDING], [2, 2, 3]]
     assert train.targets is not None
@@ -146,7 +146,7 @@ def test_an_empty_part_has_no_samples() -> None:
     assert data.val_dataloader() == []
 
 
-def test_an_empty_source_is_refused() -> None:
+def test_empty_sources_are_rejected() -> None:
     data: Any = Words()
     data.test = (("", "x"), ("a", "x"))
     with pytest.raises(InputError, match="1 of 2 sources are empty"):
@@ -154,7 +154,7 @@ def test_an_empty_source_is_refused() -> None:
 
 
 def sources(data: Any, part: Part) -> set[str]:
-    """The texts of a part, from its tensors."""
+    """Return the source strings of a part, decoded from its tensors."""
     batch: Batch = data.parts[part]
     assert batch.lengths is not None
     words = data.spec.input.vocabulary

@@ -1,4 +1,4 @@
-"""Music: grids and notes, what is malformed in them, and files that open."""
+"""Music data: encoding, malformed files, generated samples and MIDI export."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from primer.data.readers.grids import REST, Piece
 from primer.data.readers.midi import TICKS, midi
-from primer.data.text.music import VOICES, Music, chorales, in_four_voices, on_grid
+from primer.data.text.music import VOICES, Music, chorales, four_part_piece, quantize
 from primer.errors import InputError
 from primer.spec import UNKNOWN, NextToken, Tokens
 
@@ -31,7 +31,7 @@ def write(folder: Path, content: Any) -> Path:
 def music(folder: Path, content: Any = None, **settings: Any) -> Music:
     if content is None:
         content = {"step": "sixteenth note", "voices": VOICES, "rest": -1, "train": [piece(60 + k) for k in range(10)]}
-    settings = {"unique": False, **settings}  # Most pieces here are the same in several keys.
+    settings = {"unique": False, **settings}  # Most pieces here differ only in their key.
     return Music(path="pieces.json", data_dir=write(folder, content), **settings).prepare()
 
 
@@ -40,7 +40,7 @@ def words(data: Music, part: Any) -> list[str]:
     return [data.spec.input.vocabulary[k] for k in data.parts[part].inputs]  # type: ignore[union-attr]
 
 
-def test_a_piece_is_a_start_and_the_voices_of_each_step(tmp_path: Path) -> None:
+def test_a_piece_is_a_start_token_and_the_voices_of_each_step(tmp_path: Path) -> None:
     split = {"train": [piece(60, 2), piece(62, 1)], "dev": [piece(60, 1)], "test": [piece(61, 2)]}
     data = music(tmp_path, {"voices": VOICES, "rest": -1, **split})
     assert isinstance(data.spec.input, Tokens)
@@ -52,7 +52,7 @@ def test_a_piece_is_a_start_and_the_voices_of_each_step(tmp_path: Path) -> None:
     assert data.decode(data.parts["val"].inputs) == [[60, 55, REST, 48]]  # type: ignore[union-attr]
 
 
-def test_the_rest_may_be_another_number(tmp_path: Path) -> None:
+def test_custom_rest_value(tmp_path: Path) -> None:
     data = music(tmp_path, {"voices": ["a", "b"], "rest": 0, "train": [{"steps": [[0, 40]] * 3}] * 5})
     assert set(words(data, "train")) == {"<start>", "rest", "40"}
 
@@ -64,17 +64,17 @@ def test_whole_pieces_are_held_out(tmp_path: Path) -> None:
     assert all(batch.size == sizes[part] * 81 for part, batch in data.parts.items())
 
 
-def test_training_pieces_are_there_in_other_keys(tmp_path: Path) -> None:
+def test_training_pieces_are_transposed(tmp_path: Path) -> None:
     plain, data = music(tmp_path), music(tmp_path, transpose=2)
     assert plain.parts["test"].size == data.parts["test"].size
     assert data.parts["train"].size == 5 * plain.parts["train"].size
-    kept, thirds = words(plain, "train"), words(data, "train")
-    for shift, start in zip(range(-2, 3), range(0, len(thirds), len(kept)), strict=True):
-        copy = [str(int(word) + shift) if word.isdecimal() else word for word in kept]
-        assert thirds[start : start + len(kept)] == copy
+    original, transposed = words(plain, "train"), words(data, "train")
+    for shift, start in zip(range(-2, 3), range(0, len(transposed), len(original)), strict=True):
+        copy = [str(int(word) + shift) if word.isdecimal() else word for word in original]
+        assert transposed[start : start + len(original)] == copy
 
 
-def test_a_piece_is_in_one_part_alone(tmp_path: Path) -> None:
+def test_duplicate_pieces_are_kept_in_one_part_only(tmp_path: Path) -> None:
     split = {
         "train": [piece(60, 2), piece(60, 3), piece(62, 2), piece(60, 4), piece(60, 6)],
         "dev": [piece(65, 3), piece(61, 5)],
@@ -83,15 +83,15 @@ def test_a_piece_is_in_one_part_alone(tmp_path: Path) -> None:
     data = music(tmp_path, {"voices": VOICES, "rest": -1, **split}, unique=True)
     lengths = {part: [len(data.decode(some.inputs))] for part, some in data.parts.items()}  # type: ignore[union-attr]
     assert lengths == {"train": [10], "val": [3], "test": [7]}
-    with pytest.raises(InputError, match="each training piece is in another part too"):
+    with pytest.raises(InputError, match="every training piece is also in another part"):
         music(tmp_path, {"voices": VOICES, "rest": -1, "train": [piece(60)], "test": [piece(61)]}, unique=True)
 
 
-def test_what_is_too_high_is_not_transposed_further(tmp_path: Path) -> None:
+def test_transposition_stays_within_the_midi_range(tmp_path: Path) -> None:
     pieces = [{"steps": [[127]]}, {"steps": [[60]]}, {"steps": [[60]]}, {"steps": [[60]]}]
     content = {"voices": ["one"], "train": pieces, "dev": pieces, "test": pieces}
-    found = words(music(tmp_path, content, transpose=1), "train")
-    assert [found.count(pitch) for pitch in ("126", "127", "59", "60", "61")] == [1, 1, 3, 3, 3]
+    tokens = words(music(tmp_path, content, transpose=1), "train")
+    assert [tokens.count(pitch) for pitch in ("126", "127", "59", "60", "61")] == [1, 1, 3, 3, 3]
 
 
 STEPS = [[60, 55, 52, 48]]
@@ -100,36 +100,36 @@ STEPS = [[60, 55, 52, 48]]
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", r"line 1: this is no JSON"),
-        ('{\n"voices": 4,,\n}', r"line 2: this is no JSON"),
+        ("{", r"line 1: malformed JSON"),
+        ('{\n"voices": 4,,\n}', r"line 2: malformed JSON"),
         ('{"rest": ' + 5000 * "1" + "}", "this JSON cannot be read: Exceeds the limit"),
         (100_000 * "[", "this JSON cannot be read: maximum recursion depth exceeded"),
         ([], "must be an object with a list of pieces under train"),
         ({"voices": VOICES, "train": []}, "must be an object with a list of pieces under train"),
-        ({"train": [{"steps": STEPS}]}, "voices must be a list of their names"),
-        ({"voices": 4, "train": [{"steps": STEPS}]}, "voices must be a list of their names.*not 4"),
+        ({"train": [{"steps": STEPS}]}, "voices must be a list of names"),
+        ({"voices": 4, "train": [{"steps": STEPS}]}, "voices must be a list of names.*not 4"),
         ({"voices": VOICES, "rest": "no", "train": [{"steps": STEPS}]}, "rest must be an integer, not 'no'"),
         ({"voices": VOICES, "train": [{"steps": STEPS}], "dev": 3}, "dev must be a list of pieces"),
         ({"voices": VOICES, "train": [{"steps": STEPS}, {}]}, "train, piece 2 must be an object with a title and"),
-        ({"voices": VOICES, "train": [{"title": "x", "steps": []}]}, "train, piece 1 must be .* not empty"),
+        ({"voices": VOICES, "train": [{"title": "x", "steps": []}]}, "train, piece 1 must be .* non-empty"),
         ({"voices": VOICES, "train": [{"title": "x", "steps": [*STEPS, [60, 55, 52]]}]},
-         "train, piece 1 'x', step 2: 3 pitches, where the file has 4 voices"),
+         "train, piece 1 'x', step 2: 3 pitches, but the file has 4 voices"),
         ({"voices": VOICES, "train": [{"steps": STEPS}], "test": [{"title": "y", "steps": [7]}]},
-         "test, piece 1 'y', step 1: 7, where the file has 4 voices"),
+         "test, piece 1 'y', step 1: 7, but the file has 4 voices"),
         ({"voices": VOICES, "train": [{"title": "x", "steps": [*STEPS, [60, 55, 52, 200]]}]},
-         "train, piece 1 'x', step 2: 200 is no pitch from 0 to 127 and not -1, the rest"),
-        ({"voices": VOICES, "train": [{"title": "x", "steps": [[60, 55, 52, None]]}]}, "step 1: None is no pitch"),
-        ({"voices": VOICES, "train": [{"title": "x", "steps": [[60, True, 52, 60.5]]}]}, "step 1: True is no pitch"),
+         "train, piece 1 'x', step 2: 200 is neither a pitch from 0 to 127 nor -1, the rest"),
+        ({"voices": VOICES, "train": [{"title": "x", "steps": [[60, 55, 52, None]]}]}, "step 1: None is neither"),
+        ({"voices": VOICES, "train": [{"title": "x", "steps": [[60, True, 52, 60.5]]}]}, "step 1: True is neither"),
     ],
 )  # fmt: skip
-def test_what_is_malformed_is_told_in_one_line(content: Any, message: str, tmp_path: Path) -> None:
+def test_malformed_files_are_reported_in_one_line(content: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message) as caught:
         music(tmp_path, content)
     assert "pieces.json" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_mistakes_in_the_settings(tmp_path: Path) -> None:
+def test_invalid_settings_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no file none\.json in .* data\.path names a JSON file of pieces"):
         Music(path="none.json", data_dir=tmp_path).prepare()
     with pytest.raises(InputError, match="transpose must be at least 0 semitones, not -1"):
@@ -141,43 +141,43 @@ def test_prompts(tmp_path: Path) -> None:
     assert len(data.decode(data.prompt())) == 16
     assert data.decode(data.prompt("60 rest 61 60  62 61 61 60")) == [[60, REST, 61, 60], [62, 61, 61, 60]]
     for word in ("C4", "20", "<unk>"):
-        with pytest.raises(InputError, match=f"not '{word}'"):
+        with pytest.raises(InputError, match=f"but has '{word}'"):
             data.prompt(f"60 {word}")
 
 
-def test_what_a_model_says_amiss_is_no_harm(tmp_path: Path) -> None:
+def test_decoding_tolerates_invalid_sequences(tmp_path: Path) -> None:
     data = music(tmp_path)
     whole = data.prompt("60 61 62 60")
-    strange = torch.cat([whole, whole[:3], whole, torch.tensor([UNKNOWN]), whole[1:4], whole[1:2]])
-    assert data.decode(strange) == [[60, 61, 62, 60], [60, 61, 62, 60], [REST, 60, 61, 62]]
+    tokens = torch.cat([whole, whole[:3], whole, torch.tensor([UNKNOWN]), whole[1:4], whole[1:2]])
+    assert data.decode(tokens) == [[60, 61, 62, 60], [60, 61, 62, 60], [REST, 60, 61, 62]]
 
 
 def read_midi(content: bytes) -> tuple[Any, list[list[int]]]:
-    """A MIDI file, and which pitch each of its tracks has at each sixteenth note."""
+    """Return a MIDI file, and the pitch of each of its tracks at each sixteenth note."""
     mido = pytest.importorskip("mido")
     file = mido.MidiFile(file=io.BytesIO(content), charset="utf-8")
     tracks = []
     for track in file.tracks:
-        sounding, pitch = [], REST
+        pitches, pitch = [], REST
         for message in track:
-            sounding += [pitch] * (message.time // TICKS)
+            pitches += [pitch] * (message.time // TICKS)
             if message.type in ("note_on", "note_off"):
                 pitch = message.note if message.type == "note_on" else REST
-        tracks.append(sounding)
+        tracks.append(pitches)
     return file, tracks
 
 
-def test_a_midi_file_has_a_track_for_each_voice() -> None:
+def test_midi_files_have_one_track_per_voice() -> None:
     steps = [[60, 55, REST, 48]] * 4 + [[62, REST, 52, 48]] * 3 + [[62, 55, REST, REST]] * 5
     file, tracks = read_midi(midi(steps, REST, VOICES))
     assert file.type == 1
     assert [track.name for track in file.tracks] == VOICES
     assert file.length == pytest.approx(12 * 0.75 / 4)
     assert tracks == [list(voice) for voice in zip(*steps, strict=True)]
-    assert sum(message.type == "note_on" for message in file.tracks[3]) == 1  # A pitch that stays is one note.
+    assert sum(message.type == "note_on" for message in file.tracks[3]) == 1  # A held pitch is one note.
 
 
-def test_no_voice_is_a_drum() -> None:
+def test_no_voice_uses_the_drum_channel() -> None:
     names = [f"Сопрано {k}" for k in range(20)]
     file, tracks = read_midi(midi([list(range(40, 60))] * 3, REST, names))
     assert [track.name for track in file.tracks] == names
@@ -185,7 +185,7 @@ def test_no_voice_is_a_drum() -> None:
     assert 9 not in {message.channel for track in file.tracks for message in track if message.type == "note_on"}
 
 
-def test_a_sample_is_written_as_a_grid_and_as_midi(tmp_path: Path) -> None:
+def test_samples_are_written_as_json_and_midi(tmp_path: Path) -> None:
     data = music(tmp_path)
     prompt = data.prompt("60 61 62 60")
     data.write_sample(torch.cat([prompt, data.prompt("62 61 rest 60")[1:]]), len(prompt), tmp_path / "samples")
@@ -196,46 +196,46 @@ def test_a_sample_is_written_as_a_grid_and_as_midi(tmp_path: Path) -> None:
     assert tracks == [list(voice) for voice in zip(*content["steps"], strict=True)]
 
 
-def test_what_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mido", None)
     data = music(tmp_path)
-    with pytest.raises(InputError, match=r"needs the package mido: install primer\[music\]"):
+    with pytest.raises(InputError, match=r"requires the package mido: install primer\[music\]"):
         data.write_sample(data.prompt(), 5, tmp_path)
     assert (tmp_path / "sample.json").is_file()
     monkeypatch.setitem(sys.modules, "music21", None)
-    with pytest.raises(InputError, match=r"needs data\.path, or the package music21: install primer\[music\]"):
+    with pytest.raises(InputError, match=r"requires data\.path, or the package music21: install primer\[music\]"):
         Music(data_dir=tmp_path / "empty").prepare()
     assert not (tmp_path / "empty").exists()
 
 
-def test_chorales_are_put_on_the_grid_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_chorales_are_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
 
-    def few() -> Any:
-        asked.append(True)
+    def few_chorales() -> Any:
+        calls.append(True)
         yield from (Piece("x", [[60 + k, 55, REST, 48]] * 9) for k in range(5))
 
-    monkeypatch.setattr("primer.data.text.music.chorales", few)
+    monkeypatch.setattr("primer.data.text.music.chorales", few_chorales)
     first, again = (Music(data_dir=tmp_path).prepare() for _ in range(2))
-    assert len(asked) == 1
+    assert len(calls) == 1
     assert words(first, "train") == words(again, "train")
     assert first.voices == VOICES
 
 
-def test_notes_of_any_length_are_put_on_the_grid() -> None:
+def test_notes_of_any_length_are_quantized() -> None:
     music21 = pytest.importorskip("music21")
-    # A quarter, a dotted eighth and a sixteenth, a rest, a triplet of eighths, a chord of two.
+    # A quarter, a dotted eighth, a sixteenth, a rest, an eighth-note triplet, a half and a chord of two notes.
     stream = music21.converter.parse("tinyNotation: 4/4 c4 d8. e16 r4 trip{f8 g8 a8} B2")
     stream = stream.flatten()
     stream.append(music21.chord.Chord(["C4", "E4"], quarterLength=0.5))
-    wanted = [60] * 4 + [62] * 3 + [64] + [REST] * 4 + [65] * 2 + [67] + [69] + [59] * 8 + [64] * 2
-    assert on_grid(stream.notesAndRests) == wanted
+    expected = [60] * 4 + [62] * 3 + [64] + [REST] * 4 + [65] * 2 + [67] + [69] + [59] * 8 + [64] * 2
+    assert quantize(stream.notesAndRests) == expected
 
 
-def test_a_chorale_of_the_corpus_is_that_of_the_file(data_dir_or_skip: Any) -> None:
+def test_chorales_of_the_corpus_match_the_file(data_dir_or_skip: Any) -> None:
     content = json.loads(data_dir_or_skip("music/chorales.json").read_text())
     corpus = pytest.importorskip("music21").corpus
-    found = next(chorales())
-    assert found.title == "Aus meines Herzens Grunde"
-    assert found._asdict() in content["train"]
-    assert list(in_four_voices(corpus.parse("bach/bwv41.6"))) == []  # It has nine.
+    chorale = next(chorales())
+    assert chorale.title == "Aus meines Herzens Grunde"
+    assert chorale._asdict() in content["train"]
+    assert list(four_part_piece(corpus.parse("bach/bwv41.6"))) == []  # It has nine parts.

@@ -1,4 +1,4 @@
-"""Files of pairs: what they mean, and what is wrong with them."""
+"""Valid and malformed files of pairs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from primer.data.text.pair_files import PairFiles, parse
+from primer.data.text.pair_files import PairFiles, read_pairs
 from primer.errors import InputError
 from primer.spec import IGNORE, UNKNOWN, Sequence, Tokens
 
@@ -24,20 +24,20 @@ def write(folder: Path, content: str | bytes, name: str = "pairs.tsv") -> Path:
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", ["", codecs.BOM_UTF8.decode()])
-def test_a_source_has_all_its_targets(tmp_path: Path, newline: str, mark: str) -> None:
+def test_equal_sources_are_merged(tmp_path: Path, newline: str, mark: str) -> None:
     path = write(tmp_path, mark + PAIRS.replace("\n", newline))
-    assert parse(path, "character") == [("ab", "xy", "zy"), ("b", "y"), ("c d", "x y")]
+    assert read_pairs(path, "character") == [("ab", "xy", "zy"), ("b", "y"), ("c d", "x y")]
     words = [(("ab",), ("xy",), ("zy",)), (("b",), ("y",)), (("c", "d"), ("x", "y"))]
-    assert parse(path, "word") == words
+    assert read_pairs(path, "word") == words
 
 
-def test_columns_are_taken_by_their_place(tmp_path: Path) -> None:
+def test_columns_are_selected_by_number(tmp_path: Path) -> None:
     path = write(tmp_path, 'to\tnote\tfrom\n "x"\t1\t null \n')
-    assert parse(path, "character", (3, 1)) == [("from", "to"), ("null", '"x"')]
-    assert parse(path, "character", (3, 1), header=True) == [("null", '"x"')]
+    assert read_pairs(path, "character", (3, 1)) == [("from", "to"), ("null", '"x"')]
+    assert read_pairs(path, "character", (3, 1), header=True) == [("null", '"x"')]
 
 
-def test_other_answers_follow_the_first(tmp_path: Path) -> None:
+def test_alternative_targets_follow_the_first(tmp_path: Path) -> None:
     lines = "".join(f"{chr(97 + k)}\tx\n" for k in range(10)) + "a\txx\na\txxx\n"
     data = PairFiles(path=str(write(tmp_path, lines)), test_fraction=0.1, val_fraction=0.0).prepare()
     assert data.parts["train"].size + data.parts["test"].size == 10
@@ -51,7 +51,7 @@ def test_other_answers_follow_the_first(tmp_path: Path) -> None:
     assert targets[1:, 2:].eq(IGNORE).all()
 
 
-def test_batches_to_train_with_hold_no_more_than_the_first_answers(tmp_path: Path) -> None:
+def test_training_batches_contain_only_the_first_targets(tmp_path: Path) -> None:
     lines = "".join(f"{k}\t{k}\n" for k in range(10, 40)) + "".join(f"{k}\t{k}000\n" for k in range(10, 40))
     data = PairFiles(path=str(write(tmp_path, lines)), batch_size=8, eval_batch_size=8).prepare()
     for batch in data.train_dataloader():
@@ -64,7 +64,7 @@ def test_batches_to_train_with_hold_no_more_than_the_first_answers(tmp_path: Pat
         assert (batch.targets == 3).sum().item() == 2 * batch.size
 
 
-def test_no_source_is_in_two_parts(tmp_path: Path) -> None:
+def test_no_source_occurs_in_two_parts(tmp_path: Path) -> None:
     lines = "".join(f"{k % 50}\t{k}\n" for k in range(200))
     data = PairFiles(path=str(write(tmp_path, lines)), level="word").prepare()
     seen = [set(batch.inputs[:, 0].tolist()) for batch in data.parts.values()]  # type: ignore[union-attr]
@@ -74,7 +74,7 @@ def test_no_source_is_in_two_parts(tmp_path: Path) -> None:
     assert seen[1] | seen[2] == {UNKNOWN}
 
 
-def test_parts_of_their_own(tmp_path: Path) -> None:
+def test_separate_files_for_each_part(tmp_path: Path) -> None:
     write(tmp_path, "ab\txy\nb\ty\nc\tz\n", "train.tsv")
     write(tmp_path, "b\tyy\n", "dev.tsv")
     write(tmp_path, "abd\txw\nb\ty\nb\tx\n", "test.tsv")
@@ -88,7 +88,7 @@ def test_parts_of_their_own(tmp_path: Path) -> None:
     assert torch.equal(test.lengths, torch.tensor([3, 1]))
 
 
-def test_words_that_are_written_like_special_tokens_are_unknown(tmp_path: Path) -> None:
+def test_words_spelled_like_special_tokens_are_unknown(tmp_path: Path) -> None:
     train = write(tmp_path, "a <pad> <end> <unk>\tx <end> y <pad>\nb\t<start> x\n")
     data = PairFiles(path=str(train), test=str(train), val_fraction=0.0, level="word").prepare()
     assert data.spec.input == Tokens(("<pad>", "<unk>", "<end>", "a", "b"))
@@ -101,20 +101,20 @@ def test_words_that_are_written_like_special_tokens_are_unknown(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a\tx\nb\n", r"pairs.tsv, line 2: 1 column between tabs, where data.source_column=1 and data.target_colum"),
+        ("a\tx\nb\n", r"pairs.tsv, line 2: 1 tab-separated column, but data.source_column=1 and data.target_colum"),
         ("a\tx\n\n\tx\n", "pairs.tsv, line 3: the source is empty"),
         ("a\tx\n\nb\t \n", "pairs.tsv, line 3: the target is empty"),
         (b"a\tx\nb\t\xff\n", "pairs.tsv, line 2: byte 0xff is not UTF-8"),
-        ("", "pairs.tsv, line 1: there is no pair in this file"),
-        ("\n\n", "pairs.tsv, line 1: there is no pair in this file"),
+        ("", "pairs.tsv, line 1: the file has no pairs"),
+        ("\n\n", "pairs.tsv, line 1: the file has no pairs"),
     ],
 )
-def test_what_is_malformed_is_told_with_its_line(tmp_path: Path, content: str | bytes, message: str) -> None:
+def test_malformed_files_are_rejected_with_the_line(tmp_path: Path, content: str | bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
         PairFiles(path=str(write(tmp_path, content))).prepare()
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no file none.tsv in .*: data.path, data.dev and data.test name"):
         PairFiles(path="none.tsv", data_dir=tmp_path).prepare()
 
@@ -123,10 +123,10 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"level": "byte"}, "level must be one of character, word, not 'byte'"),
-        ({"source_column": 0}, "source_column=0, target_column=2: must be two columns, counted from 1"),
-        ({"source_column": 2}, "source_column=2, target_column=2: must be two columns, counted from 1"),
+        ({"source_column": 0}, "source_column=0, target_column=2: must be different and at least 1"),
+        ({"source_column": 2}, "source_column=2, target_column=2: must be different and at least 1"),
     ],
 )
-def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         PairFiles(path="pairs.tsv", **settings)

@@ -1,4 +1,4 @@
-"""The sentences of the grammar, and the baseline that knows no context."""
+"""Synthetic tagged sentences, and the context-free baseline."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ UNIVERSAL = {
 
 
 def read(**settings: Any) -> list[Sentence]:
-    found = PosTags(**settings).read()["train"]
-    assert isinstance(found, list)
-    return found
+    sentences = PosTags(**settings).read()["train"]
+    assert isinstance(sentences, list)
+    return sentences
 
 
 @pytest.fixture(scope="module")
@@ -40,37 +40,37 @@ def data() -> PosTags:
     return PosTags().prepare()
 
 
-def test_every_symbol_of_the_grammar_is_known_and_used() -> None:
+def test_every_grammar_symbol_is_defined_and_used() -> None:
     used = {"sentence"}
-    for ways in GRAMMAR.values():
-        for way in ways:
-            weight, *pieces = way.split()
+    for rules in GRAMMAR.values():
+        for rule in rules:
+            weight, *items = rule.split()
             assert int(weight) > 0
-            assert pieces
-            used |= {piece for piece in pieces if "/" not in piece}
+            assert items
+            used |= {item for item in items if "/" not in item}
     assert used == GRAMMAR.keys() | LEXICON.keys()
 
 
-def test_the_tags_are_universal(data: PosTags) -> None:
+def test_tags_are_universal_dependencies_tags(data: PosTags) -> None:
     assert isinstance(data.spec.target, Tags)
     assert len(data.spec.target.names) >= 10
     assert set(data.spec.target.names) <= UNIVERSAL
 
 
-def test_no_sentence_occurs_twice_and_the_seed_decides() -> None:
+def test_sentences_are_unique_and_determined_by_the_seed() -> None:
     sentences = read(sentences=800)
     assert len({sentence.words for sentence in sentences}) == 800
     assert read(sentences=800) == sentences
     assert read(sentences=800, data_seed=1) != sentences
 
 
-def test_parts_share_no_sentence(data: PosTags) -> None:
+def test_parts_are_disjoint(data: PosTags) -> None:
     rows = {part: set(map(tuple, _words(data.spec, batch))) for part, batch in data.parts.items()}
     assert [len(rows[part]) for part in ("train", "val", "test")] == [3500, 500, 1000]
     assert len(rows["train"] | rows["val"] | rows["test"]) == 5000
 
 
-def test_padding_stands_after_the_last_word_and_has_no_tag(data: PosTags) -> None:
+def test_padding_follows_the_last_word_and_has_no_tags(data: PosTags) -> None:
     assert isinstance(data.spec.input, Tokens)
     assert data.spec.input.vocabulary[:2] == ("<pad>", "<unk>")
     for batch in data.parts.values():
@@ -81,7 +81,7 @@ def test_padding_stands_after_the_last_word_and_has_no_tag(data: PosTags) -> Non
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_word_alone_does_not_tell_its_tag(seed: int, record_figure: Callable[[str], None]) -> None:
+def test_most_words_are_ambiguous(seed: int, record_figure: Callable[[str], None]) -> None:
     data = PosTags(data_seed=seed).prepare()
     accuracy = most_frequent_tag_accuracy(data.parts["train"], data.parts["test"])
     sentences = read(data_seed=seed)
@@ -90,25 +90,27 @@ def test_the_word_alone_does_not_tell_its_tag(seed: int, record_figure: Callable
         for word, tag in zip(sentence.words, sentence.tags, strict=True):
             tags[word].add(tag)
     words = [word for sentence in sentences for word in sentence.words]
-    share = sum(len(tags[word]) > 1 for word in words) / len(words)
+    ambiguous = sum(len(tags[word]) > 1 for word in words) / len(words)
     record_figure(
-        f"pos_tags, data_seed={seed}: most frequent tag per word: {accuracy:.4f}; words with several tags: {share:.4f}"
+        f"pos_tags, data_seed={seed}: most frequent tag per word: {accuracy:.4f}; ambiguous words: {ambiguous:.4f}"
     )
     assert 0.5 < accuracy <= 0.85
-    assert share > 0.5
+    assert ambiguous > 0.5
     assert len(tags["light"]) >= 3
     assert tags["that"] == {"DET", "PRON", "ADV", "SCONJ"}
 
 
-def test_the_baseline_counts_by_hand() -> None:
+def test_baseline_matches_counting_by_hand() -> None:
     train = Batch(torch.tensor([[2, 2, 3], [2, 4, 0]]), torch.tensor([[0, 1, 2], [1, 2, IGNORE]]))
     test = Batch(torch.tensor([[2, 3, 4, 9], [2, 9, 0, 0]]), torch.tensor([[1, 2, 0, 1], [0, 2, IGNORE, IGNORE]]))
-    # Word 2 is most often 1, words 3 and 4 are 2; 9 is not known, and of the tags that occur twice, 1 comes first.
+    # Word 2 most often has tag 1, words 3 and 4 have tag 2. Word 9 is unknown: the first most frequent tag is 1.
     assert most_frequent_tag_accuracy(train, test) == pytest.approx(3 / 6)
     assert most_frequent_tag_accuracy(train, train) == pytest.approx(4 / 5)
 
 
-def test_an_lstm_reads_the_context(data: PosTags, quiet_trainer: Any, record_figure: Callable[[str], None]) -> None:
+def test_lstm_beats_context_free_baseline(
+    data: PosTags, quiet_trainer: Any, record_figure: Callable[[str], None]
+) -> None:
     baseline = most_frequent_tag_accuracy(data.parts["train"], data.parts["test"])
     torch.manual_seed(0)
     model = LSTM(data.spec)
@@ -123,17 +125,17 @@ def test_an_lstm_reads_the_context(data: PosTags, quiet_trainer: Any, record_fig
 
 
 @pytest.mark.parametrize("settings", [{"sentences": 0}, {"min_count": 0}])
-def test_counts_under_one_are_refused(settings: dict[str, int]) -> None:
+def test_counts_less_than_one_are_rejected(settings: dict[str, int]) -> None:
     with pytest.raises(InputError, match="must be at least 1, not 0"):
         PosTags(**settings)
 
 
-def test_folds_take_each_sentence_once() -> None:
+def test_folds_hold_out_each_sentence_once() -> None:
     folds = [PosTags(sentences=50, folds=5, fold=fold).prepare() for fold in range(5)]
     assert [data.parts["test"].size for data in folds] == [10] * 5
-    kept = read(sentences=50)
+    sentences = read(sentences=50)
     lengths = torch.cat([data.parts["test"].inputs.count_nonzero(1) for data in folds])
-    assert sorted(lengths.tolist()) == sorted(len(sentence.words) for sentence in kept)
+    assert sorted(lengths.tolist()) == sorted(len(sentence.words) for sentence in sentences)
 
 
 def _words(spec: Spec, batch: Batch) -> list[list[str]]:
@@ -144,7 +146,9 @@ def _words(spec: Spec, batch: Batch) -> list[list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
-def test_the_default_run_of_a_recurrent_model(name: str, tmp_path: Path, record_figure: Callable[[str], None]) -> None:
+def test_recurrent_models_reach_their_accuracy_with_default_settings(
+    name: str, tmp_path: Path, record_figure: Callable[[str], None]
+) -> None:
     command = [sys.executable, "train.py", f"model={name}", "optimizer=adam", f"paths.root_dir={tmp_path}"]
     started = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=600)

@@ -1,4 +1,4 @@
-"""The collection of text messages: fetched once, checked, read."""
+"""Downloading, verifying and reading the SMS Spam Collection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MESSAGES = "".join(f'{"spam" if k % 5 == 0 else "ham"}\tmessage {k // 2} "£{k}\
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An archive such as the published one, at an address of its own."""
+    """An archive in the published format, at a local URL."""
     archive = tmp_path / "published.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr(FILE, MESSAGES)
@@ -28,32 +28,34 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return archive
 
 
-def test_it_is_fetched_once_and_read(server: Path, tmp_path: Path) -> None:
+def test_the_file_is_downloaded_once(server: Path, tmp_path: Path) -> None:
     data = Spam(data_dir=tmp_path / "data").prepare()
     assert data.spec.target == Classes(("ham", "spam"))
-    assert [some.size for some in data.parts.values()] == [140, 20, 40]
+    assert [part.size for part in data.parts.values()] == [140, 20, 40]
     assert sorted(file.name for file in (tmp_path / "data" / "sms_spam").iterdir()) == [FILE]
     server.unlink()
     assert Spam(data_dir=tmp_path / "data").prepare().parts["train"].size == 140
 
 
-def test_an_archive_of_another_digest_is_refused_and_leaves_nothing(
+def test_an_archive_with_a_wrong_checksum_is_rejected_and_leaves_no_files(
     server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spam, "SHA256", "0" * 64)
-    with pytest.raises(InputError, match=r"SMSSpamCollection is not there, .* \(invalid hash value") as caught:
+    with pytest.raises(InputError, match=r"SMSSpamCollection does not exist, .* \(invalid hash value") as caught:
         Spam(data_dir=tmp_path / "data").prepare()
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "data").exists()
 
 
-def test_without_a_network_it_says_where_the_file_belongs(
+def test_without_network_access_the_error_says_where_to_put_the_file(
     server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spam, "URL", (tmp_path / "nowhere.zip").as_uri())
-    with pytest.raises(InputError, match=rf"cannot be fetched .*: unpack that archive into {tmp_path}/data/sms_spam"):
+    with pytest.raises(
+        InputError, match=rf"cannot be downloaded .*: unpack that archive into {tmp_path}/data/sms_spam"
+    ):
         Spam(data_dir=tmp_path / "data").prepare()
 
 
-def test_the_digest_is_one() -> None:
+def test_checksum_is_a_valid_sha256() -> None:
     assert len(bytes.fromhex(spam.SHA256)) == 32

@@ -1,4 +1,4 @@
-"""Text: stretches of it, its tokens, and that these joined are the text again."""
+"""Text data: parts, tokenizers and prompts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parts(data: Text) -> dict[str, str]:
     return {part: data.tokenizer.decode(batch.inputs) for part, batch in data.parts.items()}  # type: ignore[union-attr]
 
 
-def test_by_default_it_is_the_documentation_of_python() -> None:
+def test_default_text_is_the_python_documentation() -> None:
     data = Text().prepare()
     assert "".join(parts(data).values()).startswith(python_documentation()[:300_000])
     assert sum(batch.size for batch in data.parts.values()) == len(python_documentation()) > 300_000
@@ -37,22 +37,22 @@ def test_by_default_it_is_the_documentation_of_python() -> None:
     assert data.spec.target == NextToken(data.spec.input.vocabulary)
 
 
-def test_the_parts_are_stretches_in_the_order_of_the_text(tmp_path: Path) -> None:
+def test_parts_are_consecutive_spans_of_the_text(tmp_path: Path) -> None:
     data = text(WORDS[:1000], tmp_path)
     assert parts(data) == {"train": WORDS[:700], "val": WORDS[700:800], "test": WORDS[800:1000]}
     data = text(WORDS[:1000], tmp_path, train_size=300)
     assert parts(data) == {"train": WORDS[:300], "val": WORDS[700:800], "test": WORDS[800:1000]}
 
 
-def test_folds_are_stretches_of_which_each_is_the_test_once(tmp_path: Path) -> None:
-    found = [parts(text(WORDS[:1003], tmp_path, folds=4, fold=fold)) for fold in range(4)]
-    assert "".join(fold["test"] for fold in found) == WORDS[:1003]
-    for fold in found:
+def test_each_fold_is_a_span_that_is_tested_once(tmp_path: Path) -> None:
+    folds = [parts(text(WORDS[:1003], tmp_path, folds=4, fold=fold)) for fold in range(4)]
+    assert "".join(fold["test"] for fold in folds) == WORDS[:1003]
+    for fold in folds:
         assert len(fold["train"] + fold["val"] + fold["test"]) == 1003
-    assert found[1]["train"] + found[1]["val"] == WORDS[:250] + WORDS[501:1003]
+    assert folds[1]["train"] + folds[1]["val"] == WORDS[:250] + WORDS[501:1003]
 
 
-def test_what_the_training_part_does_not_hold_is_unknown(tmp_path: Path) -> None:
+def test_characters_that_are_not_in_the_training_part_are_unknown(tmp_path: Path) -> None:
     data = text("abcd" * 100 + "\u20ac\U0001f600b", tmp_path, test_fraction=0.01)
     assert isinstance(data.spec.input, Tokens)
     assert data.spec.input.vocabulary == ("<pad>", "<unk>", "a", "b", "c", "d")
@@ -61,7 +61,7 @@ def test_what_the_training_part_does_not_hold_is_unknown(tmp_path: Path) -> None
 
 
 @given(st.text(min_size=1))
-def test_characters_joined_are_the_text(sample: str) -> None:
+def test_decoding_characters_restores_the_text(sample: str) -> None:
     tokenizer = Characters(sample)
     assert tokenizer.decode(tokenizer.encode(sample)) == sample
     assert set(tokenizer.words) == set(sample)
@@ -75,27 +75,27 @@ def subwords() -> Tokenizer:
 
 @settings(max_examples=200, deadline=None)
 @given(sample=st.text(alphabet=sorted(set(WORDS))))
-def test_subwords_joined_are_the_text(sample: str, subwords: Tokenizer) -> None:
+def test_decoding_subwords_restores_the_text(sample: str, subwords: Tokenizer) -> None:
     tokens = subwords.encode(sample)
     assert subwords.decode(tokens) == sample
     assert not (tokens == UNKNOWN).any()
 
 
-def test_subwords_are_pieces_of_words(subwords: Tokenizer) -> None:
+def test_subwords_do_not_cross_word_boundaries(subwords: Tokenizer) -> None:
     assert 50 < len(subwords.words) + 2 <= 80
     assert all(word in WORDS for word in subwords.words)
     assert {" the", " cat"} <= set(subwords.words)
-    assert not any(word.strip().count(" ") for word in subwords.words)  # No token reaches over two words.
+    assert not any(word.strip().count(" ") for word in subwords.words)  # No token spans two words.
     assert len(subwords.encode(WORDS)) < len(WORDS) / 2
 
 
-def test_each_strange_character_is_one_unknown_subword(subwords: Tokenizer) -> None:
+def test_each_unknown_character_is_one_unknown_subword(subwords: Tokenizer) -> None:
     tokens = subwords.encode("the\u4e16\u754c cat")
     assert (tokens == UNKNOWN).sum() == 2
     assert subwords.decode(tokens) == f"the{REPLACEMENT * 2} cat"
 
 
-def test_subwords_are_learnt_from_the_training_part_alone_and_always_the_same(tmp_path: Path) -> None:
+def test_subwords_are_learned_from_the_training_part_only_and_are_deterministic(tmp_path: Path) -> None:
     pytest.importorskip("tokenizers")
     content = WORDS + "zebra zebra zebra " * 30
     data = text(content, tmp_path, level="subword", vocabulary_size=60, test_fraction=0.2)
@@ -106,7 +106,7 @@ def test_subwords_are_learnt_from_the_training_part_alone_and_always_the_same(tm
     assert "".join(parts(data).values()) == content.replace("z", REPLACEMENT)
 
 
-def test_lines_may_end_in_either_way(tmp_path: Path) -> None:
+def test_line_endings_are_normalized(tmp_path: Path) -> None:
     (tmp_path / "dos.txt").write_bytes(b"\xef\xbb\xbfab\r\nc\x0cd\r\n" * 30)
     data = Text(path="dos.txt", data_dir=tmp_path).prepare()
     assert "".join(parts(data).values()).count("ab\nc\x0cd\n") == 30
@@ -115,25 +115,25 @@ def test_lines_may_end_in_either_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "line 1: there is no text"),
-        (b" \n \n", "line 1: there is no text"),
+        (b"", "line 1: the file has no text"),
+        (b" \n \n", "line 1: the file has no text"),
         (b"one\ntwo \xff\n", "line 2: byte 0xff is not UTF-8"),
         (b"a", "1 samples are too few"),
     ],
 )
-def test_a_file_that_is_no_text_is_told_in_one_line(content: bytes, message: str, tmp_path: Path) -> None:
+def test_invalid_text_files_are_reported_in_one_line(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "some.txt").write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
         Text(path="some.txt", data_dir=tmp_path).prepare()
     assert "\n" not in str(caught.value)
 
 
-def test_a_part_of_one_token_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has one token, and nothing follows it"):
-        text("abcdefghij", tmp_path)  # A tenth of it for validation.
+def test_a_part_with_one_token_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has only one token"):
+        text("abcdefghij", tmp_path)  # The validation part is a tenth of it.
 
 
-def test_mistakes_in_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"there is no file none\.txt in .* data\.path names a text file"):
         Text(path="none.txt", data_dir=tmp_path).prepare()
     with pytest.raises(InputError, match="level must be one of character, subword, not 'word'"):
@@ -141,13 +141,15 @@ def test_mistakes_in_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(InputError, match="folds=99, but there are only 50 characters"):
         text(WORDS[:50], tmp_path, folds=99)
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(InputError, match=r"needs the package tokenizers: install primer\[text\]"):
+    with pytest.raises(InputError, match=r"requires the package tokenizers: install primer\[text\]"):
         text(WORDS, tmp_path, level="subword")
 
 
-def test_a_vocabulary_has_room_for_every_character() -> None:
+def test_a_vocabulary_smaller_than_the_alphabet_is_rejected() -> None:
     pytest.importorskip("tokenizers")
-    with pytest.raises(InputError, match=r"vocabulary_size=5 is too small: the text has 4 characters.* are 6"):
+    with pytest.raises(
+        InputError, match=r"vocabulary_size=5 is too small: the text has 4 different characters.* 6 entries"
+    ):
         Subwords("abcd" * 9, 5)
 
 
@@ -160,22 +162,22 @@ def test_prompts_and_samples(tmp_path: Path) -> None:
     assert (tmp_path / "samples" / "sample.txt").read_text() == "the cat sat\n"
 
 
-def test_bits_per_character_count_the_characters_of_subwords(subwords: Tokenizer) -> None:
-    from primer.data.text.segments import next_token
+def test_bits_per_character_are_normalized_by_characters_rather_than_subwords(subwords: Tokenizer) -> None:
+    from primer.data.text.token_stream import next_token_spec
     from primer.objectives.language import BitsPerCharacter
 
     tokens = subwords.encode(WORDS)[None]
-    vocabulary = next_token(subwords.words, "character").input.vocabulary  # type: ignore[union-attr]
+    vocabulary = next_token_spec(subwords.words, "character").input.vocabulary  # type: ignore[union-attr]
     metric = BitsPerCharacter(vocabulary)
     for segment in tokens.split(13, dim=1):
         metric.update(segment, segment, outputs=torch.zeros(*segment.shape, len(vocabulary)))
-    wanted = tokens.shape[1] * torch.tensor(float(len(vocabulary))).log2() / len(WORDS)
-    torch.testing.assert_close(metric.compute(), wanted)
+    expected = tokens.shape[1] * torch.tensor(float(len(vocabulary))).log2() / len(WORDS)
+    torch.testing.assert_close(metric.compute(), expected)
 
 
-def test_what_is_tested_was_not_learnt() -> None:
-    """Topics of ``help()`` hold others word for word."""
+def test_the_test_part_does_not_overlap_the_training_part() -> None:
+    """Topics of ``help()`` repeat paragraphs of other topics."""
     data = parts(Text().prepare())
     length, known = 200, data["train"] + data["val"]
-    stretches = {known[k : k + length] for k in range(len(known) - length)}
-    assert not [k for k in range(len(data["test"]) - length) if data["test"][k : k + length] in stretches]
+    spans = {known[k : k + length] for k in range(len(known) - length)}
+    assert not [k for k in range(len(data["test"]) - length) if data["test"][k : k + length] in spans]

@@ -1,4 +1,4 @@
-"""Texts with labels from CSV, TSV and JSON lines, good and bad."""
+"""Valid and malformed CSV, TSV and JSON lines of texts with labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from primer.spec import PADDING, UNKNOWN, Classes, Tokens
 
 CSV = 'text,id,label\n"Good, really good!",1,yes\nbad,2,no\n"two\nlines",3,no\n'
 ROWS = [(("good", ",", "really", "good", "!"), "yes"), (("bad",), "no"), (("two", "lines"), "no")]
-FILE = "train.csv"  # What write calls a file.
+FILE = "train.csv"  # The default file name of the fixture write.
 
 
 def texts(path: Path, **settings: Any) -> list[Any]:
@@ -26,7 +26,7 @@ def texts(path: Path, **settings: Any) -> list[Any]:
 
 
 def many(labels: str, words: str = "ab") -> str:
-    """A CSV file with a text for each label."""
+    """Return a CSV file with a text for each label."""
     return "text,label\n" + "".join(f"{words} {k},{label}\n" for k, label in enumerate(labels))
 
 
@@ -62,18 +62,18 @@ def test_words_and_punctuation_are_tokens() -> None:
             {},
         ),
     ],
-    ids=["csv", "CRLF", "byte order mark", "places", "no header", "tsv", "tsv without a header", "jsonl"],
+    ids=["csv", "CRLF", "byte order mark", "column numbers", "no header", "tsv", "tsv without a header", "jsonl"],
 )  # fmt: skip
 def test_each_format_is_read(write: Callable[..., Path], text: str, name: str, settings: dict[str, Any]) -> None:
     assert [(row.tokens, row.label) for row in texts(write(text, name), **settings)] == ROWS
 
 
-def test_quotation_marks_and_what_may_mean_missing_are_words(write: Callable[..., Path]) -> None:
+def test_quotes_and_missing_value_markers_are_tokens(write: Callable[..., Path]) -> None:
     rows = texts(write('no\t"unfinished\nyes\tNA\nno\t?\n', "a.tsv"), header=False, label=1, text=2)
     assert [row.tokens for row in rows] == [('"', "unfinished"), ("na",), ("?",)]
 
 
-def test_labels_may_be_numbers_or_truth_values(write: Callable[..., Path]) -> None:
+def test_labels_may_be_numbers_or_booleans(write: Callable[..., Path]) -> None:
     lines = "".join(json.dumps({"x": f"text {k}", "y": y}) + "\n" for k, y in enumerate([1, 10, 2, -1] * 5))
     data = TextClassification(train=str(write(lines, "a.jsonl")), text="x", label="y").prepare()
     assert data.spec.target == Classes(("-1", "1", "2", "10"))
@@ -81,16 +81,16 @@ def test_labels_may_be_numbers_or_truth_values(write: Callable[..., Path]) -> No
     assert TextClassification(train=str(write(lines, "a.jsonl"))).prepare().spec.target == Classes(("false", "true"))
 
 
-def test_a_text_that_stands_there_several_times_may_be_kept_once(write: Callable[..., Path]) -> None:
+def test_duplicate_texts_can_be_dropped(write: Callable[..., Path]) -> None:
     path = write("text,label\nGood!,a\nbad,b\ngood !,b\nbad,b\n")
     assert [row.label for row in texts(path)] == ["a", "b", "b", "b"]
     assert [row.label for row in texts(path, drop_duplicates=True)] == ["a", "b"]
 
 
-# What becomes of it.
+# Encoding.
 
 
-def test_texts_become_numbers(write: Callable[..., Path]) -> None:
+def test_texts_are_encoded_as_indices(write: Callable[..., Path]) -> None:
     write("text,label\nb b a,x\nb a c d,y\n")
     write("text,label\nd e b,y\n", "test.csv")
     write("text,label\na,x\n", "dev.csv")
@@ -111,49 +111,47 @@ def test_texts_become_numbers(write: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("labels", "train"), [("aab" * 100, [140, 70]), ("aab" * 99 + "xyz", [138, 69, 1, 1, 1])], ids=["plain", "rare"]
 )
-def test_what_is_held_out_has_the_same_share_of_each_label(
-    write: Callable[..., Path], labels: str, train: list[int]
-) -> None:
+def test_held_out_parts_are_stratified_by_label(write: Callable[..., Path], labels: str, train: list[int]) -> None:
     for seed in range(3):
         data = TextClassification(train=str(write(many(labels))), split_seed=seed).prepare()
-        shares = {part: some.targets.bincount().tolist() for part, some in data.parts.items()}  # type: ignore[union-attr]
-        assert shares == {"train": train, "val": [20, 10], "test": [40, 20]}
+        counts = {part: batch.targets.bincount().tolist() for part, batch in data.parts.items()}  # type: ignore[union-attr]
+        assert counts == {"train": train, "val": [20, 10], "test": [40, 20]}
 
 
-# Mistakes.
+# Invalid input.
 
 
 @pytest.mark.parametrize(
     ("text", "name", "settings", "message"),
     [
-        ("", "a.csv", {}, "line 1: there is no row with a text and a label"),
-        ("text,label\n", "a.csv", {}, "line 1: there is no row with a text and a label"),
-        (CSV, "a.csv", {"text": "review"}, "line 1: there is no column 'review'; there are text, id, label"),
-        (CSV, "a.csv", {"label": 4}, "line 1: there is no column 4; there are text, id, label"),
-        (CSV, "a.csv", {"header": False}, "line 1: there is no column 'text'; there are 1 to 3"),
-        ("text,text,label\na,b,c\n", "a.csv", {}, "line 1: two columns are called 'text'"),
-        (CSV + "alone\n", "a.csv", {}, "line 6: 1 columns, where line 1 has 3"),
+        ("", "a.csv", {}, "line 1: the file has no rows"),
+        ("text,label\n", "a.csv", {}, "line 1: the file has no rows"),
+        (CSV, "a.csv", {"text": "review"}, "line 1: there is no column 'review'; the columns are text, id, label"),
+        (CSV, "a.csv", {"label": 4}, "line 1: there is no column 4; the columns are text, id, label"),
+        (CSV, "a.csv", {"header": False}, "line 1: there is no column 'text'; the columns are 1 to 3"),
+        ("text,text,label\na,b,c\n", "a.csv", {}, "line 1: two columns are named 'text'"),
+        (CSV + "alone\n", "a.csv", {}, "line 6: 1 columns, but line 1 has 3"),
         (CSV + " ,4,yes\n", "a.csv", {}, "line 6: the text is empty"),
         (CSV + "good,4,\n", "a.csv", {}, "line 6: the label is empty"),
         (CSV + '"open,4,yes\n', "a.csv", {}, "line 6: "),
         (CSV.encode() + b"caf\xe9,4,yes\n", "a.csv", {}, "line 6: byte 0xe9 is not UTF-8"),
-        ("text\tlabel\na\tb\nc\n", "a.tsv", {}, "line 3: 1 columns, where line 1 has 2"),
-        ("text\tlabel\na\tb\nc\td\te\n", "a.tsv", {}, "line 3: 3 columns, where line 1 has 2"),
+        ("text\tlabel\na\tb\nc\n", "a.tsv", {}, "line 3: 1 columns, but line 1 has 2"),
+        ("text\tlabel\na\tb\nc\td\te\n", "a.tsv", {}, "line 3: 3 columns, but line 1 has 2"),
         (b"text\tlabel\na\tb\n\xff\td\n", "a.tsv", {}, "line 3: byte 0xff is not UTF-8"),
-        ("", "a.jsonl", {}, "line 1: there is no JSON object"),
+        ("", "a.jsonl", {}, "line 1: the file has no JSON objects"),
         ('{"text": "a", "label": 1}\n{"text": "a"\n', "a.jsonl", {}, "line 2: malformed JSON: Expecting ',' delimiter"),
-        ('\n["a", 1]\n', "a.jsonl", {}, "line 2: a JSON object was expected"),
-        ('{"text": "a"}\n', "a.jsonl", {}, "line 1: there is no 'label'; there are text"),
-        ('{"text": "a", "label": null}\n', "a.jsonl", {}, "line 1: 'label' is null, where a text was expected"),
-        ('{"text": ["a"], "label": 1}\n', "a.jsonl", {}, """line 1: 'text' is ["a"], where a text was expected"""),
+        ('\n["a", 1]\n', "a.jsonl", {}, "line 2: expected a JSON object"),
+        ('{"text": "a"}\n', "a.jsonl", {}, "line 1: there is no key 'label'; the keys are text"),
+        ('{"text": "a", "label": null}\n', "a.jsonl", {}, "line 1: 'label' is null; expected a string"),
+        ('{"text": ["a"], "label": 1}\n', "a.jsonl", {}, """line 1: 'text' is ["a"]; expected a string"""),
         ('{"text": " ", "label": 1}\n', "a.jsonl", {}, "line 1: the text is empty"),
         (b'{"text": "\xe9", "label": 1}\n', "a.jsonl", {}, "line 1: byte 0xe9 is not UTF-8"),
         ('\n{"text": "a", "label": ' + 5000 * "1" + "}", "a.jsonl", {}, "line 2: malformed JSON: Exceeds the limit"),
         ("\n" + 100_000 * "[", "a.jsonl", {}, "line 2: malformed JSON: maximum recursion depth exceeded"),
-        (CSV, "a.csv", {"text": 3}, "line 1: data.text=3 and data.label=label are one column"),
+        (CSV, "a.csv", {"text": 3}, "line 1: data.text=3 and data.label=label are the same column"),
     ],
 )  # fmt: skip
-def test_malformed_files_are_refused_with_their_line(
+def test_malformed_files_are_rejected_with_the_line(
     write: Callable[..., Path], text: str | bytes, name: str, settings: dict[str, Any], message: str
 ) -> None:
     path = write(text, name)
@@ -162,9 +160,9 @@ def test_malformed_files_are_refused_with_their_line(
     assert "\n" not in str(caught.value)
 
 
-def test_the_format_must_be_known(write: Callable[..., Path]) -> None:
+def test_unknown_formats_are_rejected(write: Callable[..., Path]) -> None:
     path = write(CSV, "reviews.doc")
-    with pytest.raises(InputError, match=r"reviews.doc: .* set data.format=csv, tsv or jsonl"):
+    with pytest.raises(InputError, match=r"reviews.doc: .* set data.format to csv, tsv or jsonl"):
         texts(path)
     assert len(texts(path, format="csv")) == 3
     with pytest.raises(InputError, match="format must be one of auto, csv, tsv, jsonl, not 'xml'"):
@@ -174,43 +172,45 @@ def test_the_format_must_be_known(write: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize("part", ["dev", "test"])
-def test_a_label_outside_of_the_training_part_is_refused(write: Callable[..., Path], part: str) -> None:
+def test_unseen_labels_are_rejected(write: Callable[..., Path], part: str) -> None:
     train, other = write(many("ab" * 20)), write(many("abc"), f"{part}.csv")
-    message = f"{other}, line 4: the label 'c' does not occur in the training part, so it cannot be learnt: correct it"
+    message = f"{other}, line 4: the label 'c' does not occur in the training part, so it cannot be learned: correct it"
     with pytest.raises(InputError, match=re.escape(message)):
         TextClassification(train=str(train), **{part: str(other)}).prepare()
-    with pytest.raises(InputError, match=r"not occur in the 10 samples of data\.train_size, .* take more of them$"):
+    with pytest.raises(
+        InputError, match=r"not occur in the 10 training samples \(data\.train_size\), .* increase data\.train_size$"
+    ):
         TextClassification(train=str(train), **{part: str(other)}, train_size=10).prepare()
 
 
-def test_half_a_character_is_refused(write: Callable[..., Path]) -> None:
+def test_lone_surrogates_are_rejected(write: Callable[..., Path]) -> None:
     path = write('{"text": "a", "label": "x\\ud83d"}\n', "train.jsonl")
-    with pytest.raises(InputError, match=re.escape(f"{path}, line 1: 'label' holds half a character")):
+    with pytest.raises(InputError, match=re.escape(f"{path}, line 1: 'label' has half of a surrogate pair")):
         texts(path)
 
 
 @pytest.mark.parametrize(("text", "name"), [(CSV, "a.csv"), ('{"text": "a", "label": 1}\n', "a.jsonl")])
-def test_the_text_and_the_label_are_two_columns(write: Callable[..., Path], text: str, name: str) -> None:
-    with pytest.raises(InputError, match=r"data\.text and data\.label are both 'text': must be two columns"):
+def test_text_and_label_must_be_different_columns(write: Callable[..., Path], text: str, name: str) -> None:
+    with pytest.raises(InputError, match=r"data\.text and data\.label are both 'text': they must be different columns"):
         texts(write(text, name), label="text")
 
 
-def test_one_label_alone_is_nothing_to_learn(write: Callable[..., Path]) -> None:
-    with pytest.raises(InputError, match="every text of the training part has the label 'a'"):
+def test_a_single_label_is_rejected(write: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match="all training texts have the label 'a'"):
         TextClassification(train=str(write(many("a" * 20)))).prepare()
 
 
 @pytest.mark.parametrize("setting", ["min_count", "max_length"])
-def test_numbers_under_one_are_refused(setting: str) -> None:
+def test_numbers_less_than_one_are_rejected(setting: str) -> None:
     with pytest.raises(InputError, match=f"{setting} must be at least 1, not 0"):
         TextClassification(train="a.csv", **{setting: 0})
 
 
-# A real file.
+# A real data set.
 
 
 @pytest.mark.slow
-def test_the_baseline_on_film_reviews(
+def test_baseline_on_movie_reviews(
     data_dir_or_skip: Callable[[str], Path], record_figure: Callable[[str], None]
 ) -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -221,8 +221,8 @@ def test_the_baseline_on_film_reviews(
     files = {part: f"sentiment/{part}.csv" for part in ("train", "dev", "test")}
     parts = TextClassification(**files, data_dir=folder).read()
     assert [len(parts[part]) for part in ("train", "val", "test")] == [10201, 1275, 1276]  # type: ignore[arg-type]
-    texts = {part: [" ".join(text.tokens) for text in some] for part, some in parts.items()}
-    labels = {part: [text.label for text in some] for part, some in parts.items()}  # type: ignore[union-attr]
+    texts = {part: [" ".join(text.tokens) for text in records] for part, records in parts.items()}
+    labels = {part: [text.label for text in records] for part, records in parts.items()}  # type: ignore[union-attr]
     majority = Counter(labels["test"]).most_common(1)[0][1] / len(labels["test"])
 
     def fitted(penalty: float) -> Any:
@@ -231,12 +231,12 @@ def test_the_baseline_on_film_reviews(
 
     best = max(map(fitted, (1, 4, 10)), key=lambda model: model.score(texts["val"], labels["val"]))
     accuracy = best.score(texts["test"], labels["test"])
-    record_figure(f"film reviews: majority {majority:.4f}, TF-IDF and logistic regression {accuracy:.4f}")
+    record_figure(f"movie reviews: majority {majority:.4f}, TF-IDF and logistic regression {accuracy:.4f}")
     assert majority == pytest.approx(0.586, abs=1e-3)
     assert accuracy == pytest.approx(0.769, abs=3e-3)
 
 
-def test_batches_hold_what_was_read(write: Callable[..., Path]) -> None:
+def test_batches_match_their_lengths(write: Callable[..., Path]) -> None:
     data = TextClassification(train=str(write(many("ab" * 30))), batch_size=8).prepare()
     assert isinstance(data.spec.input, Tokens)
     batch = next(iter(data.train_dataloader()))

@@ -1,4 +1,4 @@
-"""Handwritten digits that ship with scikit-learn."""
+"""Handwritten digits included in scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from primer.spec import Classes, Image, Spec
 
 
 class Digits(DataModule):
-    """1,797 grey images of 8x8 pixels with values from 0 to 16, in ten classes (Alpaydin and Kaynak 1998)."""
+    """1,797 grayscale images of 8x8 pixels with values from 0 to 16, in ten classes (Alpaydin and Kaynak 1998)."""
 
     inputs = Image
     targets = Classes

@@ -1,4 +1,4 @@
-"""Pictures in folders, one for each class."""
+"""Image classification on folders of images, one folder per class."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
 from primer.data.loading.stream import Stream, cores, free_memory
 from primer.data.readers.decoding import decode
-from primer.data.readers.folders import Files, class_names, few, find
-from primer.data.readers.survey import Shape, encoded, moments, survey
+from primer.data.readers.folders import Files, class_names, find_images, summarize
+from primer.data.readers.survey import Shape, channel_moments, encode_names, survey
 from primer.errors import InputError
 from primer.records.console import say
 from primer.spec import Classes, Image, Spec
 
 MANY = 5000
-"""From so many pictures on, a line says what takes the time."""
+"""Minimum number of images for which a line reports that they are being decoded."""
 VERSION = 1
-"""Of how pictures are decoded: notes that were taken under another one are not read."""
+"""Version of the decoder; statistics cached by another version are not used."""
 
 log = logging.getLogger(__name__)
 
 
 class ImageFolder(DataModule):
-    """PNG and JPEG files in one folder for each class; or in folders ``train``, ``val`` (``valid``, ``validation``) and
-    ``test``, each with one for each class, where a part that is not there is held out from ``train`` as usual.
+    """PNG and JPEG files in one folder per class; or in folders ``train``, ``val`` (or ``valid``, ``validation``) and
+    ``test`` with one folder per class each, where missing parts are held out from ``train`` as usual.
 
-    Whatever its colours and its size, a picture becomes bytes of one shape, as ``data.readers.decoding`` says:
-    scaled until it covers the shape, then cut to it about its middle, and on white where it is transparent. Hidden
-    files and files of other kinds are passed over; folders within that of a class belong to the class.
+    Images of any color mode and size are converted to bytes of one shape (see ``data.readers.decoding``): resized to
+    cover the shape, center-cropped, and composited onto white if transparent. Hidden files and files of other types are
+    ignored; subfolders of a class folder belong to the class.
 
-    Every picture is decoded before training, so that a broken file comes up at once, and the mean and the deviation are
-    those of the whole training part. Pictures that fit in memory then stay there. Those that do not are decoded anew in
-    each epoch, by worker processes, while the model computes; which of them are whole, and their sums, is noted in
-    ``data_dir``, and a later run looks at new and changed files alone. Either way the batches are the same.
+    All images are decoded before training, so that damaged files are found immediately and mean and standard deviation
+    are those of the whole training part. Images that fit in memory stay there. Otherwise, worker processes decode them
+    again in each epoch while the model computes; channel sums of intact files are cached in ``data_dir``, so that later
+    runs check only new and changed files. Batches are the same in both cases.
 
     Args:
         path: the folder.
-        size: height and width that pictures are brought to, in pixels; one number for both.
-        channels: 3 for colour, 1 for grey.
-        corrupt: ``error`` refuses files that cannot be decoded and class folders without pictures, ``skip`` leaves them
-            out; both name them.
-        workers: threads or processes that decode, 0 for none beside the one that trains; by default as many as there
-            are cores, 8 at most.
-        cache: whether decoded pictures stay in memory, in each process of a run; ``auto`` is yes where they take at
-            most a third of what is free.
-        **kwargs: as ``DataModule`` takes them.
+        size: height and width of the decoded images in pixels; a single number for both.
+        channels: 3 for color, 1 for grayscale.
+        corrupt: how to treat files that cannot be decoded and class folders without images: ``error`` raises an error,
+            ``skip`` skips them; both list them.
+        workers: number of threads or processes that decode images, 0 to decode in the training process; the number of
+            CPU cores by default, at most 8.
+        cache: whether each process of a run keeps decoded images in memory; ``auto`` does so if they take at most a
+            third of the free memory.
+        **kwargs: see ``DataModule``.
 
     Raises:
-        ValueError: for a setting out of its range; when the data are read, for a folder that is not there or is built
-            in another way, and for what ``corrupt`` refuses.
+        InputError: if an argument is out of range; when the data is read, if the folder does not exist or has another
+            layout, or for files rejected by ``corrupt``.
     """
 
     inputs = Image
@@ -92,74 +92,79 @@ class ImageFolder(DataModule):
         self.workers = min(8, cores()) if workers is None else workers
 
     def read(self) -> dict[Part, Records]:
-        """Each record is the row of a picture among all that were found, and its class."""
-        files, empty = find(self.path)
+        """Return records of the row of an image, among all images of the folder, and its class index."""
+        files, empty = find_images(self.path)
         if empty:
-            self._refuse_or_skip("class folders without a picture (.png, .jpg, .jpeg)", empty)
-        class_names(self.path, files)  # Before the work, for what is wrong with the folders as they stand.
-        self._names = [name for some in files.values() for name, _ in some]
+            self._reject_or_skip("class folders without images (.png, .jpg, .jpeg)", empty)
+        class_names(self.path, files)  # Check the classes before the expensive decoding.
+        self._names = [name for images in files.values() for name, _ in images]
         if len(self._names) >= MANY:
-            say(f"{self.path}: decoding {len(self._names):,} pictures")
-        self._found = survey(
-            self.path, self._names, self.shape, workers=max(1, self.workers), keep=self._keeps(), notes=self._notes()
+            say(f"{self.path}: decoding {len(self._names):,} images")
+        self._survey = survey(
+            self.path,
+            self._names,
+            self.shape,
+            workers=max(1, self.workers),
+            keep=self._keeps_pixels(),
+            cache=self._cache_file(),
         )
-        if errors := self._found.errors:
-            what = f"{len(errors)} of {len(self._names)} pictures cannot be read"
-            self._refuse_or_skip(what, [errors[row] for row in sorted(errors)])
-        row = {name: k for k, name in enumerate(self._names) if k not in errors}
-        whole: Files = {part: [one for one in files[part] if one[0] in row] for part in files}
-        self._classes = class_names(self.path, whole)
-        place = {name: k for k, name in enumerate(self._classes)}
-        return {part: [(row[name], place[label]) for name, label in whole[part]] for part in whole}
+        if errors := self._survey.errors:
+            problem = f"{len(errors)} of {len(self._names)} images cannot be read"
+            self._reject_or_skip(problem, [errors[row] for row in sorted(errors)])
+        name_to_row = {name: k for k, name in enumerate(self._names) if k not in errors}
+        intact: Files = {part: [image for image in files[part] if image[0] in name_to_row] for part in files}
+        self._classes = class_names(self.path, intact)
+        class_to_index = {name: k for k, name in enumerate(self._classes)}
+        return {part: [(name_to_row[name], class_to_index[label]) for name, label in intact[part]] for part in intact}
 
     def labels(self, records: Any) -> np.ndarray:
         return np.array([label for _, label in records], dtype=np.int64)
 
     def fit_spec(self, train: Any) -> Spec:
         channels, height, width = self.shape
-        mean, std = moments(self._found.sums[rows_of(train)], height * width)
+        mean, std = channel_moments(self._survey.sums[record_rows(train)], height * width)
         return Spec(Image(channels, height, width, mean, std), Classes(self._classes))
 
     def encode(self, records: Any) -> Batch | Stream:
-        rows, targets = rows_of(records), torch.from_numpy(self.labels(records))
-        if self._found.pixels is not None:
-            return Batch(torch.from_numpy(self._found.pixels[rows]), targets)
-        return Pictures(self.path, [self._names[row] for row in rows], targets, self.shape, self.workers)
+        rows, targets = record_rows(records), torch.from_numpy(self.labels(records))
+        if self._survey.pixels is not None:
+            return Batch(torch.from_numpy(self._survey.pixels[rows]), targets)
+        return ImageStream(self.path, [self._names[row] for row in rows], targets, self.shape, self.workers)
 
     def setup(self, stage: str | None = None) -> None:
         super().setup(stage)
-        self._found.pixels = None  # Each part has its own by now.
+        self._survey.pixels = None  # Each part has its own copy now.
 
-    def _keeps(self) -> bool:
+    def _keeps_pixels(self) -> bool:
         if isinstance(self.cache, bool):
             return self.cache
         return len(self._names) * math.prod(self.shape) * 3 <= free_memory()
 
-    def _notes(self) -> Path:
+    def _cache_file(self) -> Path:
         key = repr((VERSION, os.path.abspath(self.path), self.shape)).encode(errors="surrogateescape")
         return self.data_dir / "image_folder" / f"{hashlib.sha256(key).hexdigest()[:16]}.npz"
 
-    def _refuse_or_skip(self, what: str, named: list[Any]) -> None:
+    def _reject_or_skip(self, problem: str, items: list[Any]) -> None:
         if self.corrupt == "error":
-            raise InputError(f"{what}: {few(named)}; data.corrupt=skip leaves them out")
-        for one in named:
-            log.warning("left out: %s", one)
-        say(f"left out: {what}: {few(named)}")
+            raise InputError(f"{problem}: {summarize(items)}; set data.corrupt=skip to skip them")
+        for item in items:
+            log.warning("skipped: %s", item)
+        say(f"skipped: {problem}: {summarize(items)}")
 
 
-class Pictures(Stream):
-    """Pictures that are decoded when they are asked for.
+class ImageStream(Stream):
+    """Images that are decoded on demand.
 
     Args:
         root: the folder.
-        names: of the files, from there.
+        names: paths of the files, relative to ``root``.
         targets: ``(files,)`` classes.
         shape: channels, height and width.
-        workers: the processes that a loader may use.
+        workers: number of worker processes of a loader.
     """
 
     def __init__(self, root: Path, names: list[str], targets: Tensor, shape: Shape, workers: int) -> None:
-        self.root, self.names, self.targets = root, encoded(names), targets
+        self.root, self.names, self.targets = root, encode_names(names), targets
         self.shape, self.workers = shape, workers
 
     @property
@@ -174,6 +179,6 @@ class Pictures(Stream):
         return Batch(torch.from_numpy(pixels), self.targets[index])
 
 
-def rows_of(records: list[tuple[int, int]]) -> np.ndarray:
-    """The rows of records, without their classes."""
+def record_rows(records: list[tuple[int, int]]) -> np.ndarray:
+    """Return the rows of records, without their classes."""
     return np.array([row for row, _ in records], dtype=np.int64)

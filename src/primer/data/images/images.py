@@ -1,4 +1,4 @@
-"""Image data sets that torchvision fetches, checks by digest and reads."""
+"""Image data sets that torchvision downloads, verifies by checksum and reads."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from primer.spec import Classes, Image, Spec
 
 
 class TorchvisionImages(DataModule):
-    """A published image data set in memory: bytes of shape ``(samples, channels, height, width)``.
+    """A published image data set, kept in memory as bytes of shape ``(samples, channels, height, width)``.
 
-    The files lie in ``data_dir`` where torchvision puts them. What is missing there is downloaded, once; with all of
-    it there, nothing is written and no network is needed. The published test part is the test part.
+    Files are stored in ``data_dir``, in torchvision's layout. Missing files are downloaded once; if all files exist,
+    nothing is written and no network access is needed. The published test part is the test part.
 
     Raises:
-        ValueError: where files are missing or damaged and cannot be downloaded.
+        InputError: if files are missing or damaged and cannot be downloaded.
     """
 
     inputs = Image
@@ -35,11 +35,11 @@ class TorchvisionImages(DataModule):
     @property
     @abstractmethod
     def archives(self) -> list[Path]:
-        """The files as they are published, at the place where torchvision looks for them."""
+        """The paths at which torchvision looks for the published files."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the classes, after ``read``."""
+        """The class names; available after ``read``."""
         return self._names
 
     def download(self) -> None:
@@ -50,7 +50,7 @@ class TorchvisionImages(DataModule):
         except InputError:
             for path in new:
                 with suppress(OSError):
-                    path.rmdir()  # Where nothing arrived, nothing stays.
+                    path.rmdir()  # Remove folders that are left empty.
             raise
 
     def read(self) -> dict[Part, Records]:
@@ -72,29 +72,29 @@ class TorchvisionImages(DataModule):
     def _open(self, train: bool, download: bool = False) -> Any:
         try:
             return self.source(self.data_dir, train=train, download=download)
-        except Exception as error:  # Whatever network, disk, archive and parser raise: torchvision passes it on.
-            raise InputError(self._trouble(error)) from error
+        except Exception as error:  # torchvision passes on all kinds of network, disk, archive and parser errors.
+            raise InputError(self._error_message(error)) from error
 
-    def _trouble(self, error: Exception) -> str:
+    def _error_message(self, error: Exception) -> str:
         name, reason = self.source.__name__, " ".join(str(error).split()) or type(error).__name__
-        folder, packed = self.archives[0].parent, ", ".join(archive.name for archive in self.archives)
+        folder, archives = self.archives[0].parent, ", ".join(archive.name for archive in self.archives)
         if all(archive.with_suffix("").is_file() for archive in self.archives):
-            return f"{name}: a file in {folder} is damaged ({reason}); delete it, and it is fetched again"
+            return f"{name}: a file in {folder} is damaged ({reason}); delete it to download it again"
         return (
-            f"{name}: {folder} does not hold all of it, and it cannot be downloaded ({reason}); "
-            f"without a network put {packed} there by hand, as published or unpacked"
+            f"{name}: files are missing in {folder} and cannot be downloaded ({reason}); "
+            f"without network access, put {archives} there manually, as published or unpacked"
         )
 
     def _tensors(self, dataset: Any) -> Batch:
         images, targets = torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets)
         if len(images) != len(targets):
-            raise InputError(self._trouble(ValueError(f"{len(images)} images, {len(targets)} labels")))
-        grey = images.ndim == 3
-        return Batch(images.unsqueeze(1) if grey else images.permute(0, 3, 1, 2).contiguous(), targets)
+            raise InputError(self._error_message(ValueError(f"{len(images)} images, {len(targets)} labels")))
+        grayscale = images.ndim == 3
+        return Batch(images.unsqueeze(1) if grayscale else images.permute(0, 3, 1, 2).contiguous(), targets)
 
 
 class MNIST(TorchvisionImages):
-    """70,000 handwritten digits, grey, 28x28 pixels, 10,000 of them for the test (LeCun et al. 1998)."""
+    """70,000 grayscale images of handwritten digits, 28x28 pixels, 10,000 of them for testing (LeCun et al. 1998)."""
 
     source = datasets.MNIST
 
@@ -108,7 +108,7 @@ class MNIST(TorchvisionImages):
 
 
 class FashionMNIST(MNIST):
-    """70,000 pictures of clothes, grey, 28x28 pixels, 10,000 of them for the test (Xiao et al. 2017)."""
+    """70,000 grayscale images of clothing, 28x28 pixels, 10,000 of them for testing (Xiao et al. 2017)."""
 
     source = datasets.FashionMNIST
 
@@ -118,7 +118,7 @@ class FashionMNIST(MNIST):
 
 
 class CIFAR10(TorchvisionImages):
-    """60,000 colour photographs of 32x32 pixels in 10 classes, 10,000 of them for the test (Krizhevsky 2009)."""
+    """60,000 color photographs of 32x32 pixels in 10 classes, 10,000 of them for testing (Krizhevsky 2009)."""
 
     source = datasets.CIFAR10
 
@@ -128,6 +128,6 @@ class CIFAR10(TorchvisionImages):
 
 
 class CIFAR100(CIFAR10):
-    """60,000 colour photographs of 32x32 pixels in 100 classes, 10,000 of them for the test (Krizhevsky 2009)."""
+    """60,000 color photographs of 32x32 pixels in 100 classes, 10,000 of them for testing (Krizhevsky 2009)."""
 
     source = datasets.CIFAR100

@@ -1,1 +1,1 @@
-"""What every data set shares: splits, scaling and loaders."""
+"""Shared by all data sets: splits, scaling and data loaders."""

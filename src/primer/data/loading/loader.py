@@ -1,4 +1,4 @@
-"""Data loaders: the order of the samples, the share of each process, and where a resumed run goes on."""
+"""Data loaders with a reproducible sample order, multi-process sharding and mid-epoch resumption."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ from primer.batch import Batch
 from primer.errors import InputError
 
 POOL = 100
-"""Batches whose samples are sorted by length together: enough for little padding."""
-JITTER = 0.1
-"""The share by which lengths are blurred where they are sorted, so that even few batches are others in each epoch."""
+"""Number of batches whose samples are sorted by length together; enough to keep padding low."""
+LENGTH_NOISE = 0.1
+"""Relative noise added to lengths before sorting, so that batches differ between epochs even if there are few."""
 
 
 class Sized(Protocol):
-    """Samples that can be counted."""
+    """A collection with a number of samples."""
 
     @property
     def size(self) -> int: ...
 
 
 class Loader(ABC):
-    """Iterates over a data set batch by batch; a subclass says how the samples of a batch are fetched.
+    """Iterates over a data set in batches; a subclass defines how the samples of a batch are fetched.
 
-    The order of an epoch depends on the seed and the number of the epoch alone, so the loader's whole state is
-    three integers and a resumed run sees the batches that the unbroken one would have seen.
+    The order of samples depends only on the seed and the epoch. The loader's whole state is therefore three integers,
+    and a resumed run sees the same batches as an uninterrupted one.
 
-    With several processes, each takes its own rows of every batch: together they make up the batch of a single
-    process, with no sample twice and none left out.
+    With several processes, each takes its own rows of every batch. Together they form the batch of a single process,
+    without duplicated or missing samples.
 
     Args:
         data: the samples.
-        batch_size: samples in a batch, all processes together.
-        shuffle: a new order each epoch. A last batch of fewer than two samples a process is then joined to the one
-            before it, since batch normalization cannot learn from a single sample.
-        transform: applied to every batch, which it may change in place, with a generator that is seeded by seed,
-            epoch, batch and rank.
-        device: where the batches are wanted.
-        rank, world_size: this process and the number of them.
-        seed: of the order; the initial seed of torch by default.
-        lengths: ``(samples,)`` of padded samples, so that those of like length are put into the same batch: to train,
-            by roughly sorting the samples of ``POOL`` batches at a time and shuffling the batches, else by sorting all.
+        batch_size: samples per batch, summed over processes.
+        shuffle: whether to reshuffle every epoch. If so, a last batch of fewer than two samples per process is merged
+            into the previous one, since batch normalization cannot train on a single sample.
+        transform: function applied to every batch, possibly in place, with a generator seeded from the seed, epoch,
+            batch index and rank.
+        device: device of the batches.
+        rank, world_size: index of this process and number of processes.
+        seed: seed of the order; torch's initial seed by default.
+        lengths: ``(samples,)`` lengths of padded samples, used to put samples of similar length into the same batch:
+            when shuffling, by roughly sorting the samples of ``POOL`` batches at a time and shuffling the batches;
+            otherwise, by sorting all samples.
 
     Raises:
-        ValueError: where a batch holds no sample, or less than one for each process that trains.
+        InputError: if ``batch_size`` is less than 1, or less than the number of processes when shuffling.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Loader(ABC):
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
         if shuffle and batch_size < world_size:
-            raise InputError(f"batch_size={batch_size} is less than a sample for each of {world_size} processes")
+            raise InputError(f"batch_size={batch_size} is too small for {world_size} processes: each needs a sample")
         self.size, self.device = data.size, torch.device(device)
         self.batch_size, self.shuffle, self.transform = batch_size, shuffle, transform
         self.rank, self.world_size, self.lengths = rank, world_size, lengths
@@ -79,86 +80,87 @@ class Loader(ABC):
 
     @abstractmethod
     def fetch(self, rows: Iterator[Tensor | slice]) -> Iterator[Batch]:
-        """The samples at each of ``rows``, in turn, on the device."""
+        """Yield the samples at each of ``rows`` in turn, on the device."""
+
+    def batch_rows(self, first: int) -> Iterator[Tensor | slice]:
+        """Yield this process's rows of each batch of the epoch, starting at batch ``first``."""
+        starts = self.batch_starts()
+        order = self._order()
+        if order is None and self.transform:
+            order = torch.arange(self.size)  # Indexing copies; with a slice, the transform would modify stored samples.
+        rank, world_size = self.rank, self.world_size
+        slices = (slice(start + rank, end, world_size) for start, end in pairwise(starts[first:]))
+        return slices if order is None else (order[rows] for rows in slices)
 
     def __len__(self) -> int:
-        return len(self._starts()) - 1
+        return len(self.batch_starts()) - 1
 
     def __iter__(self) -> Iterator[Batch]:
         if not self._resuming:
             self.epoch, self.position = self.epoch + self._started, 0
         self._started, self._resuming = True, False
-        number = self.position
+        index = self.position
         generator = torch.Generator(self.device) if self.transform else None
-        for batch in self.fetch(self._rows(number)):
+        for batch in self.fetch(self.batch_rows(index)):
             if self.transform and generator:
-                generator.manual_seed(self._seed_of(self.epoch, number, self.rank))
+                generator.manual_seed(self.derive_seed(self.epoch, index, self.rank))
                 batch = self.transform(batch, generator)
-            number += 1
-            self.position = number
+            index += 1
+            self.position = index
             yield batch
 
     def set_epoch(self, epoch: int) -> None:
-        """Makes ``epoch`` the one that is iterated over next; a state loaded from within that epoch stands."""
+        """Iterate over ``epoch`` next. A state loaded from the middle of that epoch is kept."""
         if epoch != self.epoch:
             self.epoch, self.position, self._resuming = epoch, 0, False
         self._started = False
 
     @property
     def batch_sampler(self) -> SimpleNamespace:
-        """Where Lightning looks for the ``set_epoch`` of a loader."""
+        """Lightning looks for a loader's ``set_epoch`` here."""
         return SimpleNamespace(sampler=self)
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, the number of batches of it that were given out, and the seed."""
+        """Return the epoch, the number of its batches yielded so far, and the seed."""
         return {"epoch": self.epoch, "position": self.position, "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on where ``state`` was taken; after a whole epoch, with the next one."""
+        """Continue where ``state`` was saved, or with the next epoch if that epoch was complete."""
         self.epoch, self.position, self.seed = state["epoch"], state["position"], state["seed"]
         self._resuming = 0 < self.position < len(self)
         self._started = self.position >= len(self)
 
-    def _rows(self, first: int) -> Iterator[Tensor | slice]:
-        """The rows of this process in each batch of the epoch, from the batch number ``first`` on."""
-        starts = self._starts()
-        order = self._order()
-        if order is None and self.transform:
-            order = torch.arange(self.size)  # A copy: a slice would let the transform at the stored samples.
-        rank, world_size = self.rank, self.world_size
-        rows = (slice(start + rank, end, world_size) for start, end in pairwise(starts[first:]))
-        return rows if order is None else (order[some] for some in rows)
-
-    def _starts(self) -> list[int]:
-        """Where each batch starts, and where the last one ends."""
+    def batch_starts(self) -> list[int]:
+        """Return the start of each batch, followed by the end of the last one."""
         size = self.size
         starts = [*range(0, size, self.batch_size), size]
         if self.shuffle and len(starts) > 2 and size - starts[-2] < 2 * self.world_size:
             del starts[-2]
         return starts
 
+    def derive_seed(self, *numbers: int) -> int:
+        """Combine the loader's seed with ``numbers``."""
+        return hash((self.seed, *numbers)) % 2**63
+
     def _order(self) -> Tensor | None:
         if not self.shuffle:
             return None if self.lengths is None else self.lengths.argsort(stable=True)
-        generator = torch.Generator().manual_seed(self._seed_of(self.epoch))
+        generator = torch.Generator().manual_seed(self.derive_seed(self.epoch))
         order = torch.randperm(self.size, generator=generator)
-        return order if self.lengths is None else bucketed(order, self.lengths, self.batch_size, generator)
-
-    def _seed_of(self, *numbers: int) -> int:
-        return hash((self.seed, *numbers)) % 2**63
+        return order if self.lengths is None else bucket_by_length(order, self.lengths, self.batch_size, generator)
 
 
 class TensorLoader(Loader):
-    """A loader over a data set that is held as tensors: a batch is one index into them, with no Python per sample and
-    no workers.
+    """A loader over a data set held in tensors: a batch is a single indexing operation, without per-sample Python code
+    or workers.
 
     Args:
         data: the samples.
-        batch_size: samples in a batch, all processes together.
-        tagged: whether targets have the same steps as inputs.
-        target_lengths: ``(samples,)`` on the CPU, how many steps of each sample's targets are wanted, so that a batch
-            has no more than the most of them; all by default.
-        **settings: as ``Loader`` takes them.
+        batch_size: samples per batch, summed over processes.
+        tagged: whether targets have the same time steps as inputs.
+        target_lengths: ``(samples,)`` on the CPU, the number of target steps to use for each sample; each batch is cut
+            to the largest of them. All steps by default.
+        **settings: see ``Loader``.
     """
 
     def __init__(
@@ -175,7 +177,7 @@ class TensorLoader(Loader):
         self.tagged, self.target_lengths = tagged, target_lengths
 
     def fetch(self, rows: Iterator[Tensor | slice]) -> Iterator[Batch]:
-        return (self._select(some).to(self.device) for some in rows)
+        return (self._select(batch_rows).to(self.device) for batch_rows in rows)
 
     def _select(self, rows: Tensor | slice) -> Batch:
         batch = self.data.select(rows, self.tagged)
@@ -184,19 +186,20 @@ class TensorLoader(Loader):
         return batch._replace(targets=batch.targets[:, : int(self.target_lengths[rows].max())])
 
 
-def bucketed(order: Tensor, lengths: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
-    """A random order in which samples of like length follow each other within a batch, and the batches do not. The
-    samples that fill no batch are any, not the longest, and come last."""
+def bucket_by_length(order: Tensor, lengths: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
+    """Return a random order in which the samples of a batch have similar lengths but consecutive batches do not.
+    The last, incomplete batch holds random samples, not the longest ones."""
     full = len(order) // batch_size * batch_size
-    blurred = lengths * (1 + JITTER * torch.rand(len(lengths), generator=generator))
-    pools = [some[blurred[some].argsort(stable=True)] for some in order[:full].split(POOL * batch_size)]
+    noisy = lengths * (1 + LENGTH_NOISE * torch.rand(len(lengths), generator=generator))
+    pools = [pool[noisy[pool].argsort(stable=True)] for pool in order[:full].split(POOL * batch_size)]
     batches = torch.cat(pools).view(-1, batch_size)
     batches = batches[torch.randperm(len(batches), generator=generator)]
     return torch.cat([batches.flatten(), order[full:]])
 
 
 def fits_on_device(data: Batch, device: torch.device) -> bool:
-    """Whether the data set may live on the device: always on the CPU, else if it takes at most half of what is free."""
+    """Whether to keep the data set on the device: always for the CPU, otherwise if it takes at most half of the free
+    memory."""
     if device.type == "cuda":
         return data.nbytes * 2 <= torch.cuda.mem_get_info(device)[0]
     return True

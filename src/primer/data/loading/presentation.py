@@ -1,4 +1,4 @@
-"""Images in the form that trained weights expect."""
+"""Converts images to the format that pretrained weights expect."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from primer.spec import Image
 
 
 def presentation(native: Image, wanted: Image) -> Callable[[Tensor], Tensor] | None:
-    """A function that gives raw images another number of channels and another size; None where both are as wanted.
+    """Return a function that changes the channels and the size of raw images, or None if both already match.
 
-    Grey becomes colour by three equal channels, colour becomes grey by its luma. Sizes change bilinearly, with
-    antialiasing where they shrink, and without regard to the aspect. The result of bytes is in [0, 1].
+    Grayscale images are repeated over three channels; color images are reduced to their luma. Images are resized
+    bilinearly, with antialiasing when they shrink, and without keeping the aspect ratio. Bytes are scaled to [0, 1].
 
     Raises:
-        ValueError: for any other change of channels.
+        InputError: for any other change of channels.
     """
     if (native.channels, native.height, native.width) == (wanted.channels, wanted.height, wanted.width):
         return None
     if native.channels != wanted.channels and {native.channels, wanted.channels} != {1, 3}:
-        raise InputError(f"images of {native.channels} channels cannot be shown as images of {wanted.channels}")
+        raise InputError(
+            f"images with {native.channels} channels cannot be converted to {wanted.channels}: only 1 to 3 and 3 to 1"
+        )
     luma = YIQ[0].view(1, 3, 1, 1)
 
     def convert(images: Tensor) -> Tensor:

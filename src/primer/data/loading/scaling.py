@@ -1,4 +1,4 @@
-"""Estimates mean and standard deviation, and standardises batches with them."""
+"""Estimates mean and standard deviation, and standardizes batches with them."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from primer.spec import Image, Input, Series, Vector
 
 
 def moments(values: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each column (``(samples, features)``) or channel (``(samples, channels, height,
-    width)``; bytes count as parts of 255). A constant column gets the deviation 1."""
-    means, deviations = [], []
+    """Return the mean and the standard deviation of each column of ``(samples, features)`` or each channel of
+    ``(samples, channels, height, width)``. Bytes are scaled to [0, 1]. A constant column gets a standard deviation of
+    1."""
+    means, stds = [], []
     for row in values.transpose(0, 1).flatten(1):
-        mean, deviation, largest = _of_bytes(row) if row.dtype == torch.uint8 else _of_numbers(row)
+        mean, std, largest = _byte_statistics(row) if row.dtype == torch.uint8 else _float_statistics(row)
         means.append(mean)
-        deviations.append(deviation if deviation > 1e-8 * largest else 1.0)
-    return tuple(means), tuple(deviations)
+        stds.append(std if std > 1e-8 * largest else 1.0)
+    return tuple(means), tuple(stds)
 
 
-def _of_bytes(row: Tensor) -> tuple[float, float, float]:
-    """Mean, deviation and largest absolute value, from how often each of 256 levels occurs: floats of all would take
-    eight times the memory of the data set."""
-    shares = torch.bincount(row, minlength=256).double() / max(1, len(row))
+def _byte_statistics(row: Tensor) -> tuple[float, float, float]:
+    """Return the mean, the standard deviation and the largest absolute value, computed from a histogram of the 256
+    levels: converting to floats would take eight times the memory of the data set."""
+    frequencies = torch.bincount(row, minlength=256).double() / max(1, len(row))
     levels = torch.arange(256, dtype=torch.float64) / 255
-    mean = (shares * levels).sum()
-    return mean.item(), (shares * (levels - mean).square()).sum().sqrt().item(), row.max().item() / 255
+    mean = (frequencies * levels).sum()
+    return mean.item(), (frequencies * (levels - mean).square()).sum().sqrt().item(), row.max().item() / 255
 
 
-def _of_numbers(row: Tensor) -> tuple[float, float, float]:
+def _float_statistics(row: Tensor) -> tuple[float, float, float]:
     row = row.double()
     return row.mean().item(), row.std(correction=0).item(), row.abs().max().item()
 
 
 def standardize(kind: Input) -> Callable[[Tensor], Tensor] | None:
-    """A function that turns raw inputs into floats of mean 0 and deviation 1; None for inputs of another kind.
+    """Return a function that scales raw inputs to mean 0 and standard deviation 1, or None if inputs of this kind are
+    not standardized.
 
-    Bytes are read as parts of 255, so that ``mean`` and ``std`` mean the same for either.
+    Bytes are scaled to [0, 1] first, so that ``mean`` and ``std`` have the same meaning for bytes and floats.
     """
     if not isinstance(kind, Image | Vector | Series) or (isinstance(kind, Series) and not kind.mean):
         return None
@@ -53,7 +55,7 @@ def standardize(kind: Input) -> Callable[[Tensor], Tensor] | None:
             unit = 1 / 255 if inputs.dtype == torch.uint8 else 1.0
             factors[key] = (unit / std).to(inputs.device), (mean / std).to(inputs.device)
         factor, offset = factors[key]
-        # In place where there is a copy already: twice as fast, and stored floats stay as they are.
+        # In place if inputs were copied already: twice as fast, and stored floats are not modified.
         scaled = inputs * factor if inputs.is_floating_point() else inputs.float().mul_(factor)
         return scaled.sub_(offset)
 

@@ -1,4 +1,4 @@
-"""How the samples of a data set come into three parts, and into folds."""
+"""Splits samples into training, validation and test parts, and into cross-validation folds."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Part = Literal["train", "val", "test"]
 
 
 class Splits(ABC):
-    """The part of ``primer.data.base.DataModule`` that splits; its settings are explained there.
+    """Mixin of ``primer.data.base.DataModule`` that splits the samples; its settings are documented there.
 
-    A data set whose samples cannot be held out one by one overrides its methods: a text is cut at a character
-    (``hold_out`` and ``split_fold``), a series at a time (``split``).
+    Data sets whose samples cannot be held out individually override its methods: a text is cut at a character
+    (``hold_out`` and ``split_fold``), a time series at a time step (``split``).
     """
 
     val_fraction: float
@@ -32,10 +32,10 @@ class Splits(ABC):
 
     @abstractmethod
     def labels(self, records: Any) -> np.ndarray | None:
-        """One label a sample, of which each part gets the same share; None where there are none."""
+        """Return one label per sample for stratified splits, or None if there are no labels."""
 
     def split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
-        """The three parts, of those that were read: what is missing is held out of ``train``."""
+        """Return all three parts, given those that were read; missing parts are held out from ``train``."""
         pool, val, test = parts["train"], parts.get("val"), parts.get("test")
         if self.folds is not None:
             if val is not None:
@@ -56,17 +56,18 @@ class Splits(ABC):
             pool, _ = self.hold_out(pool, _size(pool) - self.train_size)
         if not _size(test) and not self.test_fraction:
             raise InputError(
-                f"test_fraction={self.test_fraction} leaves nothing for the test, and no part is published"
+                f"test_fraction={self.test_fraction} leaves no samples for testing, and no test part is published"
             )
         if _size(pool) < 2 or not _size(test):
             raise InputError(
-                f"{size} samples are too few: {_size(pool)} would be left for training and {_size(test)} for the test"
+                f"{size} samples are too few: {_size(pool)} would be left for training and {_size(test)} for testing"
             )
         return {"train": pool, "val": val, "test": test}
 
     def hold_out(self, records: Records, count: int) -> tuple[Records, Records]:
-        """All but ``count`` samples, and those samples: the same share of each class where classes allow. A sample that
-        is the only one of its class stays where there are enough others: what is not learnt cannot be tested."""
+        """Split off ``count`` samples, stratified by class if possible, and return the rest and the held-out samples.
+        The only sample of a class is not held out if there are enough others: a class that is not learned cannot be
+        tested."""
         size = _size(records)
         if count <= 0 or count >= size:
             every, none = np.arange(size), np.arange(0)
@@ -87,7 +88,7 @@ class Splits(ABC):
         return _take(records, np.setdiff1d(np.arange(size), leave)), _take(records, np.sort(leave))
 
     def split_fold(self, records: Records) -> tuple[Records, Records]:
-        """All but the samples of this fold, and those samples."""
+        """Return the samples outside of this fold, and those in it."""
         assert self.folds is not None
         size, labels = _size(records), self.labels(records)
         if self.folds > size:

@@ -1,4 +1,4 @@
-"""A loader for what does not fit in memory: worker processes read the samples of a batch while the model computes."""
+"""A loader for data that does not fit in memory: worker processes read batches while the model computes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from primer.data.loading.loader import Loader
 from primer.errors import InputError
 
 CHUNK = 64
-"""What a worker reads in one go. A large batch is several chunks, so that all workers share in it."""
+"""Samples that a worker reads at once. A large batch consists of several chunks, so that all workers share it."""
 
 
 class Stream(ABC):
-    """Samples that are read when they are asked for, all of one shape.
+    """Samples of equal shape that are read on demand.
 
     Attributes:
-        workers: how many processes read them; with 0, the one that asks does.
+        workers: number of worker processes that read samples; with 0, the calling process reads them.
     """
 
     workers: int = 0
@@ -41,50 +41,50 @@ class Stream(ABC):
 
     @abstractmethod
     def select(self, index: Tensor | slice) -> Batch:
-        """The samples at ``index``. Raises ``InputError`` where one cannot be read."""
+        """Return the samples at ``index``. Raises ``InputError`` if one cannot be read."""
 
 
 class StreamLoader(Loader):
-    """A loader over a stream: the same batches as those of ``TensorLoader`` over the same samples, from persistent
-    workers that read ahead, through pinned memory where there is CUDA.
+    """A loader over a stream. Yields the same batches as ``TensorLoader`` over the same samples, from persistent
+    workers that prefetch, through pinned memory on CUDA.
 
     Args:
         data: the samples.
-        batch_size: samples in a batch, all processes together.
-        **settings: as ``Loader`` takes them.
+        batch_size: samples per batch, summed over processes.
+        **settings: see ``Loader``.
 
     Raises:
-        ValueError: where a sample cannot be read, while the loader is iterated over.
+        InputError: during iteration, if a sample cannot be read.
     """
 
     def __init__(self, data: Stream, batch_size: int, **settings: Any) -> None:
         super().__init__(data, batch_size, **settings)
         self.data = data
-        self._plan = ChunkSampler()
+        self._sampler = ChunkSampler()
         self._chunks = DataLoader(
-            Chunks(data),
+            ChunkDataset(data),
             batch_size=None,
-            sampler=self._plan,
+            sampler=self._sampler,
             num_workers=data.workers,
             persistent_workers=data.workers > 0,
             pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),  # Its own: torch's would give other numbers to all that draws from it later.
+            generator=torch.Generator(),  # A separate one: drawing from torch's would change later random numbers.
         )
-        # Something outside has to hold it while the loader lives. In a circle of references, its queues would be gone
-        # before its workers are told to end, and each would be waited for in vain for five seconds.
+        # Keep a reference outside of the loader while it lives. If it were collected as part of a reference cycle, its
+        # queues would be gone before its workers are told to exit, and each join would time out after five seconds.
         weakref.finalize(self, lambda held: None, self._chunks)
 
     def fetch(self, rows: Iterator[Tensor | slice]) -> Iterator[Batch]:
-        counts: deque[int] = deque()  # The chunks of each batch that is on its way.
-        self._plan.chunks = in_chunks(rows, self.size, counts)
-        arriving = iter(self._chunks)
-        for first in arriving:
-            parts = [first, *islice(arriving, counts.popleft() - 1)]
-            yield join([raise_worker_error(part).to(self.device) for part in parts])
+        counts: deque[int] = deque()  # The number of chunks of each pending batch.
+        self._sampler.chunks = split_into_chunks(rows, self.size, counts)
+        chunks = iter(self._chunks)
+        for first in chunks:
+            parts = [first, *islice(chunks, counts.popleft() - 1)]
+            yield concatenate([raise_worker_error(part).to(self.device) for part in parts])
 
     @property
     def _iterator(self) -> Any:
-        """Where Lightning looks for workers, to end them when they have done their work."""
+        """Lightning looks for workers here, to shut them down when they are done."""
         return self._chunks._iterator
 
     @_iterator.setter
@@ -93,7 +93,7 @@ class StreamLoader(Loader):
 
 
 class ChunkSampler:
-    """Which rows are to be read next: what the workers are handed, in place of a sampler."""
+    """Yields the rows to read next, one chunk at a time, as the sampler of the ``DataLoader``."""
 
     chunks: Iterator[np.ndarray] = iter(())
 
@@ -101,21 +101,21 @@ class ChunkSampler:
         return self.chunks
 
 
-def in_chunks(rows: Iterator[Tensor | slice], size: int, counts: deque[int]) -> Iterator[np.ndarray]:
-    """The rows of all batches in chunks, and into ``counts`` the number of chunks of each batch.
+def split_into_chunks(rows: Iterator[Tensor | slice], size: int, counts: deque[int]) -> Iterator[np.ndarray]:
+    """Yield the rows of all batches in chunks, appending the number of chunks of each batch to ``counts``.
 
-    It knows nothing of the loader, which could otherwise never be freed.
+    This must not hold a reference to the loader, which could otherwise never be freed.
     """
-    for some in rows:
-        index = torch.arange(size)[some] if isinstance(some, slice) else some
+    for batch_rows in rows:
+        index = torch.arange(size)[batch_rows] if isinstance(batch_rows, slice) else batch_rows
         parts = index.split(CHUNK)
         counts.append(len(parts))
         yield from (part.numpy() for part in parts)
 
 
-class Chunks(Dataset):
-    """A stream in the form that ``DataLoader`` takes. An error of the user is handed on as its message, since from a
-    worker it would come with a traceback in it."""
+class ChunkDataset(Dataset):
+    """A stream as a map-style ``Dataset`` of chunks. An ``InputError`` is returned as its message, since one raised in
+    a worker would contain a traceback."""
 
     def __init__(self, data: Stream) -> None:
         self.data = data
@@ -128,31 +128,31 @@ class Chunks(Dataset):
 
 
 def raise_worker_error(part: Batch | str) -> Batch:
-    """A chunk as it came. Raises ``InputError`` where a message came in its place."""
+    """Return the chunk, or raise ``InputError`` if the worker returned an error message instead."""
     if isinstance(part, str):
         raise InputError(part)
     return part
 
 
-def join(parts: list[Batch]) -> Batch:
-    """Batches one after the other."""
+def concatenate(parts: list[Batch]) -> Batch:
+    """Concatenate batches."""
     if len(parts) == 1:
         return parts[0]
     return Batch(*(None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True)))  # type: ignore[arg-type]
 
 
 def cores() -> int:
-    """How many processors this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory() -> int:
-    """How many bytes of memory are free, or become so when they are wanted; no more than a container may have."""
-    found = []
+    """Return the available memory in bytes (free or reclaimable), capped by the container's limit."""
+    limits = []
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        found.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]))
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):  # No such file, or no limit: the word "max".
-            found.append(int(Path(limit).read_text()))
-    return min(found, default=4 * 2**30)  # 4 GiB where the system does not say.
+        limits.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]))
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # The file does not exist, or holds "max" (no limit).
+            limits.append(int(Path(file).read_text()))
+    return min(limits, default=4 * 2**30)  # 4 GiB if the system does not report any.

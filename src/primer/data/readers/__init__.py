@@ -1,1 +1,1 @@
-"""Readers of files: CSV, CoNLL-U, images, MIDI, and vocabularies over what they hold."""
+"""File readers (CSV, text, images, music), tokenizers and vocabularies."""

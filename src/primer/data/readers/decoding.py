@@ -1,4 +1,4 @@
-"""PNG and JPEG files as bytes of one shape."""
+"""Decodes PNG and JPEG files to bytes of a given shape."""
 
 from __future__ import annotations
 
@@ -12,61 +12,62 @@ from primer.errors import InputError
 
 FORMATS = ("PNG", "JPEG")
 
-Image.preinit()  # Here and not in the first of several threads.
+Image.preinit()  # At import rather than concurrently in several threads.
 
 
 def decode(path: str | Path, channels: int, height: int, width: int) -> np.ndarray:
-    """The picture in a PNG or JPEG file, whatever its suffix, as bytes of shape ``(channels, height, width)``.
+    """Decode a PNG or JPEG file, whatever its suffix, to bytes of shape ``(channels, height, width)``.
 
-    It stands upright, as its EXIF block says. What is transparent, by an alpha channel or a palette, is laid on white.
-    16 bits of grey become 8. With one channel, colours become grey by their luma (ITU-R BT.601). The picture is then
-    scaled, its aspect kept, until it just covers the shape, with a bilinear filter that takes in all pixels where it
-    shrinks (antialiasing), and what stands out on two sides is cut off evenly. A JPEG much larger than the shape is
-    decoded at a half, a quarter or an eighth of its size, yet at least twice as large as the shape.
+    The image is rotated upright according to its EXIF data. Transparent pixels (alpha channel or palette) are
+    composited onto white. 16-bit grayscale is reduced to 8 bits. With one channel, colors are converted to their luma
+    (ITU-R BT.601). The image is then resized, keeping its aspect ratio, so that it just covers the shape, with an
+    antialiased bilinear filter, and center-cropped. A JPEG much larger than the shape is decoded at a half, a quarter
+    or an eighth of its size, but at least at twice the size of the shape.
 
     Args:
-        path: of the file.
+        path: the file.
         channels: 1 or 3.
-        height, width: of the result.
+        height, width: size of the result.
 
     Raises:
-        ValueError: with the name of the file and the reason, where it holds no whole picture.
+        InputError: if the file is not a complete image, with its name and the reason.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
             image.draft(None, (2 * max(height, width), 2 * max(height, width)))
             image.load()
-            with suppress(Exception):  # An EXIF block that is damaged says nothing; the pixels are whole.
+            with suppress(Exception):  # Ignore damaged EXIF data; the pixels are intact.
                 image = ImageOps.exif_transpose(image)
-            picture = covering(opaque(image).convert("L" if channels == 1 else "RGB"), height, width)
-    except Exception as error:  # Each kind of damage has an error of its own.
-        raise InputError(f"{path}: {reason(Path(path), error)}") from error
-    pixels = np.asarray(picture)
+            image = resize_and_crop(flatten_alpha(image).convert("L" if channels == 1 else "RGB"), height, width)
+    except Exception as error:  # Pillow raises a different type for each kind of damage.
+        raise InputError(f"{path}: {describe_error(Path(path), error)}") from error
+    pixels = np.asarray(image)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 
-def opaque(image: Image.Image) -> Image.Image:
-    """The picture on white, with 8 bits a channel."""
+def flatten_alpha(image: Image.Image) -> Image.Image:
+    """Composite the image onto white, and reduce 16-bit grayscale to 8 bits."""
     if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8))
+        gray = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((gray * 255 + 32767) // 65535).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image
 
 
-def covering(image: Image.Image, height: int, width: int) -> Image.Image:
-    """The largest part about the middle that has the aspect of ``height`` and ``width``, at that size."""
+def resize_and_crop(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Resize the largest centered crop with the aspect ratio of ``height`` and ``width`` to that size."""
     scale = max(height / image.height, width / image.width)
-    tall, wide = min(image.height, height / scale), min(image.width, width / scale)
-    left, top = (image.width - wide) / 2, (image.height - tall) / 2
-    return image.resize((width, height), Image.Resampling.BILINEAR, box=(left, top, left + wide, top + tall))
+    crop_height, crop_width = min(image.height, height / scale), min(image.width, width / scale)
+    left, top = (image.width - crop_width) / 2, (image.height - crop_height) / 2
+    box = (left, top, left + crop_width, top + crop_height)
+    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
 
 
-def reason(path: Path, error: Exception) -> str:
-    """What is wrong with a file, in a few words."""
+def describe_error(path: Path, error: Exception) -> str:
+    """Say briefly what is wrong with a file."""
     if isinstance(error, UnidentifiedImageError):
-        return "the content is no PNG or JPEG" if path.stat().st_size else "the file is empty"
-    said = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return f"the picture cannot be decoded ({said or type(error).__name__})"
+        return "the content is not a PNG or JPEG" if path.stat().st_size else "the file is empty"
+    message = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return f"the image cannot be decoded ({message or type(error).__name__})"

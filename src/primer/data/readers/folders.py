@@ -1,116 +1,116 @@
-"""Finds the pictures of a data set that has one folder for each class."""
+"""Finds the images of a data set that has one folder per class."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
+from primer.data.loading.splits import Part
 from primer.errors import InputError
 
-Part = Literal["train", "val", "test"]
 PARTS: dict[str, Part] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""The folders of a data set that is split already, and the part that each is."""
+"""The folder names of a data set that is already split, and their parts."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-NAMED = 10
-"""So many names stand in a message; then their number is told."""
+MAX_NAMES = 10
+"""The maximum number of names listed in a message."""
 
 Files = dict[Part, list[tuple[str, str]]]
-"""Of each part, the pictures in the order of the alphabet: the name from the top folder on, and the class."""
+"""The images of each part in alphabetical order: the path relative to the root folder, and the class."""
 
 
-def find(root: Path) -> tuple[Files, list[Path]]:
-    """The pictures of a folder, and the class folders in it that hold none.
+def find_images(root: Path) -> tuple[Files, list[Path]]:
+    """Return the images of a folder, and the class folders without any.
 
     Raises:
-        InputError: where there is no such folder, or it has not one folder for each class or part.
+        InputError: if the folder does not exist, or does not have one folder per class or part.
     """
-    wanted = "data.path must be a folder that holds one folder of pictures for each class, or train, val and test"
+    wanted = "data.path must be a folder with one folder of images per class, or with the folders train, val and test"
     if not root.is_dir():
         raise InputError(f"{root} is a file; {wanted}" if root.exists() else f"there is no folder {root}; {wanted}")
     files: Files = {}
     empty = []
     for part, folder in part_folders(root).items():
         files[part] = []
-        classes = folders(folder)
+        classes = list_folders(folder)
         if not classes:
             raise InputError(f"there are no folders in {folder}; {wanted}")
         for name in classes:
-            found = pictures(folder / name, root)
-            files[part] += [(picture, name) for picture in found]
-            if not found:
+            images = list_images(folder / name, root)
+            files[part] += [(image, name) for image in images]
+            if not images:
                 empty.append(folder / name)
     return files, empty
 
 
 def class_names(root: Path, files: Files) -> tuple[str, ...]:
-    """The classes of the training part, in the order of the alphabet.
+    """Return the classes of the training part in alphabetical order.
 
     Raises:
-        InputError: where there are fewer than two, or another part has one that training lacks.
+        InputError: if there are fewer than two, or another part has a class that the training part lacks.
     """
     names = sorted({name for _, name in files["train"]})
     if len(names) < 2:
-        there = f"pictures of {names[0]!r} alone" if names else "no picture"
-        raise InputError(f"{root} holds {there} to learn from; at least two classes are needed")
+        content = f"only training images of {names[0]!r}" if names else "no training images"
+        raise InputError(f"{root} has {content}; at least two classes are required")
     known = set(names)
-    for part, some in files.items():
-        for picture, name in some:
+    for part, images in files.items():
+        for image, name in images:
             if name not in known:
-                folder = root.joinpath(*Path(picture).parts[:2])
+                folder = root.joinpath(*Path(image).parts[:2])
                 raise InputError(
-                    f"{folder}: the {part} part has a class of which there is no picture to learn from; "
-                    f"the classes are {few(names)}"
+                    f"{folder}: this class of the {part} part has no training images; "
+                    f"the classes are {summarize(names)}"
                 )
     return tuple(names)
 
 
 def part_folders(root: Path) -> dict[Part, Path]:
-    """The folder of each part; that of ``train`` alone is the top folder itself where the data set is not split."""
-    inside = folders(root)
-    named = [name for name in inside if name.lower() in PARTS]
-    lower = {name.lower() for name in named}
-    if "train" in lower and (len(named) > 1 or len(inside) == 1):
-        found: dict[Part, Path] = {}
-        for name in named:
+    """Return the folder of each part. If the data set is not split, this is ``root`` for ``train`` and nothing else."""
+    subfolders = list_folders(root)
+    part_names = [name for name in subfolders if name.lower() in PARTS]
+    lower = {name.lower() for name in part_names}
+    if "train" in lower and (len(part_names) > 1 or len(subfolders) == 1):
+        parts: dict[Part, Path] = {}
+        for name in part_names:
             part = PARTS[name.lower()]
-            if part in found:
-                raise InputError(f"{root} holds both {found[part].name} and {name}, and each would be the {part} part")
-            found[part] = root / name
-        return found
+            if part in parts:
+                raise InputError(f"{root} has both {parts[part].name} and {name}, which would both be the {part} part")
+            parts[part] = root / name
+        return parts
     if lower & {"val", "validation", "test"} and "train" not in lower:
-        raise InputError(f"{root} holds {' and '.join(named)} but no train: training needs a folder of its own")
+        raise InputError(f"{root} has {' and '.join(part_names)} but no folder train")
     return {"train": root}
 
 
-def folders(root: Path) -> list[str]:
-    """The names of the folders in a folder, without hidden ones."""
+def list_folders(root: Path) -> list[str]:
+    """Return the names of the folders in a folder, except hidden ones."""
     try:
-        return sorted(one.name for one in root.iterdir() if one.is_dir() and not one.name.startswith("."))
+        return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
-        refuse(error)
+        raise_unreadable(error)
 
 
-def pictures(folder: Path, root: Path) -> list[str]:
-    """The names, from ``root`` on, of the pictures in a folder and in those within it, without hidden ones."""
-    found = []
-    for place, inner, names in os.walk(folder, onerror=refuse, followlinks=True):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        start = os.path.relpath(place, root)
-        good = [name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
-        found += [os.path.join(start, name) for name in good]
-    return sorted(found)
+def list_images(folder: Path, root: Path) -> list[str]:
+    """Return the paths, relative to ``root``, of the images in a folder and its subfolders, except hidden ones."""
+    images = []
+    for current, subfolders, names in os.walk(folder, onerror=raise_unreadable, followlinks=True):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        start = os.path.relpath(current, root)
+        selected = [name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+        images += [os.path.join(start, name) for name in selected]
+    return sorted(images)
 
 
-def few(texts: Iterable[object]) -> str:
-    """The first of several, with commas, and how many more there are."""
-    listed = [str(text) for text in texts]
-    more = len(listed) - NAMED
-    return ", ".join(listed[:NAMED]) + (f" and {more} more" if more > 0 else "")
+def summarize(items: Iterable[object]) -> str:
+    """Join the first few items with commas, and say how many more there are."""
+    texts = [str(item) for item in items]
+    more = len(texts) - MAX_NAMES
+    return ", ".join(texts[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def refuse(error: OSError) -> NoReturn:
-    """Says that a folder cannot be read."""
+def raise_unreadable(error: OSError) -> NoReturn:
+    """Report that a folder cannot be read."""
     raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error

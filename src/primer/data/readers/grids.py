@@ -1,4 +1,4 @@
-"""Pieces of music on a grid of sixteenth notes, and the JSON files that hold them."""
+"""Reads pieces of music on a grid of sixteenth notes from JSON files."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from primer.errors import InputError
 
 REST = -1
 PITCHES = 128
-"""The pitches of MIDI, from 0; 60 is the middle C."""
+"""The number of MIDI pitches, from 0; 60 is middle C."""
 
 NAMES: dict[str, Part] = {"train": "train", "dev": "val", "test": "test"}
-"""What a file calls its parts."""
+"""The names of the parts in a file."""
 
 
 class Piece(NamedTuple):
-    """The pitch of each voice at each sixteenth note, ``REST`` where it is silent."""
+    """The pitch of each voice at each sixteenth note; ``REST`` if the voice is silent."""
 
     title: str
     steps: list[list[int]]
 
 
 def read_grids(file: Path) -> tuple[list[str], dict[Part, list[Piece]]]:
-    """The names of the voices, and the pieces of each part.
+    """Return the names of the voices, and the pieces of each part.
 
     Raises:
-        InputError: for a file that is no JSON, with the line, or whose pieces are malformed, with the piece and step.
+        InputError: if the file is not valid JSON (with the line) or a piece is malformed (with the piece and step).
     """
     try:
         content = json.loads("\n".join(read_lines(file)))
     except json.JSONDecodeError as error:
-        raise InputError(f"{file}, line {error.lineno}: this is no JSON: {error.msg}") from None
-    except (ValueError, RecursionError) as error:  # Thousands of digits in a number, or of lists in lists.
+        raise InputError(f"{file}, line {error.lineno}: malformed JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # A number with thousands of digits, or very deep nesting.
         raise InputError(f"{file}: this JSON cannot be read: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("train"), list) or not content["train"]:
         raise InputError(f"{file} must be an object with a list of pieces under train")
@@ -44,7 +44,7 @@ def read_grids(file: Path) -> tuple[list[str], dict[Part, list[Piece]]]:
         raise InputError(f"{file}: rest must be an integer, not {rest!r}")
     if not isinstance(voices, list) or not voices or not all(isinstance(name, str) for name in voices):
         raise InputError(
-            f"{file}: voices must be a list of their names, from the highest to the lowest, not {voices!r}"
+            f"{file}: voices must be a list of names, from the highest voice to the lowest, not {voices!r}"
         )
     parts: dict[Part, list[Piece]] = {}
     for name, part in NAMES.items():
@@ -52,14 +52,14 @@ def read_grids(file: Path) -> tuple[list[str], dict[Part, list[Piece]]]:
             raise InputError(f"{file}: {name} must be a list of pieces")
         if content.get(name):
             parts[part] = [
-                _piece(raw, len(voices), rest, f"{file}: {name}, piece {k}")
+                _parse_piece(raw, len(voices), rest, f"{file}: {name}, piece {k}")
                 for k, raw in enumerate(content[name], start=1)
             ]
     return voices, parts
 
 
 def is_new(piece: Piece, seen: set[tuple[int, ...]]) -> bool:
-    """Whether no piece with the same steps, in whatever key, was ``seen`` before."""
+    """Whether the piece, regardless of its key, is not in ``seen``. Adds it to ``seen``."""
     pitches = [pitch for step in piece.steps for pitch in step]
     lowest = min((pitch for pitch in pitches if pitch != REST), default=0)
     shape = tuple(REST if pitch == REST else pitch - lowest for pitch in pitches)
@@ -68,18 +68,20 @@ def is_new(piece: Piece, seen: set[tuple[int, ...]]) -> bool:
     return new
 
 
-def _piece(raw: Any, voices: int, rest: int, place: str) -> Piece:
+def _parse_piece(raw: Any, voices: int, rest: int, location: str) -> Piece:
     if not isinstance(raw, dict) or not isinstance(raw.get("steps"), list) or not raw["steps"]:
-        raise InputError(f"{place} must be an object with a title and a list of steps that is not empty")
+        raise InputError(f"{location} must be an object with a title and a non-empty list of steps")
     title = str(raw.get("title", ""))
     for k, step in enumerate(raw["steps"], start=1):
-        where = f"{place} {title!r}, step {k}"
+        step_location = f"{location} {title!r}, step {k}"
         if not isinstance(step, list) or len(step) != voices:
             count = f"{len(step)} pitches" if isinstance(step, list) else f"{step!r}"
-            raise InputError(f"{where}: {count}, where the file has {voices} voices")
+            raise InputError(f"{step_location}: {count}, but the file has {voices} voices")
         for pitch in step:
             if not _is_integer(pitch) or not (pitch == rest or 0 <= pitch < PITCHES):
-                raise InputError(f"{where}: {pitch!r} is no pitch from 0 to {PITCHES - 1} and not {rest}, the rest")
+                raise InputError(
+                    f"{step_location}: {pitch!r} is neither a pitch from 0 to {PITCHES - 1} nor {rest}, the rest"
+                )
     return Piece(title, [[REST if pitch == rest else pitch for pitch in step] for step in raw["steps"]])
 
 

@@ -1,4 +1,4 @@
-"""Text files: where they lie, their text and their lines."""
+"""Finds and reads text files."""
 
 from __future__ import annotations
 
@@ -10,48 +10,53 @@ from primer.errors import InputError
 
 
 def find_files(data_dir: Path, wanted: str, **files: str | None) -> dict[Part, Path]:
-    """The files of ``train``, ``dev`` and ``test``, those that are given, by their part.
+    """Return the paths of ``train``, ``dev`` and ``test``, if given, by part.
+
+    Args:
+        data_dir: the folder that is searched first.
+        wanted: what the files should be, for the error message.
+        **files: the files; None if not given.
 
     Raises:
-        InputError: where there is no such file, with what was ``wanted``.
+        InputError: if a file does not exist.
     """
     names: dict[str, Part] = {"train": "train", "dev": "val", "test": "test"}
     return {names[name]: find_file(file, data_dir, wanted) for name, file in files.items() if file is not None}
 
 
 def find_file(file: str, data_dir: Path, wanted: str) -> Path:
-    """A file by its path, or by one that is relative to ``data_dir`` or else to the current folder; ``~`` is the user's
-    folder.
+    """Return the path of a file. A relative path is looked up in ``data_dir``, then in the current folder; ``~`` is the
+    home folder.
 
     Raises:
-        InputError: where there is none, with what was ``wanted``.
+        InputError: if the file does not exist; the message ends with ``wanted``.
     """
-    path, reason = Path(os.path.expanduser(file)), ""  # Path.expanduser fails where there is no such user.
+    path, reason = Path(os.path.expanduser(file)), ""  # Path.expanduser raises if the user does not exist.
     for folder in (data_dir, Path()):
         try:
             if (folder / path).is_file():
                 return folder / path
-        except OSError as error:  # The name is too long, or a folder may not be entered.
+        except OSError as error:  # The name is too long, or a folder is not accessible.
             reason = f" ({error.strerror})"
-    where = f" in {data_dir} or in {Path.cwd()}" if not path.is_absolute() else ""
-    raise InputError(f"there is no file {file}{where}{reason}: {wanted}")
+    searched = f" in {data_dir} or in {Path.cwd()}" if not path.is_absolute() else ""
+    raise InputError(f"there is no file {file}{searched}{reason}: {wanted}")
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a file, whether they end with a line feed or a carriage return too. Any other separator, such as
-    a form feed, belongs to its line.
+    r"""Return the lines of a file. Lines end with ``\n`` or ``\r\n``; other separators, such as form feeds, are part of
+    the line.
 
     Raises:
-        InputError: for a file that cannot be read, or is not UTF-8, with its line.
+        InputError: if the file cannot be read or is not UTF-8, with the line.
     """
     return read_text(path).replace("\r\n", "\n").split("\n")
 
 
 def read_text(path: Path) -> str:
-    """What a file holds, with its line ends as they are.
+    """Return the content of a file, with its line endings unchanged.
 
     Raises:
-        InputError: for a file that cannot be read, or is not UTF-8, with its line.
+        InputError: if the file cannot be read or is not UTF-8, with the line.
     """
     try:
         return path.read_bytes().decode("utf-8-sig")

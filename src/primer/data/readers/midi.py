@@ -1,4 +1,4 @@
-"""Pieces on a grid of sixteenth notes as MIDI files."""
+"""Converts pieces on a grid of sixteenth notes to MIDI files."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from typing import Any
 from primer.errors import InputError
 
 TICKS = 120
-"""Of a sixteenth note, four of which are a beat."""
+"""MIDI ticks per sixteenth note; a beat is four sixteenth notes."""
 
 BEAT = 750_000
-"""Microseconds of a beat: 80 in a minute."""
+"""Microseconds per beat: 80 beats per minute."""
 
 VELOCITY = 80
 CHANNELS = [k for k in range(16) if k != 9]
-"""All but that of the drums."""
+"""All channels except the drum channel."""
 
 
 def midi(steps: Sequence[Sequence[int]], rest: int, voices: Sequence[str]) -> bytes:
-    """A MIDI file with a track for each voice. A pitch that stays from one step to the next is one long note.
+    """Return a MIDI file with one track per voice. Equal pitches in consecutive steps are one long note.
 
     Args:
         steps: the pitch of each voice at each sixteenth note.
-        rest: what stands for silence.
-        voices: their names, one at least.
+        rest: the value that represents silence.
+        voices: the names of the voices, at least one.
 
     Raises:
-        InputError: where ``mido`` is not installed.
+        InputError: if ``mido`` is not installed.
     """
     try:
         import mido
     except ImportError:
-        raise InputError("a MIDI file needs the package mido: install primer[music]") from None
+        raise InputError("writing a MIDI file requires the package mido: install primer[music]") from None
     file = mido.MidiFile(type=1, ticks_per_beat=4 * TICKS, charset="utf-8")
     for k, name in enumerate(voices):
         track = file.add_track(name)
         if not k:
             track.append(mido.MetaMessage("set_tempo", tempo=BEAT))
         silence = 0
-        for pitch, same in groupby(step[k] for step in steps):
-            length = TICKS * len(list(same))
+        for pitch, repeats in groupby(step[k] for step in steps):
+            length = TICKS * len(list(repeats))
             if pitch == rest:
                 silence += length
                 continue
-            sound: dict[str, Any] = {"note": pitch, "velocity": VELOCITY, "channel": CHANNELS[k % len(CHANNELS)]}
-            track.append(mido.Message("note_on", time=silence, **sound))
-            track.append(mido.Message("note_off", time=length, **sound))
+            note: dict[str, Any] = {"note": pitch, "velocity": VELOCITY, "channel": CHANNELS[k % len(CHANNELS)]}
+            track.append(mido.Message("note_on", time=silence, **note))
+            track.append(mido.Message("note_off", time=length, **note))
             silence = 0
         track.append(mido.MetaMessage("end_of_track", time=silence))
     buffer = io.BytesIO()

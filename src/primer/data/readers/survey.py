@@ -1,4 +1,4 @@
-"""One look at every picture of a folder before training: which are whole, their mean, and their pixels if they fit."""
+"""Decodes all images of a folder once before training, to find damaged files and to compute channel statistics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from primer.data.readers.decoding import decode
 from primer.errors import InputError
 
 BLOCK = 64
-"""Files that a thread looks at in one go."""
+"""Files that a thread decodes at once."""
 
 LEVELS = np.arange(256)
 
@@ -25,12 +25,12 @@ Shape = tuple[int, int, int]
 
 @dataclass
 class Survey:
-    """What was found.
+    """Results of decoding all files.
 
     Attributes:
-        sums: ``(files, 2, channels)``: the sum of the bytes of each channel, and that of their squares.
-        errors: what is wrong with a file, by its row.
-        pixels: ``(files, channels, height, width)`` bytes, where they were to be kept.
+        sums: ``(files, 2, channels)``, the sum of the bytes of each channel, and the sum of their squares.
+        errors: error messages of damaged files, by row.
+        pixels: ``(files, channels, height, width)`` bytes; None if not kept.
     """
 
     sums: np.ndarray
@@ -39,49 +39,49 @@ class Survey:
 
 
 def survey(
-    root: Path, names: list[str], shape: Shape, *, workers: int, keep: bool = False, notes: Path | None = None
+    root: Path, names: list[str], shape: Shape, *, workers: int, keep: bool = False, cache: Path | None = None
 ) -> Survey:
-    """Decodes all files, in threads: most of the work is done outside of Python.
+    """Decode all files, in threads: most of the work is done outside of Python.
 
     Args:
-        root: where the files lie.
-        names: of the files, from there.
-        shape: that they are decoded to.
-        workers: the number of threads.
+        root: folder of the files.
+        names: paths of the files, relative to ``root``.
+        shape: shape of the decoded images.
+        workers: number of threads.
         keep: whether to keep the pixels.
-        notes: a file for what is found, so that the next survey need not decode the files that have not changed.
+        cache: file in which to store the sums, so that the next survey does not need to decode unchanged files.
     """
-    found = Survey(np.zeros((len(names), 2, shape[0]), np.int64), {}, None)
-    left, stamps = np.arange(len(names)), None
+    result = Survey(np.zeros((len(names), 2, shape[0]), np.int64), {}, None)
+    remaining, stamps = np.arange(len(names)), None
     if keep:
-        found.pixels = np.empty((len(names), *shape), np.uint8)
-    elif notes is not None:
-        stamps = stamps_of(root, names)
-        left = recall(notes, names, stamps, found.sums)
+        result.pixels = np.empty((len(names), *shape), np.uint8)
+    elif cache is not None:
+        stamps = file_stamps(root, names)
+        remaining = load_cache(cache, names, stamps, result.sums)
 
-    def look(rows: np.ndarray) -> None:
+    def decode_rows(rows: np.ndarray) -> None:
         for row in rows.tolist():
             try:
-                picture = decode(root / names[row], *shape)
+                pixels = decode(root / names[row], *shape)
             except InputError as error:
-                found.errors[row] = str(error)
+                result.errors[row] = str(error)
                 continue
-            if found.pixels is not None:
-                found.pixels[row] = picture
-            counts = np.stack([np.bincount(channel.ravel(), minlength=256) for channel in picture])
-            found.sums[row] = counts @ LEVELS, counts @ LEVELS**2
+            if result.pixels is not None:
+                result.pixels[row] = pixels
+            counts = np.stack([np.bincount(channel.ravel(), minlength=256) for channel in pixels])
+            result.sums[row] = counts @ LEVELS, counts @ LEVELS**2
 
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(look, np.split(left, range(BLOCK, len(left), BLOCK))):
+        for _ in pool.map(decode_rows, np.split(remaining, range(BLOCK, len(remaining), BLOCK))):
             pass
-    if notes is not None and stamps is not None and len(left) > len(found.errors):
-        with suppress(OSError):  # Without notes the next survey takes longer, and that is all.
-            note(notes, names, stamps, found)
-    return found
+    if cache is not None and stamps is not None and len(remaining) > len(result.errors):
+        with suppress(OSError):  # Without the cache, the next survey only takes longer.
+            save_cache(cache, names, stamps, result)
+    return result
 
 
-def stamps_of(root: Path, names: list[str]) -> np.ndarray:
-    """``(files, 2)``: size and time of change of each file, -1 where there is none."""
+def file_stamps(root: Path, names: list[str]) -> np.ndarray:
+    """Return the size and modification time of each file, ``(files, 2)``; -1 for files that do not exist."""
     stamps = np.full((len(names), 2), -1, np.int64)
     for row, name in enumerate(names):
         with suppress(OSError):
@@ -90,45 +90,45 @@ def stamps_of(root: Path, names: list[str]) -> np.ndarray:
     return stamps
 
 
-def recall(notes: Path, names: list[str], stamps: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """The rows of files that are new or have changed since ``notes`` were written. Of the others, the sums are put
-    into ``sums``."""
-    everything = np.arange(len(names))
+def load_cache(cache: Path, names: list[str], stamps: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    """Return the rows of files that are new or have changed since ``cache`` was written, and copy the cached sums of
+    the other files to ``sums``."""
+    rows = np.arange(len(names))
     try:
-        with np.load(notes, allow_pickle=False) as known:
-            known_names, known_stamps, known_sums = known["names"], known["stamps"], known["sums"]
-        asked = encoded(names)
-        places = np.searchsorted(known_names, asked).clip(max=len(known_names) - 1)
-        same = (known_names[places] == asked) & (known_stamps[places] == stamps).all(1)
-        sums[same] = known_sums[places[same]]
+        with np.load(cache, allow_pickle=False) as cached:
+            cached_names, cached_stamps, cached_sums = cached["names"], cached["stamps"], cached["sums"]
+        encoded = encode_names(names)
+        positions = np.searchsorted(cached_names, encoded).clip(max=len(cached_names) - 1)
+        unchanged = (cached_names[positions] == encoded) & (cached_stamps[positions] == stamps).all(1)
+        sums[unchanged] = cached_sums[positions[unchanged]]
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
-        return everything  # There are none yet, or they are damaged.
-    return everything[~same]
+        return rows  # The cache does not exist yet, or is damaged.
+    return rows[~unchanged]
 
 
-def note(notes: Path, names: list[str], stamps: np.ndarray, found: Survey) -> None:
-    """Writes down what was found of the files that are whole, in the order of the alphabet."""
-    whole = np.setdiff1d(np.arange(len(names)), np.fromiter(found.errors, np.int64))
-    known = encoded(names)
-    rows = whole[np.argsort(known[whole])]
-    notes.parent.mkdir(parents=True, exist_ok=True)
-    temporary = notes.with_name(f".{notes.name}.{os.getpid()}")
+def save_cache(cache: Path, names: list[str], stamps: np.ndarray, result: Survey) -> None:
+    """Write the sums of all intact files, sorted by name."""
+    intact = np.setdiff1d(np.arange(len(names)), np.fromiter(result.errors, np.int64))
+    encoded = encode_names(names)
+    rows = intact[np.argsort(encoded[intact])]
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    temporary = cache.with_name(f".{cache.name}.{os.getpid()}")
     with temporary.open("wb") as file:
-        np.savez(file, names=known[rows], stamps=stamps[rows], sums=found.sums[rows])
-    temporary.replace(notes)
+        np.savez(file, names=encoded[rows], stamps=stamps[rows], sums=result.sums[rows])
+    temporary.replace(cache)
 
 
-def moments(sums: np.ndarray, values: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and the deviation of each channel, in parts of 255, from the sums of files that each hold ``values``
-    bytes a channel. They come from whole numbers alone, and so do not depend on the order of the files."""
-    means, deviations = [], []
+def channel_moments(sums: np.ndarray, values: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and the standard deviation of each channel, scaled to [0, 1], given the sums of files with
+    ``values`` bytes per channel. Computed from integers, so they do not depend on the order of the files."""
+    means, stds = [], []
     for total, squares in sums.sum(0).T.tolist():
         count = len(sums) * values
         means.append(total / count / 255)
-        deviations.append((count * squares - total * total) ** 0.5 / count / 255 or 1.0)
-    return tuple(means), tuple(deviations)
+        stds.append((count * squares - total * total) ** 0.5 / count / 255 or 1.0)
+    return tuple(means), tuple(stds)
 
 
-def encoded(names: list[str]) -> np.ndarray:
-    """Names as an array of bytes, which takes less memory than texts and holds any name that a file may have."""
+def encode_names(names: list[str]) -> np.ndarray:
+    """Return file names as an array of bytes, which is smaller than strings and can represent any file name."""
     return np.array([os.fsencode(name) for name in names])

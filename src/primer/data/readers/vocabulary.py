@@ -1,4 +1,4 @@
-"""Words as numbers: the vocabulary, rows of unequal length, and the spelling of words."""
+"""Vocabularies, padding, and character-level spellings of words."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ SPECIAL = ("<pad>", "<unk>")
 
 
 def vocabulary(words: Iterable[str], min_count: int) -> tuple[str, ...]:
-    """Padding and unknown, then the words that occur at least ``min_count`` times, the most frequent first."""
+    """Return padding and unknown, then the words that occur at least ``min_count`` times, most frequent first."""
     counts = Counter(words)
     kept = sorted((w for w, count in counts.items() if count >= min_count), key=lambda w: (-counts[w], w))
     return (*SPECIAL, *(word for word in kept if word not in SPECIAL))
 
 
 def token_to_index(words: tuple[str, ...], special: int = len(SPECIAL)) -> dict[str, int]:
-    """Where each word of a vocabulary stands. Its first entries, the ``special`` ones, are no words: a text that holds
-    ``<pad>`` holds an unknown word."""
-    return {word: place for place, word in enumerate(words[special:], start=special)}
+    """Map each word of a vocabulary to its index. The first ``special`` entries are not words: a literal ``<pad>`` in a
+    text is an unknown word."""
+    return {word: index for index, word in enumerate(words[special:], start=special)}
 
 
 def indices(sequences: Iterable[Iterable[str]], words: tuple[str, ...]) -> list[list[int]]:
-    """Each token's place in a vocabulary, where unknown words have one too."""
+    """Return the vocabulary index of each token; ``UNKNOWN`` for tokens that are not in the vocabulary."""
     known = token_to_index(words)
     return [[known.get(token, UNKNOWN) for token in sequence] for sequence in sequences]
 
 
 def padded(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    """Rows of any lengths as ``(rows, longest)``, filled up with ``value``."""
+    """Pad rows of different lengths with ``value``, to ``(rows, longest)``."""
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    real = np.arange(lengths.max(initial=0)) < lengths[:, None]
-    filled = np.full(real.shape, value, dtype=np.int64)
-    filled[real] = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
-    return torch.from_numpy(filled)
+    mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
+    result = np.full(mask.shape, value, dtype=np.int64)
+    result[mask] = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
+    return torch.from_numpy(result)
 
 
 class Spellings:
-    """A table with a row for each word as it is written: its entry in the vocabulary, then its letters. A sentence is
-    kept as the numbers of rows, which takes a twentieth of the memory, and is looked up batch by batch.
+    """A table with one row per distinct word form: its vocabulary index, then the indices of its letters. Sentences are
+    stored as row numbers, which takes a twentieth of the memory, and are expanded batch by batch.
 
     Args:
         tokens: the vocabularies of words and of letters.
-        length: the most letters of a word. A longer word is its first half of them and its last half.
-        lowercase: whether the vocabulary of words is in small letters.
+        length: maximum number of letters. Of a longer word, the first and the last ``length / 2`` letters are kept.
+        lowercase: whether the vocabulary of words is in lower case.
     """
 
     def __init__(self, tokens: Tokens, length: int, lowercase: bool = False) -> None:
@@ -63,23 +63,23 @@ class Spellings:
         self.table = torch.full((1, 1 + length), PADDING)
 
     def rows(self, sentences: Iterable[Iterable[str]]) -> list[list[int]]:
-        """The row of each word of each sentence; a word that is new gets one. Row 0 is padding."""
+        """Return the row number of each word of each sentence, adding rows for new words. Row 0 is padding."""
         before = len(self.known)
-        found = [[self.known.setdefault(word, len(self.known) + 1) for word in sentence] for sentence in sentences]
-        if new := [self._row(word) for word in islice(self.known, before, None)]:
+        numbers = [[self.known.setdefault(word, len(self.known) + 1) for word in sentence] for sentence in sentences]
+        if new := [self._spell(word) for word in islice(self.known, before, None)]:
             self.table = torch.cat([self.table.cpu(), torch.tensor(new)])
-        return found
+        return numbers
 
     def unpack(self, batch: Batch) -> Batch:
-        """``(batch, time)`` rows in, ``(batch, time, 1 + letters)`` out."""
+        """Expand inputs from row numbers, ``(batch, time)``, to ``(batch, time, 1 + letters)``."""
         self.table = self.table.to(batch.inputs.device)
         inputs = F.embedding(batch.inputs, self.table)
-        if inputs.device.type == "cpu":  # Elsewhere, to ask for the longest word would be to wait for the device.
+        if inputs.device.type == "cpu":  # On other devices, finding the longest word would cause a synchronization.
             used = (inputs.flatten(0, 1) != PADDING).any(0)
             inputs = inputs[..., : max(2, int(used.sum()))]
         return batch._replace(inputs=inputs)
 
-    def _row(self, word: str) -> list[int]:
+    def _spell(self, word: str) -> list[int]:
         half, entry = self.length // 2, self.entries.get(word.lower() if self.lowercase else word, UNKNOWN)
         if len(word) > self.length:
             word = word[: self.length - half] + word[len(word) - half :]

@@ -1,4 +1,4 @@
-"""The adding problem: two numbers to remember, among many that do not matter."""
+"""The adding problem: add two marked numbers in a long sequence."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from primer.spec import Series, Spec, Values
 
 
 class AddingProblem(Generated):
-    r"""Sequences of T steps of two numbers: one drawn evenly from [0, 1], and a mark, which is 1 at two steps and 0 at
-    all others. The target is the sum of the two marked numbers (Hochreiter and Schmidhuber 1997, experiment 4; in this
+    r"""Sequences of T steps of two numbers: one drawn uniformly from [0, 1], and a marker, which is 1 at two steps and
+    0 elsewhere. The target is the sum of the two marked numbers (Hochreiter and Schmidhuber 1997, experiment 4; in this
     form Le et al. 2015 and Bai et al. 2018).
 
-    Who remembers nothing says 1 and has the mean squared error :math:`2 \cdot \tfrac{1}{12} = 0.1667`, the variance of
-    the sum (Le et al. print 0.1767).
+    A model without memory predicts 1 and has a mean squared error of :math:`2 \cdot \tfrac{1}{12} = 0.1667`, the
+    variance of the sum (Le et al. print 0.1767).
 
     Args:
-        length: T.
-        samples: for training; as ``Generated`` says, validation and test come on top.
-        marks: where they are drawn: two ``anywhere``, T / 3 apart on average (Bai et al. 2018); or one in each of the
-            two ``halves`` (Arjovsky et al. 2016), so that they are T / 2 apart on average.
-        **kwargs: as ``DataModule`` takes them.
+        length: sequence length T.
+        samples: number of training samples; validation and test samples are additional, see ``Generated``.
+        marks: positions of the markers: two ``anywhere``, T / 3 apart on average (Bai et al. 2018), or one in each of
+            the two ``halves`` (Arjovsky et al. 2016), T / 2 apart on average.
+        **kwargs: see ``DataModule``.
 
     Raises:
-        ValueError: for fewer than two steps, no sample, or other marks.
+        InputError: if ``length`` is less than 2, ``samples`` is less than 1, or ``marks`` is unknown.
     """
 
     inputs = Series

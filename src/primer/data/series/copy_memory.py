@@ -1,4 +1,4 @@
-"""Copying memory: symbols to repeat after a long pause."""
+"""The copying memory task: repeat symbols after a long delay."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ REMEMBERED = 10
 
 
 class CopyMemory(Generated):
-    r"""Sequences of T + 20 steps: ten symbols out of eight, T - 1 blanks, and eleven marks. The target is blank for
-    T + 10 steps and then repeats the ten symbols, one at each of the last marks (Hochreiter and Schmidhuber 1997; in
-    this form Arjovsky et al. 2016 and Bai et al. 2018).
+    r"""Sequences of T + 20 steps: ten symbols from an alphabet of eight, T - 1 blanks, and eleven marks. The target is
+    blank for T + 10 steps, followed by the ten symbols, one at each of the last ten marks (Hochreiter and Schmidhuber
+    1997; in this form Arjovsky et al. 2016 and Bai et al. 2018).
 
-    Who remembers nothing says blank until the marks and then guesses: a cross-entropy of :math:`10 \ln 8 / (T + 20)` a
-    step, and at best an eighth of the symbols.
+    A model without memory predicts blanks until the last ten marks and then guesses, which gives a cross-entropy of
+    :math:`10 \ln 8 / (T + 20)` per step and an accuracy of at most 1/8 on the symbols.
 
     Args:
-        length: T.
-        samples: for training; as ``Generated`` says, validation and test come on top.
-        **kwargs: as ``DataModule`` takes them.
+        length: delay T.
+        samples: number of training samples; validation and test samples are additional, see ``Generated``.
+        **kwargs: see ``DataModule``.
 
     Raises:
-        ValueError: for a length under 1, or no sample.
+        InputError: if ``length`` or ``samples`` is less than 1.
     """
 
     inputs = Tokens

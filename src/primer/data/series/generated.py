@@ -1,4 +1,4 @@
-"""Samples that are drawn at random, as many as are asked for."""
+"""Base class of synthetic sequence tasks."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from primer.errors import InputError
 
 
 class Generated(DataModule):
-    """The base of tasks for long memories, whose samples are sequences of one length. A subclass says how they are
-    drawn.
+    """Base class of long-term memory tasks, whose samples are random sequences of equal length. A subclass defines
+    ``draw``.
 
-    Each part is drawn by itself, from ``split_seed`` alone: the validation and the test part are no shares of
-    ``samples`` but come on top, as many as their fractions say.
+    Each part is drawn independently, from ``split_seed`` only. The validation and test parts are not taken from
+    ``samples`` but are additional: ``val_fraction * samples`` and ``test_fraction * samples`` sequences.
 
     Args:
-        length: T, by which the papers call the task.
-        shortest: the least that it may be.
-        samples: for training.
-        **kwargs: as ``DataModule`` takes them.
+        length: the length T of the task, as defined in its paper.
+        samples: number of training samples.
+        shortest: minimum value of ``length``.
+        **kwargs: see ``DataModule``.
 
     Raises:
-        ValueError: for a shorter length, or no sample.
+        InputError: if ``length`` is less than ``shortest``, or ``samples`` is less than 1.
     """
 
     def __init__(self, length: int, samples: int, shortest: int, **kwargs: Any) -> None:
@@ -39,13 +39,13 @@ class Generated(DataModule):
 
     @abstractmethod
     def draw(self, count: int, generator: torch.Generator) -> Batch:
-        """So many samples."""
+        """Draw ``count`` samples."""
 
     def read(self) -> dict[Part, Records]:
-        shares: dict[Part, float] = {"train": 1, "val": self.val_fraction, "test": self.test_fraction}
+        fractions: dict[Part, float] = {"train": 1, "val": self.val_fraction, "test": self.test_fraction}
         return {
-            part: self.draw(round(share * self.samples), torch.Generator().manual_seed(3 * self.split_seed + k))
-            for k, (part, share) in enumerate(shares.items())
+            part: self.draw(round(fraction * self.samples), torch.Generator().manual_seed(3 * self.split_seed + k))
+            for k, (part, fraction) in enumerate(fractions.items())
         }
 
     def encode(self, records: Any) -> Batch:

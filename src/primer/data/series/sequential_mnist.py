@@ -1,4 +1,4 @@
-"""MNIST, read bit by bit."""
+"""MNIST digits as sequences of rows or pixels."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from primer.spec import Classes, Series, Spec
 
 
 class SequentialMNIST(MNIST):
-    """MNIST as sequences: the digit is to be told after the last step. The pixels stay bytes in memory, and all are
-    standardised with one mean and deviation.
+    """MNIST images as sequences, classified after the last step. Pixels are kept as bytes in memory and standardized
+    with a single mean and standard deviation.
 
     Args:
-        by: ``rows``, 28 steps of 28 pixels from the top, or ``pixels``, 784 steps of one (Le et al. 2015).
-        permuted: whether the pixels of all images are put into one random order first, which ``split_seed`` draws: then
-            neighbours in time tell nothing of each other.
-        **kwargs: as ``DataModule`` takes them.
+        by: ``rows``, 28 steps of 28 pixels from the top, or ``pixels``, 784 steps of one pixel (Le et al. 2015).
+        permuted: whether to permute the pixels of all images with the same random permutation, drawn from
+            ``split_seed``, which removes local structure.
+        **kwargs: see ``DataModule``.
 
     Raises:
-        ValueError: for another way to read, or where the files are missing and cannot be downloaded.
+        InputError: if ``by`` is unknown, or the files are missing and cannot be downloaded.
     """
 
     inputs = Series

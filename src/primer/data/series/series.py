@@ -1,4 +1,4 @@
-"""Time series from a CSV file, to be forecast."""
+"""Time series forecasting from a CSV file."""
 
 from __future__ import annotations
 
@@ -15,46 +15,47 @@ from torch import Tensor
 from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
 from primer.data.loading.scaling import moments
-from primer.data.readers.csv_rows import delimiter_of
+from primer.data.readers.csv_rows import parse_delimiter
 from primer.data.readers.lines import find_file
 from primer.data.readers.steps import read_steps
 from primer.errors import InputError
 from primer.spec import Series, Spec, Values
 
 EMBEDDED = ("sunspots", "co2")
-"""Series that come with Primer."""
+"""Series included in Primer."""
 
 
 class TimeSeries(DataModule):
-    """Windows over the columns of a CSV file, UTF-8, whose first line names them, with a row for each step of time.
+    """Windows over columns of a UTF-8 CSV file, whose first line names the columns, with one row per time step.
 
-    A sample is ``window`` steps of the targets and then of the covariates; to be forecast are the targets at each of
-    the ``horizon`` steps that follow, all at once.
+    The inputs of a sample are ``window`` steps of the targets and the covariates, in this order of features. Its target
+    is the target columns at each of the next ``horizon`` steps (direct multi-step forecasting).
 
-    The series is split by time, never shuffled: training, validation, test. What a window is to forecast lies wholly in
-    its part; what it is forecast from may reach back into the part before, as it would in use. Mean and deviation are
-    those of the training part. With ``folds`` the origin rolls (Tashman 2000): the series is cut into ``folds + 1``
-    blocks, and fold k is tested on block k + 1, counted from 0, after training on all that comes before, of which the
-    last ``val_fraction`` validates.
+    The series is split chronologically, without shuffling, into training, validation and test parts. The forecast steps
+    of a window lie within its part; its input steps may reach into the previous part, as in practice. Mean and standard
+    deviation are computed on the training part. With ``folds``, the forecast origin rolls forward (Tashman 2000): the
+    series is cut into ``folds + 1`` blocks, and fold k, counted from 0, is tested on block k + 1 after training on all
+    preceding steps, of which the last ``val_fraction`` is used for validation.
 
     Args:
-        path: of the file, looked up in ``data_dir``, then in the current folder; or ``sunspots`` or ``co2``.
-        target: the column to forecast, or several.
-        covariates: further columns to forecast from.
-        time: the column of times, numbers or dates as ISO 8601 writes them: rows are put into their order, and gaps are
-            found. Without it the rows count as equally spaced, in the order of the file.
-        window: how many steps a forecast is made from.
-        horizon: how many steps are forecast.
-        stride: steps from one window to the next.
-        season: the steps of a season, for the seasonal naive forecast that ``mase_seasonal`` compares with.
-        missing: what to do about empty cells (``NA``, ``NaN``, ``null`` and ``?`` are empty too) and times that are
-            left out. ``error`` names the line; ``interpolate`` draws a straight line between the neighbours, of which
+        path: the file, looked up in ``data_dir``, then in the current folder; or ``sunspots`` or ``co2``.
+        target: one or several columns to forecast.
+        covariates: additional input columns.
+        time: the column of times (numbers or ISO 8601 dates), used to sort rows and to find gaps. Without it, rows are
+            treated as equally spaced, in the order of the file.
+        window: number of input steps.
+        horizon: number of steps to forecast.
+        stride: number of steps between windows.
+        season: number of steps per season, for the seasonal naive forecast of the metric ``mase_seasonal``.
+        missing: how to treat empty cells (also ``NA``, ``N/A``, ``NaN``, ``null`` and ``?``) and missing times:
+            ``error`` reports the line; ``interpolate`` interpolates linearly between the neighboring values, of which
             the later one may lie in the next part.
-        delimiter: between the cells of a row: one character, or ``tab``.
-        **kwargs: as ``DataModule`` takes them; ``train_size`` keeps the windows that come last.
+        delimiter: the character between cells, or ``tab``.
+        **kwargs: see ``DataModule``; ``train_size`` keeps the most recent windows.
 
     Raises:
-        ValueError: for a number under 1; when the data is read, where a line cannot be used or the series is too short.
+        InputError: if a number is less than 1; when the data is read, if a line is malformed or the series is too
+            short.
     """
 
     inputs = Series
@@ -80,16 +81,16 @@ class TimeSeries(DataModule):
                 raise InputError(f"{name} must be at least 1, not {value}")
         if missing not in ("error", "interpolate"):
             raise InputError(f"missing must be one of error, interpolate, not {missing!r}")
-        self.delimiter = delimiter_of(delimiter)
+        self.delimiter = parse_delimiter(delimiter)
         self.path, self.time, self.missing = path, time, missing
         self.target = [target] if isinstance(target, str) else list(dict.fromkeys(target or ()))
         self.covariates = [name for name in dict.fromkeys(covariates) if name not in self.target]
         self.window, self.horizon, self.stride, self.season = window, horizon, stride, season
 
     def read(self) -> dict[Part, Records]:
-        """All steps in their order, ``(steps, features)``, as the inputs of a batch."""
+        """Return all steps in order, ``(steps, features)``, as the inputs of a batch."""
         if self.path is None or not self.target:
-            raise InputError("data=series needs a file and a column to forecast: set data.path and data.target")
+            raise InputError("data=series requires a file and a column to forecast: set data.path and data.target")
         columns = [*self.target, *self.covariates]
         with self._file(str(self.path)) as file:
             steps, line = read_steps(file, columns, self.time, self.delimiter, self.missing == "interpolate")
@@ -122,26 +123,24 @@ class TimeSeries(DataModule):
 
     def encode(self, records: Any) -> Batch:
         rows: Tensor = records.inputs
-        if len(rows) < self.window + self.horizon:  # No window: a part that nobody asked for.
+        if len(rows) < self.window + self.horizon:  # An empty part.
             return Batch(torch.empty(0, self.window, rows.shape[1]), torch.empty(0, len(self.target) * self.horizon))
-        windows = rows.unfold(0, self.window + self.horizon, self.stride).transpose(1, 2)  # Views: no step is copied.
+        windows = rows.unfold(0, self.window + self.horizon, self.stride).transpose(1, 2)  # A view, without copies.
         targets = windows[:, self.window :, : len(self.target)].transpose(1, 2).flatten(1)
         return Batch(windows[:, : self.window], targets)
 
     def _naive_errors(self, values: Tensor, lags: list[int]) -> tuple[float, ...]:
-        """The mean absolute error of forecasting each value by the one ``lag`` steps before it, over the training part;
-        nothing where one of them makes no error, and so is no measure."""
+        """Return the mean absolute errors, on the training part, of forecasting each value by the one ``lag`` steps
+        earlier; an empty tuple if one of them is 0, since errors cannot be scaled by it."""
         if max(lags) >= len(values):
             raise InputError(
-                f"season={self.season}, horizon={self.horizon}: the seasonal naive forecast looks {max(lags)} steps "
-                f"back, and the training part has {len(values)} steps"
+                f"season={self.season}, horizon={self.horizon}: the seasonal naive forecast looks back {max(lags)} "
+                f"steps, but the training part has only {len(values)} steps"
             )
         errors = [
             (values[lag:, k] - values[:-lag, k]).abs().mean().item() for k in range(values.shape[1]) for lag in lags
         ]
         return tuple(errors) if min(errors) > 0 else ()
-
-    # The split by time.
 
     def split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
         rows: Tensor = parts["train"].inputs  # type: ignore[union-attr]
@@ -153,7 +152,7 @@ class TimeSeries(DataModule):
             test, end = (size * (self.fold + block) // (self.folds + 1) for block in (1, 2))
             val = test - round(self.val_fraction * test)
         if test == end:
-            raise InputError(f"test_fraction={self.test_fraction} leaves nothing for the test")
+            raise InputError(f"test_fraction={self.test_fraction} leaves no steps for testing")
         for name, start, stop, needed in (
             ("training", 0, val, before + self.horizon),
             ("validation", val, test, self.horizon),
@@ -161,8 +160,8 @@ class TimeSeries(DataModule):
         ):
             if stop - start < needed and (stop > start or name == "training"):
                 raise InputError(
-                    f"{self.end}: the series ends after {size} steps, and its {name} part of {stop - start} is too "
-                    f"short for window={before}, horizon={self.horizon}: it needs {needed}"
+                    f"{self.end}: the series ends after {size} steps, and its {name} part of {stop - start} steps is "
+                    f"too short for window={before}, horizon={self.horizon}: it needs {needed}"
                 )
         first = 0
         if self.train_size is not None:

@@ -1,1 +1,1 @@
-"""Tables: one row of numbers per sample."""
+"""Tabular data sets, with one row per sample."""

@@ -1,4 +1,4 @@
-"""A surface over the plane, seen through noise: how error and overfitting grow with it."""
+"""Regression of a noisy surface, to study the effect of noise on error and overfitting."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from primer.spec import Spec, Values, Vector
 
 
 class NoisySurface(DataModule):
-    r"""Points drawn evenly from :math:`[-1, 1]^2`, with :math:`z = \sin(\pi x) \cos(\pi y / 2) + \varepsilon`.
+    r"""Points drawn uniformly from :math:`[-1, 1]^2`, with :math:`z = \sin(\pi x) \cos(\pi y / 2) + \varepsilon`.
 
-    The surface has the deviation 0.5; the best line through it explains half of its variance, and a hidden layer of
-    four tanh units can follow it, from a good start. The noise :math:`\varepsilon` is normal, and its level may be
-    another one in the test part: ``test_noise=0`` measures the distance from the surface itself. Point and noise of a
-    sample depend on ``data_seed`` alone: another level makes the same noise larger or smaller, and another split leaves
-    it as it is.
+    The surface has a standard deviation of 0.5. The best linear fit explains half of its variance, and a hidden layer
+    of four tanh units can fit it, given a good initialization. The noise :math:`\varepsilon` is normal, and its level
+    can differ in the test part: ``test_noise=0`` computes the distance to the noise-free surface. The point and the
+    unit noise of a sample depend only on ``data_seed``: the noise level scales the same noise, and the split does not
+    change it.
 
     Args:
-        samples: how many points, in all parts together.
-        noise: the standard deviation of the noise in the training and the validation part.
-        test_noise: that in the test part; None for the same.
-        data_seed: the seed of points and noise.
-        **kwargs: as ``DataModule`` takes them.
+        samples: number of points in all parts together.
+        noise: standard deviation of the noise in the training and validation parts.
+        test_noise: standard deviation of the noise in the test part; None for the same.
+        data_seed: seed of the points and the noise.
+        **kwargs: see ``DataModule``.
 
     Raises:
-        ValueError: for a negative noise or fewer than one sample.
+        InputError: if a noise level is negative, or ``samples`` is less than 1.
     """
 
     inputs = Vector
@@ -57,14 +57,14 @@ class NoisySurface(DataModule):
         self.test_noise = noise if test_noise is None else test_noise
 
     def read(self) -> dict[Part, Records]:
-        """Targets are two columns as yet: the surface, and noise of the deviation 1."""
+        """Return targets with two columns: the surface, and noise with a standard deviation of 1."""
         generator = torch.Generator().manual_seed(self.data_seed)
         points = torch.rand(self.samples, 2, generator=generator) * 2 - 1
         noise = torch.randn(self.samples, generator=generator)
         return {"train": Batch(points, torch.stack([surface(points), noise], dim=1))}
 
     def split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
-        # Which level of noise a sample gets is known only once its part is.
+        # The noise level of a sample depends on its part.
         return {part: self._add_noise(part, records) for part, records in super().split(parts).items()}
 
     def _add_noise(self, part: Part, records: Any) -> Batch:
@@ -79,6 +79,6 @@ class NoisySurface(DataModule):
 
 
 def surface(points: Float[Tensor, "samples 2"]) -> Float[Tensor, " samples"]:
-    """The height of the surface, without noise."""
+    """Return the height of the surface, without noise."""
     x, y = points.unbind(1)
     return torch.sin(math.pi * x) * torch.cos(math.pi * y / 2)

@@ -1,4 +1,4 @@
-"""Small tables of real measurements that ship with scikit-learn: nothing is downloaded."""
+"""Small tables of real measurements included in scikit-learn, so that no download is needed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from primer.spec import Classes, Spec, Values, Vector
 
 
 class Table(DataModule):
-    """The base of the tables: all columns of numbers, standardised by the training part.
+    """Base class of the tables. All columns are numeric, and standardized with the statistics of the training part.
 
     Attributes:
-        names: of the classes, in the order of their numbers, or of the value.
+        names: names of the classes in the order of their indices, or name of the regression target.
     """
 
     inputs = Vector
@@ -27,7 +27,7 @@ class Table(DataModule):
 
     @abstractmethod
     def load(self) -> Any:
-        """What scikit-learn's loader gives: ``data``, ``target`` and ``feature_names``."""
+        """Return the result of scikit-learn's loader, with ``data``, ``target`` and ``feature_names``."""
 
     def read(self) -> dict[Part, Records]:
         table = self.load()
@@ -62,10 +62,10 @@ class Iris(Table):
 
 
 class Wine(Table):
-    """178 wines of three grapes, grown in one region of Piedmont, by 13 chemical measurements.
+    """178 wines of three grape varieties from one region of Piedmont, by 13 chemical measurements.
 
     Forina et al., "Multivariate data analysis as a discriminating method of the origin of wines", 1986. scikit-learn
-    numbers the classes; the names are those of the paper.
+    only numbers the classes; the names are from the paper.
     """
 
     targets = Classes
@@ -76,10 +76,10 @@ class Wine(Table):
 
 
 class BreastCancer(Table):
-    """569 tumours, malignant or benign, by 30 measurements of the cell nuclei in an image of a fine-needle aspirate.
+    """569 tumors, malignant or benign, by 30 measurements of the cell nuclei in an image of a fine-needle aspirate.
 
     Street, Wolberg and Mangasarian, "Nuclear feature extraction for breast tumor diagnosis", 1993 (the Wisconsin
-    diagnostic set). Precision, recall and F1 are those of the second class, benign.
+    diagnostic data set). Precision, recall and F1 refer to the second class, benign.
     """
 
     targets = Classes
@@ -90,8 +90,8 @@ class BreastCancer(Table):
 
 
 class Diabetes(Table):
-    """442 patients by age, sex, body mass index, blood pressure and six blood serum measurements, in their own units.
-    To predict is a measure of the disease's progression a year later, from 25 to 346.
+    """442 patients by age, sex, body mass index, blood pressure and six blood serum measurements, in original units.
+    The target is a measure of disease progression after one year, from 25 to 346.
 
     Efron, Hastie, Johnstone and Tibshirani, "Least angle regression", 2004.
     """

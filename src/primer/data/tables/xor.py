@@ -1,4 +1,4 @@
-"""Two bits and a gate: what a linear model cannot learn, and what it can."""
+"""Logic gates on two noisy bits: XOR, which a linear model cannot learn, and AND and OR, which it can."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ GATES = {"xor": operator.xor, "and": operator.and_, "or": operator.or_}
 
 
 class XOR(DataModule):
-    """The points (0, 0), (0, 1), (1, 0) and (1, 1), each as often as the others, moved by Gaussian noise. The class is
-    what the gate makes of the two bits.
+    """The points (0, 0), (0, 1), (1, 0) and (1, 1) in equal numbers, with Gaussian noise. The class is the output of
+    the gate for the two bits.
 
-    No line parts the classes of XOR, so a linear model gets three of the four points right at best (Minsky and Papert
-    1969); a hidden layer solves it (Rumelhart, Hinton and Williams 1986). AND and OR are linearly separable.
+    The classes of XOR are not linearly separable: a linear model classifies at most three of the four points correctly
+    (Minsky and Papert 1969), while one hidden layer solves the task (Rumelhart, Hinton and Williams 1986). AND and OR
+    are linearly separable.
 
     Args:
-        samples: how many points, in all parts together.
-        noise: the standard deviation of what is added to each coordinate; 0 repeats the four points.
+        samples: number of points in all parts together.
+        noise: standard deviation of the noise added to each coordinate; 0 repeats the four points.
         gate: ``xor``, ``and`` or ``or``.
-        data_seed: the seed of the noise alone.
-        **kwargs: as ``DataModule`` takes them.
+        data_seed: seed of the noise.
+        **kwargs: see ``DataModule``.
 
     Raises:
-        ValueError: for fewer than four samples, a negative noise or an unknown gate.
+        InputError: if ``samples`` is less than 4, ``noise`` is negative or ``gate`` is unknown.
     """
 
     inputs = Vector

@@ -1,1 +1,1 @@
-"""Text, tagged words, pairs of sequences, and music as tokens."""
+"""Data sets of tokens: text, tagged sentences, pairs of sequences, and music."""

@@ -1,4 +1,4 @@
-"""Named entities from files with a word and its tag on each line."""
+"""Named-entity recognition data in CoNLL-2003 format."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ TAG = re.compile(r"O|[BI]-.+")
 
 
 class BIO(Tagging):
-    """Files in the format of CoNLL-2003 (Tjong Kim Sang and De Meulder 2003): a line for each word, an empty line
-    after each sentence. The word is the first column, between tabs where there are any, else between spaces.
+    """Tagged sentences in CoNLL-2003 format (Tjong Kim Sang and De Meulder 2003): one word per line, and an empty line
+    after each sentence. Columns are separated by tabs, or by spaces if a line has no tabs; the word is the first one.
 
-    The tag of a word that is part of no entity is ``O``; of the first word of an entity, ``B-`` and the kind of the
-    entity; of the others, ``I-`` and the kind (Ramshaw and Marcus 1995). A file may also keep ``B-`` for an entity
-    that follows one of its own kind. Lines that begin with ``-DOCSTART-`` count as empty; several empty lines are one.
+    Words outside of entities are tagged ``O``, the first word of an entity ``B-`` and its type, and other words of an
+    entity ``I-`` and its type (Ramshaw and Marcus 1995). Files that use ``B-`` only between adjacent entities of the
+    same type are also accepted. Lines that start with ``-DOCSTART-`` count as empty; repeated empty lines count as one.
 
     Args:
         train, dev, test: the files. A relative path is looked up in ``data_dir``, then in the current folder. Without
-            ``dev`` or ``test``, a share of the training file is held out.
-        column: that of the tags, from 1; -1 is the last one.
-        kwargs: as in ``primer.data.text.tagging.Tagging``.
+            ``dev`` or ``test``, a fraction of the training file is held out.
+        column: the column of the tags, from 1; -1 is the last one.
+        **kwargs: see ``primer.data.text.tagging.Tagging``.
 
     Raises:
-        ValueError: for the column of the words, or none; when the data is read, for a file that is missing or
-            malformed.
+        InputError: if ``column`` is invalid; when the data is read, if a file is missing or malformed.
     """
 
     def __init__(
@@ -38,21 +37,21 @@ class BIO(Tagging):
     ) -> None:
         super().__init__(**kwargs)
         if column in (0, 1):
-            raise InputError(f"column must be from 2, where the word is in 1, or -1 for the last, not {column}")
+            raise InputError(f"column must be at least 2 (column 1 is the word), or -1 for the last, not {column}")
         self.column = column
         self.files = {"train": train, "dev": dev, "test": test}
 
     def read(self) -> dict[Part, Records]:
         wanted = "data.train, data.dev and data.test name files with a word and its tag on each line"
         files = find_files(self.data_dir, wanted, **self.files)
-        return {part: parse(path, self.column) for part, path in files.items()}
+        return {part: read_bio(path, self.column) for part, path in files.items()}
 
 
-def parse(path: Path, column: int = -1) -> list[Any]:
-    """The sentences of a file.
+def read_bio(path: Path, column: int = -1) -> list[Any]:
+    """Return the sentences of a file.
 
     Raises:
-        InputError: for a file that cannot be read, with the line where it breaks the format.
+        InputError: if the file cannot be read or is malformed, with the line.
     """
     sentences: list[Sentence] = []
     rows: list[tuple[str, str, int]] = []
@@ -66,27 +65,25 @@ def parse(path: Path, column: int = -1) -> list[Any]:
                 rows = []
             continue
         line = line.rstrip(" \t")
-        # A no-break space is part of a word: French writes 10 000 with one.
+        # Split at plain spaces only: a no-break space is part of a word, as in the French "10 000".
         cells = line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
         if not first:
             first, columns = number, len(cells)
         if len(cells) != columns:
-            raise InputError(f"{path}, line {number}: {len(cells)} columns, where line {first} has {columns}")
+            raise InputError(f"{path}, line {number}: {len(cells)} columns, but line {first} has {columns}")
         if columns < needed:
-            raise InputError(
-                f"{path}, line {number}: {columns} columns, where {needed} are needed: the word comes first"
-            )
-        rows.append((*word_and_tag(cells, column, f"{path}, line {number}"), number))
+            raise InputError(f"{path}, line {number}: {columns} columns, but at least {needed} are needed")
+        rows.append((*parse_row(cells, column, f"{path}, line {number}"), number))
     if not sentences:
-        raise InputError(f"{path}, line 1: there is no sentence in this file")
+        raise InputError(f"{path}, line 1: the file has no sentences")
     return sentences
 
 
-def word_and_tag(cells: list[str], column: int, place: str) -> tuple[str, str]:
-    """The first cell and that of the tag. Raises ``InputError`` where they are no word and no tag."""
+def parse_row(cells: list[str], column: int, location: str) -> tuple[str, str]:
+    """Return the word and its tag. Raises ``InputError`` if either is malformed."""
     word, tag = cells[0], cells[column if column < 0 else column - 1]
     if not word:
-        raise InputError(f"{place}: there is no word in the first column")
+        raise InputError(f"{location}: the first column, the word, is empty")
     if not TAG.fullmatch(tag):
-        raise InputError(f"{place}: the tag {tag!r} of {word!r} is not O, B- with a kind of entity or I- with one")
+        raise InputError(f"{location}: the tag {tag!r} of {word!r} must be O, or B- or I- and an entity type")
     return word, tag

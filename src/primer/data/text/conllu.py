@@ -17,21 +17,22 @@ TAGS = {"upos": 3, "xpos": 4}
 
 
 class CoNLLU(Tagging):
-    """Files in the format of Universal Dependencies (https://universaldependencies.org/format.html): a line for each
-    word with ten columns between tabs, an empty line after each sentence.
+    """Tagged sentences in CoNLL-U format (https://universaldependencies.org/format.html): one word per line with ten
+    tab-separated columns, and an empty line after each sentence.
 
-    Contractions (``1-2``) and words that are not there (``1.1``) are passed over: their parts have lines of their own.
+    Multiword tokens (``1-2``) and empty nodes (``1.1``) are skipped; the words of a multiword token have lines of their
+    own.
 
     Args:
         train, dev, test: the files. A relative path is looked up in ``data_dir``, then in the current folder. ``auto``
-            is the file beside the training file that treebanks have: of ``en_ewt-ud-train.conllu``, that is
-            ``en_ewt-ud-dev.conllu``. With None, or where there is no such file, a share of the training file is held
-            out.
-        column: the tags, ``upos`` (universal) or ``xpos`` (the corpus's own).
-        kwargs: as in ``primer.data.text.tagging.Tagging``.
+            is the corresponding file next to the training file, named as in Universal Dependencies treebanks: for
+            ``en_ewt-ud-train.conllu``, ``en_ewt-ud-dev.conllu``. With None, or if there is no such file, a fraction of
+            the training file is held out.
+        column: the tags, ``upos`` (universal) or ``xpos`` (language-specific).
+        **kwargs: see ``primer.data.text.tagging.Tagging``.
 
     Raises:
-        ValueError: for another column; when the data is read, for a file that is missing or malformed.
+        InputError: if ``column`` is invalid; when the data is read, if a file is missing or malformed.
     """
 
     def __init__(
@@ -52,66 +53,66 @@ class CoNLLU(Tagging):
     def read(self) -> dict[Part, Records]:
         wanted = "data.train, data.dev and data.test name CoNLL-U files"
         train = find_file(self.files["train"] or "", self.data_dir, wanted)
-        files = {part: beside(train, part) if file == "auto" else file for part, file in self.files.items()}
-        found = find_files(self.data_dir, wanted, **files)
-        return {part: parse(path, self.column) for part, path in found.items()}
+        files = {part: sibling_file(train, part) if file == "auto" else file for part, file in self.files.items()}
+        paths = find_files(self.data_dir, wanted, **files)
+        return {part: read_conllu(path, self.column) for part, path in paths.items()}
 
 
-def beside(train: Path, part: str) -> str | None:
-    """The file of another part in the folder of the training file; None where there is none."""
+def sibling_file(train: Path, part: str) -> str | None:
+    """Return the file of another part next to the training file, or None if there is none."""
     file = train.with_name(train.name.replace("train", part))
     return str(file) if file != train and file.is_file() else None
 
 
-def parse(path: Path, column: str = "upos") -> list[Any]:
-    """The sentences of a CoNLL-U file.
+def read_conllu(path: Path, column: str = "upos") -> list[Any]:
+    """Return the sentences of a CoNLL-U file.
 
     Raises:
-        InputError: for a file that cannot be read, with the line where it breaks the format.
+        InputError: if the file cannot be read or is malformed, with the line.
     """
     sentences: list[Sentence] = []
     words: list[str] = []
     tags: list[str] = []
     lines: list[int] = []
-    position = TAGS[column]
-    commented = False
+    tag_index = TAGS[column]
+    has_comment = False
     content = read_lines(path)
     for number, line in enumerate([*content, ""], start=1):
         if line.startswith("#"):
-            commented = True
+            has_comment = True
             continue
         if not line.strip():
             if words:
                 sentences.append(Sentence(tuple(words), tuple(tags), str(path), tuple(lines)))
                 words, tags, lines = [], [], []
-            elif commented and number < len(content):  # From there on it is the end of the file.
+            elif has_comment and number < len(content):  # Comments at the end of the file are allowed.
                 raise InputError(
-                    f"{path}, line {number}: the sentence is empty: no word follows its comments; leave them out too"
+                    f"{path}, line {number}: the sentence has comments but no words; add words or remove the comments"
                 )
-            commented = False
+            has_comment = False
             continue
         cells = line.split("\t")
         if len(cells) != COLUMNS:
-            raise InputError(f"{path}, line {number}: {len(cells)} columns between tabs, not the {COLUMNS} of CoNLL-U")
+            raise InputError(f"{path}, line {number}: {len(cells)} tab-separated columns, but CoNLL-U has {COLUMNS}")
         if not cells[0].isdecimal():
             if re.fullmatch(r"\d+[-.]\d+", cells[0]):
                 continue
-            raise InputError(f"{path}, line {number}: the id {cells[0]!r} is no number")
+            raise InputError(f"{path}, line {number}: the id {cells[0]!r} is not a number")
         if cells[0] != str(len(words) + 1):
             raise InputError(
-                f"{path}, line {number}: the id is {cells[0]}, where {len(words) + 1} was expected; "
+                f"{path}, line {number}: the id is {cells[0]}, but {len(words) + 1} was expected; "
                 "is an empty line missing?"
             )
         if not cells[FORM]:
-            raise InputError(f"{path}, line {number}: there is no word in column {FORM + 1}")
-        tag = cells[position]
+            raise InputError(f"{path}, line {number}: column {FORM + 1}, the word, is empty")
+        tag = cells[tag_index]
         if tag in ("", "_"):
             raise InputError(
-                f"{path}, line {number}: {cells[FORM]!r} has no {column} tag, which is column {position + 1}"
+                f"{path}, line {number}: {cells[FORM]!r} does not have a tag in column {tag_index + 1} ({column})"
             )
         words.append(cells[FORM])
         tags.append(tag)
         lines.append(number)
     if not sentences:
-        raise InputError(f"{path}, line 1: there is no sentence in this file")
+        raise InputError(f"{path}, line 1: the file has no sentences")
     return sentences

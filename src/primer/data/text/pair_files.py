@@ -1,4 +1,4 @@
-"""Pairs of sequences from files of one's own."""
+"""Pairs of sequences from text files."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ LEVELS: dict[str, Callable[[str], Any]] = {"character": str, "word": lambda text
 
 
 class PairFiles(Pairs):
-    """Files with a pair on each line, a source and its target in columns between tabs; further columns and empty lines
-    are passed over. Spaces around a source or a target do not count.
+    """Source and target pairs from tab-separated files, one pair per line. Other columns and empty lines are ignored;
+    sources and targets are stripped of surrounding whitespace.
 
-    A source may stand on several lines with several targets: it is one sample then, whose targets are all right; the
-    first is learnt. So no source is in two parts where parts are held out.
+    Lines with the same source form one sample, so that no source occurs in two held-out parts. Its first target is the
+    training target, and all its targets are references.
 
     Args:
-        path: the pairs. A relative path is looked up in ``data_dir``, then in the current folder.
-        dev, test: files for validation and for the test. Without one, a share of the pairs is held out.
-        level: whether a token is a ``character``, spaces among them, or a ``word``, which spaces set apart.
-        source_column, target_column: where they stand, from 1.
+        path: the training file. A relative path is looked up in ``data_dir``, then in the current folder.
+        dev, test: the validation and test files. If one is missing, a fraction of the pairs is held out.
+        level: whether a token is a ``character`` (including spaces) or a ``word`` (separated by whitespace).
+        source_column, target_column: column numbers, from 1.
         header: whether the first line of each file names the columns.
-        kwargs: what every data set takes.
+        **kwargs: see ``primer.data.base.DataModule``.
 
     Raises:
-        ValueError: for an unknown level, or columns that are the same or under 1; when the data is read, for a file
-            that is missing or malformed.
+        InputError: if ``level`` is unknown, or the columns are equal or less than 1; when the data is read, if a file
+            is missing or malformed.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class PairFiles(Pairs):
             raise InputError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
         if min(source_column, target_column) < 1 or source_column == target_column:
             raise InputError(
-                f"source_column={source_column}, target_column={target_column}: must be two columns, counted from 1"
+                f"source_column={source_column}, target_column={target_column}: must be different and at least 1"
             )
         self.files = {"train": path, "dev": dev, "test": test}
         self.level, self.columns, self.header = level, (source_column, target_column), header
@@ -59,29 +59,29 @@ class PairFiles(Pairs):
     def read(self) -> dict[Part, Records]:
         wanted = "data.path, data.dev and data.test name files of pairs"
         files = find_files(self.data_dir, wanted, **self.files)
-        return {part: parse(path, self.level, self.columns, self.header) for part, path in files.items()}
+        return {part: read_pairs(path, self.level, self.columns, self.header) for part, path in files.items()}
 
 
-def parse(path: Path, level: str, columns: tuple[int, int] = (1, 2), header: bool = False) -> list[Any]:
-    """Each source of a file with its different targets, in the order in which they first stand there.
+def read_pairs(path: Path, level: str, columns: tuple[int, int] = (1, 2), header: bool = False) -> list[Any]:
+    """Return each source of a file with its distinct targets, in order of first occurrence.
 
     Raises:
-        InputError: for a file that cannot be read or holds no pair, with the line where it is malformed.
+        InputError: if the file cannot be read, has no pairs or is malformed, with the line.
     """
-    tokens, found = LEVELS[level], {}
+    tokenize, targets_of = LEVELS[level], {}
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip() or (header and number == 1):
             continue
         cells = line.split("\t")
         if len(cells) < max(columns):
             raise InputError(
-                f"{path}, line {number}: {len(cells)} {'columns' if len(cells) > 1 else 'column'} between tabs, where "
+                f"{path}, line {number}: {len(cells)} tab-separated column{'s' if len(cells) > 1 else ''}, but "
                 f"data.source_column={columns[0]} and data.target_column={columns[1]} need {max(columns)}"
             )
         source, target = (cells[column - 1].strip() for column in columns)
         if not source or not target:
             raise InputError(f"{path}, line {number}: the {'target' if source else 'source'} is empty")
-        found.setdefault(tokens(source), {})[tokens(target)] = None
-    if not found:
-        raise InputError(f"{path}, line {2 if header else 1}: there is no pair in this file")
-    return [(source, *targets) for source, targets in found.items()]
+        targets_of.setdefault(tokenize(source), {})[tokenize(target)] = None
+    if not targets_of:
+        raise InputError(f"{path}, line {2 if header else 1}: the file has no pairs")
+    return [(source, *targets) for source, targets in targets_of.items()]

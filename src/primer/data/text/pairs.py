@@ -1,4 +1,4 @@
-"""The base of data sets of pairs of sequences: one is read, the other is to be written."""
+"""Base class of sequence-to-sequence data sets."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ START, END = 2, 3
 
 
 class Pairs(DataModule):
-    """Pairs of a source and a target, each a sequence of tokens; a string is one of characters.
+    """Pairs of a source and a target sequence of tokens; a string is a sequence of characters.
 
-    A subclass says in ``read`` where the pairs come from. A record is a source and its target, and then any further
-    targets that are right too: the first is learnt, and a prediction may be any. Both vocabularies are those of the
-    training part, the source's and the first targets'; any other token is unknown. Every target ends with ``<end>``.
+    A subclass defines ``read``. A record is a source, its target, and optionally alternative targets: the first target
+    is used for training, and predictions are compared with all of them. The vocabularies hold the tokens of the
+    training sources and of their first targets; any other token is unknown. Every target ends with ``<end>``.
     """
 
     inputs = Tokens
@@ -45,8 +45,8 @@ class Pairs(DataModule):
             raise InputError(f"{empty} of {len(sources)} sources are empty: each must have at least one token")
         known = token_to_index(self.spec.target.vocabulary, len(TARGET_SPECIAL))
         targets = [
-            [place for answer in some for place in (*(known.get(token, UNKNOWN) for token in answer), END)]
-            for _, *some in records
+            [index for reference in references for index in (*(known.get(token, UNKNOWN) for token in reference), END)]
+            for _, *references in records
         ]
         return Batch(
             padded(sources, PADDING),
@@ -56,10 +56,10 @@ class Pairs(DataModule):
 
     def target_lengths(self, data: Batch, train: bool) -> Tensor | None:
         assert data.targets is not None
-        # The first end is the end of what is learnt.
+        # Training uses the first target only, up to and including its end token.
         return (data.targets == END).int().argmax(1) + 1 if train else (data.targets != IGNORE).sum(1)
 
 
 def alphabetical(sequences: Iterable[Iterable[str]], special: tuple[str, ...]) -> tuple[str, ...]:
-    """The special entries of a vocabulary, then all tokens of the sequences in the order of the alphabet."""
+    """Return a vocabulary: the special entries, then all tokens of the sequences in alphabetical order."""
     return (*special, *sorted(set(chain.from_iterable(sequences)) - set(special)))

@@ -1,4 +1,4 @@
-"""Sentences of a small grammar in which most words can be of several kinds."""
+"""Synthetic sentences for part-of-speech tagging, in which most words are ambiguous."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from primer.data.base import Part, Records
 from primer.data.text.tagging import Sentence, Tagging
 from primer.errors import InputError
 
-# Each symbol with the ways to write it out, each way with its weight. A piece is another symbol, a kind of word from
-# LEXICON, or a word with its tag.
+# The weighted expansions of each symbol. An item of an expansion is another symbol, a category of words from LEXICON,
+# or a word with its tag.
 GRAMMAR: dict[str, list[str]] = {
     "sentence": ["8 statement ./PUNCT", "3 question ?/PUNCT", "2 order ./PUNCT", "1 order !/PUNCT"],
     "statement": [
@@ -32,7 +32,7 @@ GRAMMAR: dict[str, list[str]] = {
         "1 is/AUX singular adjective",
     ],
     "order": ["3 action", "1 do/AUX not/PART action"],
-    # Clauses. Each form of a verb stands with the subjects that agree with it.
+    # Clauses. Verb forms agree with their subjects.
     "clause": [
         "3 subject modal action",
         "2 subject past_action",
@@ -51,7 +51,7 @@ GRAMMAR: dict[str, list[str]] = {
     "past_action": ["3 verb_past phrase", "1 verb_past phrase place", "1 verb_past her/PRON", "1 went place"],
     "other": ["2 go place", "1 go adverb_last", "1 look like/ADP phrase"],
     "place": ["3 preposition phrase", "1 to/ADP phrase"],
-    # Nouns and what stands with them.
+    # Noun phrases.
     "subject": ["3 singular", "2 plural"],
     "phrase": ["4 singular_phrase", "2 plural_phrase", "1 name", "1 object_pronoun"],
     "singular": ["5 singular_phrase", "2 name", "2 pronoun_singular"],
@@ -74,8 +74,8 @@ GRAMMAR: dict[str, list[str]] = {
     "relative_plural": ["1 that/PRON verb phrase", "1 that/PRON verb_past phrase", "1 that/PRON are_were adjective"],
 }
 
-# A kind of word with its tag and its words. A possessive counts as a determiner. All is written in lower case, names
-# too, as in speech.
+# The tag and the words of each category. Possessives count as determiners. Everything is in lower case, including
+# names, as in transcribed speech.
 LEXICON: dict[str, tuple[str, str]] = {
     "noun": (
         "NOUN",
@@ -131,20 +131,19 @@ LEXICON: dict[str, tuple[str, str]] = {
 
 
 class PosTags(Tagging):
-    """Sentences that a probabilistic grammar generates, each word with its part of speech, as Universal
-    Dependencies name them (de Marneffe et al. 2021).
+    """Sentences from a probabilistic grammar, with the part of speech of each word in the tag set of Universal
+    Dependencies (de Marneffe et al. 2021).
 
-    ``light`` is a noun, a verb or an adjective, ``that`` a determiner, a pronoun, an adverb or a conjunction: a word
-    alone does not tell its tag, and the words on both sides of it do. No sentence occurs twice, so none of the test is
-    in the training part.
+    ``light`` is a noun, a verb or an adjective, ``that`` a determiner, a pronoun, an adverb or a conjunction: the tag
+    depends on the words on both sides. Sentences are unique, so no test sentence is in the training part.
 
     Args:
-        sentences: how many.
-        data_seed: of the sentences.
-        kwargs: as in ``primer.data.text.tagging.Tagging``.
+        sentences: number of sentences.
+        data_seed: seed of the sentences.
+        **kwargs: see ``primer.data.text.tagging.Tagging``.
 
     Raises:
-        ValueError: for a number of sentences under 1.
+        InputError: if ``sentences`` is less than 1.
     """
 
     def __init__(self, *, sentences: int = 5000, data_seed: int = 0, **kwargs: Any) -> None:
@@ -154,29 +153,29 @@ class PosTags(Tagging):
         self.sentences, self.data_seed = sentences, data_seed
 
     def read(self) -> dict[Part, Records]:
-        chance = random.Random(self.data_seed)
-        found: dict[tuple[str, ...], Sentence] = {}
-        while len(found) < self.sentences:
-            words, tags = zip(*generate("sentence", chance), strict=True)
-            found.setdefault(words, Sentence(words, tags))
-        return {"train": list(found.values())}
+        generator = random.Random(self.data_seed)
+        sentences: dict[tuple[str, ...], Sentence] = {}
+        while len(sentences) < self.sentences:
+            words, tags = zip(*expand("sentence", generator), strict=True)
+            sentences.setdefault(words, Sentence(words, tags))
+        return {"train": list(sentences.values())}
 
 
-def generate(symbol: str, chance: random.Random) -> list[tuple[str, str]]:
-    """What a symbol of the grammar may be written out to: words, each with its tag."""
+def expand(symbol: str, generator: random.Random) -> list[tuple[str, str]]:
+    """Expand a symbol of the grammar at random to words with their tags."""
     if "/" in symbol:
         word, tag = symbol.split("/")
         return [(word, tag)]
     if symbol in LEXICON:
         tag, words = LEXICON[symbol]
-        return [(chance.choice(words.split()), tag)]
-    ways, weights = expansions(symbol)
-    pieces = chance.choices(ways, weights)[0]
-    return [word for piece in pieces for word in generate(piece, chance)]
+        return [(generator.choice(words.split()), tag)]
+    expansions, weights = weighted_expansions(symbol)
+    items = generator.choices(expansions, weights)[0]
+    return [word for item in items for word in expand(item, generator)]
 
 
 @cache
-def expansions(symbol: str) -> tuple[list[list[str]], list[int]]:
-    """The ways to write out a symbol, and their weights."""
-    ways = [way.split() for way in GRAMMAR[symbol]]
-    return [way[1:] for way in ways], [int(way[0]) for way in ways]
+def weighted_expansions(symbol: str) -> tuple[list[list[str]], list[int]]:
+    """Return the expansions of a symbol, and their weights."""
+    rules = [rule.split() for rule in GRAMMAR[symbol]]
+    return [rule[1:] for rule in rules], [int(rule[0]) for rule in rules]

@@ -1,4 +1,4 @@
-"""Text messages, some of which are spam."""
+"""SMS spam classification."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ FILE = "SMSSpamCollection"
 
 class Spam(TextClassification):
     """The SMS Spam Collection: 5,574 text messages in English, 747 of them spam (Almeida, Gómez Hidalgo and Yamakami
-    2011; CC BY 4.0). The file is a line for each message: ``ham`` or ``spam``, a tab, the message.
+    2011; CC BY 4.0). Each line of the file is a label, ``ham`` or ``spam``, a tab, and the message.
 
-    It lies in ``data_dir/sms_spam`` and is downloaded once, 0.2 MB, where it is not there. No test part is published.
+    The file (0.2 MB) is downloaded to ``data_dir/sms_spam`` if it is missing. There is no published test part.
 
     Args:
-        kwargs: as in ``LabelledTexts``, and ``lowercase`` and ``drop_duplicates`` as in
-            ``TextClassification``: hundreds of the messages are there more than once.
+        lowercase: see ``TextClassification``.
+        drop_duplicates: see ``TextClassification``; hundreds of messages occur more than once.
+        **kwargs: see ``LabeledTexts``.
 
     Raises:
-        ValueError: where the file is not there and cannot be downloaded, or is malformed.
+        InputError: if the file is missing and cannot be downloaded, or is malformed.
     """
 
     def __init__(self, *, lowercase: bool = True, drop_duplicates: bool = True, **kwargs: Any) -> None:
@@ -47,8 +48,9 @@ class Spam(TextClassification):
                 torch.hub.download_url_to_file(URL, str(archive), hash_prefix=SHA256, progress=False)
                 with zipfile.ZipFile(archive) as opened:
                     run_folder.write(file, opened.read(FILE))
-        except Exception as error:  # Network, disk, digest and archive fail each in a way of its own.
+        except Exception as error:  # Network, disk, checksum and archive errors have different types.
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(
-                f"{file} is not there, and {URL} cannot be fetched ({reason}): unpack that archive into {file.parent}"
+                f"{file} does not exist, and {URL} cannot be downloaded ({reason}): "
+                f"unpack that archive into {file.parent}"
             ) from error

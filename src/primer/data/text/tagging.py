@@ -1,4 +1,4 @@
-"""Sentences with a tag for each word: vocabulary, encoding, and the baseline that knows no context."""
+"""Base class of sequence tagging data sets, and a context-free baseline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from primer.spec import IGNORE, PADDING, UNSEEN, Spec, Tags, Tokens
 
 
 class Sentence(NamedTuple):
-    """Words and their tags, as many; and, for messages, the file and the line of each word, where there is a file."""
+    """Words and one tag per word; for messages, also the file and the line of each word if read from a file."""
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
@@ -25,23 +25,23 @@ class Sentence(NamedTuple):
 
 
 class Tagging(DataModule):
-    """The base of data sets whose samples are tagged sentences. A subclass says how its sentences are read.
+    """Base class of data sets of tagged sentences. A subclass defines ``read``.
 
-    The vocabulary is that of the training part. Any other word is unknown.
+    The vocabulary holds the words of the training part; any other word is unknown.
 
     Args:
-        min_count: how often a word must stand in the training part to have an entry of its own. From 2 on, rarer
-            words teach the model what to make of an unknown one.
-        lowercase: whether words that differ in case alone are the same.
-        unseen_tags: what is done about tags outside of the training part: ``refuse`` them, or count each as ``wrong``,
-            since no model can have learnt it.
-        characters: whether each word comes with its spelling, in letters of the training part: what a model can know
-            an unknown word by. Its case is kept, whatever ``lowercase``.
-        word_length: the most letters of a spelling. A longer word is its first half of them and its last half.
-        kwargs: as in ``primer.data.base.DataModule``.
+        min_count: minimum number of occurrences in the training part for a word to enter the vocabulary. With 2 or
+            more, rare words train the model's representation of unknown words.
+        lowercase: whether to ignore the case of words.
+        unseen_tags: how to treat tags that do not occur in the training part: ``refuse`` raises an error, ``wrong``
+            counts them as mistakes, since no model can have learned them.
+        characters: whether to provide the letters of each word too, from which a model can represent unknown words.
+            Letters keep their case, whatever ``lowercase``.
+        word_length: maximum number of letters. Of a longer word, the first and the last half of them are kept.
+        **kwargs: see ``primer.data.base.DataModule``.
 
     Raises:
-        ValueError: for a count or a length under 1.
+        InputError: if ``min_count`` or ``word_length`` is less than 1.
     """
 
     inputs = Tokens
@@ -102,26 +102,26 @@ class Tagging(DataModule):
         for sentence in records:
             for k, (word, tag) in enumerate(zip(sentence.words, sentence.tags, strict=True)):
                 if tag not in known:
-                    place = f"{sentence.file}, line {sentence.lines[k]}: " if sentence.lines else ""
+                    location = f"{sentence.file}, line {sentence.lines[k]}: " if sentence.lines else ""
                     raise InputError(
-                        f"{place}the tag {tag!r} of {word!r} does not occur in {self.describe_training_set()}; "
-                        "data.unseen_tags=wrong counts such tags as mistakes"
+                        f"{location}the tag {tag!r} of {word!r} does not occur in {self.describe_training_set()}; "
+                        "set data.unseen_tags=wrong to count such tags as mistakes"
                     )
 
 
 def most_frequent_tag_accuracy(train: Batch, test: Batch) -> float:
-    """The share of words in ``test`` that have the tag which they most often have in ``train``: how far one comes
-    without context. A word that ``train`` does not hold is given the tag that most words have."""
-    words, tags = _real(train)
+    """Return the accuracy on ``test`` of a baseline without context, which predicts the most frequent tag of each word
+    in ``train``, and the most frequent tag overall for words that ``train`` does not contain."""
+    words, tags = _without_padding(train)
     counts = np.zeros((int(max(train.inputs.max(), test.inputs.max())) + 1, int(tags.max()) + 1), dtype=np.int64)
     np.add.at(counts, (words, tags), 1)
-    guesses = np.where(counts.any(axis=1), counts.argmax(axis=1), counts.sum(axis=0).argmax())
-    words, tags = _real(test)
-    return float((guesses[words] == tags).mean())
+    predictions = np.where(counts.any(axis=1), counts.argmax(axis=1), counts.sum(axis=0).argmax())
+    words, tags = _without_padding(test)
+    return float((predictions[words] == tags).mean())
 
 
-def _real(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """The words and tags of a batch in two flat arrays, without padding."""
+def _without_padding(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Return the words and tags of a batch as two flat arrays."""
     assert batch.targets is not None
-    counted = batch.targets != IGNORE
-    return batch.inputs[counted].numpy(), batch.targets[counted].numpy()
+    mask = batch.targets != IGNORE
+    return batch.inputs[mask].numpy(), batch.targets[mask].numpy()

@@ -1,4 +1,4 @@
-"""A text, of which the next character or subword is to be said."""
+"""Language modeling on a text file, with characters or subwords as tokens."""
 
 from __future__ import annotations
 
@@ -13,32 +13,31 @@ from primer.batch import Batch
 from primer.data.base import Part, Records
 from primer.data.readers.lines import find_file, read_lines
 from primer.data.readers.tokenization import Characters, Subwords, Tokenizer
-from primer.data.text.segments import TokenStream, next_token
+from primer.data.text.token_stream import TokenStream, next_token_spec
 from primer.errors import InputError
 from primer.records import run_folder
 from primer.spec import Spec
 
 PROMPT = 100
-"""Tokens of the test part that are continued by default."""
+"""Length of the default prompt, taken from the test part, in tokens."""
 SHORT = 40
-"""Characters of a paragraph, such as a title, that may come again."""
+"""Maximum length of paragraphs, such as titles, that may be repeated, in characters."""
 
 
 class Text(TokenStream):
-    """Any text file in UTF-8; by default the documentation of Python that its own ``help()`` prints.
+    """A UTF-8 text file; by default, the Python documentation that ``help()`` prints.
 
-    The parts are stretches of the text in its order: the training part, the validation part, the test part. With
-    folds, the test part is one of as many stretches of equal length. What is counted to split, and as ``train_size``,
-    are characters.
+    The training, validation and test parts are consecutive spans of the text. With folds, the text is divided into
+    ``folds`` spans of equal length, one of which is the test part. Fractions and ``train_size`` refer to characters.
 
     Args:
         path: the file. A relative path is looked up in ``data_dir``, then in the current folder.
-        level: whether a token is a ``character`` or a ``subword``, learnt from the training part.
-        vocabulary_size: of subwords.
-        kwargs: as in ``primer.data.text.segments.TokenStream``.
+        level: whether a token is a ``character`` or a ``subword``; subwords are learned from the training part.
+        vocabulary_size: number of subwords.
+        **kwargs: see ``primer.data.text.token_stream.TokenStream``.
 
     Raises:
-        ValueError: for an unknown level; when the data is read, for a file that is missing, empty or not UTF-8.
+        InputError: if ``level`` is unknown; when the data is read, if the file is missing, empty or not UTF-8.
     """
 
     def __init__(
@@ -61,42 +60,42 @@ class Text(TokenStream):
         file = find_file(self.path, self.data_dir, "data.path names a text file")
         text = "\n".join(read_lines(file))
         if not text.strip():
-            raise InputError(f"{file}, line 1: there is no text in this file")
+            raise InputError(f"{file}, line 1: the file has no text")
         return {"train": text}  # type: ignore[dict-item]
 
     def fit_spec(self, train: Any) -> Spec:
         self.tokenizer = Characters(train) if self.level == "character" else Subwords(train, self.vocabulary_size)
-        return next_token(self.tokenizer.words, "character")
+        return next_token_spec(self.tokenizer.words, "character")
 
     def encode(self, records: Any) -> Batch:
         assert self.tokenizer is not None
-        return self.stream(self.tokenizer.encode(records))
+        return self.to_batch(self.tokenizer.encode(records))
 
     def prompt(self, text: str | None = None) -> Tensor:
         assert self.tokenizer is not None
         return self.tokenizer.encode(text) if text else self.parts["test"].inputs[:PROMPT]  # type: ignore[union-attr]
 
     def write_sample(self, tokens: Tensor, prompt: int, folder: Path) -> None:
-        """``sample.txt``: what was given and what was sampled, joined."""
+        """Write the prompt and its continuation to ``sample.txt``."""
         assert self.tokenizer is not None
         run_folder.write(folder / "sample.txt", self.tokenizer.decode(tokens) + "\n")
 
     def hold_out(self, records: Any, count: int) -> tuple[Any, Any]:
-        border = len(records) - max(0, count)
-        return records[:border], records[border:]
+        boundary = len(records) - max(0, count)
+        return records[:boundary], records[boundary:]
 
     def split_fold(self, records: Any) -> tuple[Any, Any]:
         assert self.folds is not None
         if self.folds > len(records):
             raise InputError(f"folds={self.folds}, but there are only {len(records)} characters")
-        borders = np.linspace(0, len(records), self.folds + 1).astype(int)
-        first, last = borders[self.fold], borders[self.fold + 1]
-        return records[:first] + records[last:], records[first:last]
+        boundaries = np.linspace(0, len(records), self.folds + 1).astype(int)
+        start, end = boundaries[self.fold], boundaries[self.fold + 1]
+        return records[:start] + records[end:], records[start:end]
 
 
 def python_documentation() -> str:
-    """The topics of Python's ``help()``, one after the other, without the paragraphs that stood in one before, so that
-    no part holds what another one does: some 370,000 characters, a little others in each version of Python."""
+    """Return the concatenated topics of Python's ``help()``. Paragraphs that occurred in an earlier topic are removed,
+    so that parts do not overlap. About 370,000 characters, slightly different for each Python version."""
     from pydoc_data.topics import topics
 
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""Texts with a label each."""
+"""Text classification data sets."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ import torch
 
 from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
-from primer.data.readers.labelled_rows import FORMATS, Row, read_labelled
+from primer.data.readers.labeled_rows import FORMATS, LabeledRow, read_labeled
 from primer.data.readers.lines import find_files
 from primer.data.readers.vocabulary import indices, padded, vocabulary
 from primer.errors import InputError
 from primer.spec import PADDING, Classes, Spec, Tokens
 
 TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
-"""A run of letters, digits and underscores, which may hold apostrophes; or any other character by itself."""
+"""A run of letters, digits and underscores, possibly with apostrophes inside; or any other non-space character."""
 
 
-class Text(NamedTuple):
-    """The tokens of a text, its label, and, for messages, where it stands."""
+class LabeledText(NamedTuple):
+    """The tokens of a text, its label and, for messages, its location."""
 
     tokens: tuple[str, ...]
     label: str
-    place: str = ""
+    location: str = ""
 
 
-class LabelledTexts(DataModule):
-    """The base of data sets whose samples are texts of one class each. A subclass says how they are read.
+class LabeledTexts(DataModule):
+    """Base class of data sets of texts with one class each. A subclass defines ``read``.
 
-    The vocabulary is that of the training part. Any other token is unknown.
+    The vocabulary holds the tokens of the training part; any other token is unknown.
 
     Args:
-        min_count: how often a token must stand in the training part to have an entry of its own. From 2 on, rarer
-            ones teach the model what to make of an unknown one.
-        max_length: how many tokens of a text are kept, from its start; None for all.
-        kwargs: as in ``primer.data.base.DataModule``.
+        min_count: minimum number of occurrences in the training part for a token to enter the vocabulary. With 2 or
+            more, rare tokens train the model's representation of unknown tokens.
+        max_length: number of tokens to which texts are truncated; None to keep all.
+        **kwargs: see ``primer.data.base.DataModule``.
 
     Raises:
-        ValueError: for a count or a length under 1; when the data is read, for a label that the training part does not
-            have, or for one label alone.
+        InputError: if ``min_count`` or ``max_length`` is less than 1; when the data is read, if a label does not occur
+            in the training part, or the training part has only one label.
     """
 
     inputs = Tokens
@@ -54,27 +54,27 @@ class LabelledTexts(DataModule):
                 raise InputError(f"{name} must be at least 1, not {number}")
         self.min_count, self.max_length = min_count, max_length
 
-    def labels(self, records: list[Text]) -> np.ndarray:
+    def labels(self, records: list[LabeledText]) -> np.ndarray:
         return np.array([text.label for text in records])
 
-    def fit_spec(self, train: list[Text]) -> Spec:
+    def fit_spec(self, train: list[LabeledText]) -> Spec:
         words = vocabulary((token for text in train for token in text.tokens[: self.max_length]), self.min_count)
         names = sorted({text.label for text in train}, key=_numbers_first)
         if len(names) < 2:
-            raise InputError(f"every text of the training part has the label {names[0]!r}: there is nothing to learn")
+            raise InputError(f"all training texts have the label {names[0]!r}; at least two labels are needed")
         return Spec(Tokens(words), Classes(tuple(names)))
 
-    def encode(self, records: list[Text]) -> Batch:
+    def encode(self, records: list[LabeledText]) -> Batch:
         assert isinstance(self.spec.input, Tokens)
         assert isinstance(self.spec.target, Classes)
         classes = {name: k for k, name in enumerate(self.spec.target.names)}
         for text in records:
             if text.label not in classes:
-                place = f"{text.place}: " if text.place else ""
-                remedy = "correct it, leave such texts out, or add some to those for training"
+                location = f"{text.location}: " if text.location else ""
+                remedy = "correct it, remove such texts, or add some to the training part"
                 raise InputError(
-                    f"{place}the label {text.label!r} does not occur in {self.describe_training_set()}, "
-                    "so it cannot be learnt: " + ("take more of them" if self.train_size else remedy)
+                    f"{location}the label {text.label!r} does not occur in {self.describe_training_set()}, "
+                    "so it cannot be learned: " + ("increase data.train_size" if self.train_size else remedy)
                 )
         inputs = indices((text.tokens[: self.max_length] for text in records), self.spec.input.vocabulary)
         lengths = torch.tensor([len(tokens) for tokens in inputs], dtype=torch.int64)
@@ -82,28 +82,28 @@ class LabelledTexts(DataModule):
         return Batch(padded(inputs, PADDING), targets, lengths)
 
 
-class TextClassification(LabelledTexts):
+class TextClassification(LabeledTexts):
     """Texts and their labels from CSV, TSV or JSON lines.
 
-    A text is split into words and punctuation: a run of letters, digits and underscores is a token, apostrophes
-    within it too, and so is any other character that is no space. ``Don't stop!`` is ``don't``, ``stop``, ``!``.
+    A text is split into words and punctuation: a token is a run of letters, digits and underscores, possibly with
+    apostrophes inside, or any other character that is not whitespace. ``Don't stop!`` becomes ``don't``, ``stop``,
+    ``!``.
 
     Args:
         train, dev, test: the files. A relative path is looked up in ``data_dir``, then in the current folder. Without
-            ``dev`` or ``test``, a share of the training file is held out, with the same share of each label; a text
-            that is the only one of its label stays.
-        format: ``csv``; ``tsv``, which knows no quotation marks, so that no cell holds a tab or a line end; ``jsonl``,
-            an object on each line. ``auto`` goes by the file's name.
-        text, label: the names of the columns, or their places from 1; of JSON lines the keys.
-        header: whether the first row of a table names the columns; without one they go by their places.
-        lowercase: whether words that differ in case alone are the same.
-        drop_duplicates: whether a text that stands in a file several times is kept once: else it may be in the training
-            part and in one that is held out.
-        kwargs: as in ``LabelledTexts``.
+            ``dev`` or ``test``, a fraction of the training file is held out, stratified by label; the only text of a
+            label is not held out.
+        format: ``csv``; ``tsv``, without quoting, so that cells cannot contain tabs or line breaks; ``jsonl``, one
+            object per line; or ``auto`` to infer it from the file's suffix.
+        text, label: column names, or column numbers from 1; keys for JSON lines.
+        header: whether the first row of a table names the columns; without it, columns are given by number.
+        lowercase: whether to ignore the case of words.
+        drop_duplicates: whether to keep only the first of several equal texts in a file. Otherwise, the same text may
+            be in the training part and in a held-out part.
+        **kwargs: see ``LabeledTexts``.
 
     Raises:
-        ValueError: for an unknown format; when the data is read, for a file that is missing or malformed, with the
-            line.
+        InputError: if ``format`` is unknown; when the data is read, if a file is missing or malformed, with the line.
     """
 
     def __init__(
@@ -129,29 +129,29 @@ class TextClassification(LabelledTexts):
 
     def read(self) -> dict[Part, Records]:
         files = find_files(
-            self.data_dir, "data.train, data.dev and data.test name CSV, TSV or JSON lines", **self.files
+            self.data_dir, "data.train, data.dev and data.test name CSV, TSV or JSON lines files", **self.files
         )
         return {
-            part: self._texts(read_labelled(path, self.format, self.columns, self.header))
+            part: self._tokenize(read_labeled(path, self.format, self.columns, self.header))
             for part, path in files.items()
         }
 
-    def _texts(self, rows: list[Row]) -> list[Any]:
-        texts = [Text(tuple(tokenize(row.text, self.lowercase)), row.label, row.place) for row in rows]
+    def _tokenize(self, rows: list[LabeledRow]) -> list[Any]:
+        texts = [LabeledText(tuple(tokenize(row.text, self.lowercase)), row.label, row.location) for row in rows]
         if not self.drop_duplicates:
             return texts
-        first: dict[tuple[str, ...], Text] = {}
+        unique: dict[tuple[str, ...], LabeledText] = {}
         for text in texts:
-            first.setdefault(text.tokens, text)
-        return list(first.values())
+            unique.setdefault(text.tokens, text)
+        return list(unique.values())
 
 
 def tokenize(text: str, lowercase: bool = True) -> list[str]:
-    """The words and the punctuation of a text."""
+    """Split a text into words and punctuation."""
     return TOKEN.findall(text.lower() if lowercase else text)
 
 
 def _numbers_first(label: str) -> tuple[bool, float, str]:
-    """Orders labels that are whole numbers by their size, others by the alphabet."""
+    """Sort key: integers first, in numerical order, then other labels in alphabetical order."""
     number = label.removeprefix("-").isdecimal()
     return not number, float(label) if number else 0.0, label

@@ -1,5 +1,5 @@
-"""Changes to training batches that keep their labels true: on the whole batch, on its device, each sample with
-parameters of its own."""
+"""Data augmentation: label-preserving transforms of whole training batches on their device, with independent random
+parameters for each sample."""
 
 from primer.regularization.augmentation.base import Augmentation
 from primer.regularization.augmentation.color import ColorJitter
