@@ -29,7 +29,7 @@ def cross_entropy(target: Target, label_smoothing: float = 0.0) -> Objective:
 
 
 def auto(target: Target, label_smoothing: float = 0.0) -> Objective:
-    """Returns the default objective for a target: cross-entropy for classes, mean squared error for values, and the loss
+    """Returns the default objective for a target: cross-entropy for classes, mean squared error for values, the loss
     of the model itself if there is no target."""
     if isinstance(target, NoTarget):
         return ModelLoss(target)

@@ -1,0 +1,12 @@
+"""An environment."""
+
+import gymnasium
+
+from primer.data.environment import Environment
+
+
+class CartPole(Environment):
+    """Balance a pole on a cart (Barto, Sutton and Anderson 1983)."""
+
+    def make(self):
+        return gymnasium.make("CartPole-v1")
