@@ -107,6 +107,10 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["regularization/augmentaton=flip"], "did you mean regularization/augmentation?"),
     (["model=mpl"], "model=mpl: there is no such model; did you mean mlp?"),
     (["optimizer=Adam"], "did you mean adam?"),
+    (["model=_recurrent"], "model is needed; valid: alexnet"),
+    (["data=_base"], "data is needed; valid: adding_problem"),
+    (["callbacks=[_checkpoint,bad]"], "callbacks=bad: there is no such callbacks"),
+    (["callbacks=_progress", "seeed=1"], "did you mean seed?"),
     (["regularization/augmentation=flp"], "there is no such augmentation; did you mean flip?"),
     (["regularization/augmentation=[flip,cutot]"], "cutot: there is no such augmentation; did you mean cutout?"),
     (["regularization.augmentation.flip.probability=0.3"], "flip is not chosen; regularization/augmentation="),
@@ -256,6 +260,8 @@ def test_a_mistake_in_evaluate(overrides: list[str], wanted: str) -> None:
         ["debug=[fast,limit]"],
         ["~logger"],
         ["callbacks=none"],
+        ["callbacks=[_checkpoint,_pictures]"],
+        ["~callbacks.pictures", "callbacks.samples.length=0"],
         ["model.hidden_sizes=[]"],
         ["optimizer.lr=1"],
     ],
@@ -283,6 +289,28 @@ def test_nearest() -> None:
 def test_a_group_of_parts_is_no_choice() -> None:
     assert not any(choice.startswith("_") for choices in groups().values() for choice in choices)
     assert "_base" not in groups()["data"]
+
+
+def test_a_preset_inherits_its_target() -> None:
+    assert target_of("model", "resnet20") == target_of("model", "resnet18") == target_of("model", "resnet56")
+    assert target_of("model", "vgg11_bn") == target_of("model", "vgg16") == "primer.models.convolutional.vgg.VGG"
+    assert target_of("model", "nonexistent") is None
+
+
+def test_single_callbacks_compose_the_default() -> None:
+    default = compose_checked("train", []).callbacks
+    assert list(default) == ["checkpoint", "last", "progress", "finite", "pictures", "attention", "samples"]
+    files = sorted(file.stem for file in (CONFIGS / "callbacks").glob("_*.yaml"))
+    single = [compose_checked("train", [f"callbacks={file}"]).callbacks for file in files]
+    assert all(len(nodes) == 1 for nodes in single)
+    gradients = compose_checked("train", ["callbacks=gradients"]).callbacks
+    assert sorted(gradients) == sorted(name for nodes in single for name in nodes)
+    assert list(gradients) == [*default, "gradients"]
+
+
+def test_samples_are_the_same_in_training_and_evaluation() -> None:
+    training = OmegaConf.to_container(compose_checked("train", []).callbacks.samples)
+    assert OmegaConf.to_container(compose_checked("evaluate", []).samples) == training
 
 
 def test_mistakes_are_told_without_torch() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from helpers.configs import scheduler_config
 from omegaconf import OmegaConf
 
 from primer.cli.choices import groups
 from primer.cli.composition import compose_checked
 from primer.config.instantiate import instantiate
-from primer.config.paths import CONFIGS
 from primer.data.images.digits import Digits
 from primer.models.feedforward.mlp import MLP
 from primer.run.training import build_schedule
@@ -32,7 +32,7 @@ def test_optimizer_trains_with_every_schedule(
     config = compose_checked("train", [f"optimizer={optimizer}", "regularization.l1=1e-5", "regularization.l2=1e-4"])
     OmegaConf.set_struct(config, False)
     for schedule in groups()["scheduler"]:
-        config.scheduler = OmegaConf.load(CONFIGS / "scheduler" / f"{schedule}.yaml")
+        config.scheduler = scheduler_config(schedule)
         settings: dict[str, Any] = {
             key: OmegaConf.to_container(config[key], resolve=True) for key in ("model", "optimizer", "scheduler")
         }

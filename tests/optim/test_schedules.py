@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.configs import scheduler_config
 from omegaconf import OmegaConf
 from torch import nn
 from torch.optim import SGD, Rprop
 from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR, ReduceLROnPlateau
 
 from primer.cli.choices import groups
-from primer.config.paths import CONFIGS
 from primer.errors import InputError
 from primer.optim import Formula, Schedule
 from primer.run.training import build_schedule
@@ -35,7 +35,7 @@ def rprop() -> Rprop:
 def configured(name: str, **settings: Any) -> Schedule:
     """Builds the schedule of ``configs/scheduler/<name>.yaml`` with some settings overridden."""
     config = OmegaConf.merge(
-        {"scheduler": OmegaConf.load(CONFIGS / "scheduler" / f"{name}.yaml")},
+        {"scheduler": scheduler_config(name)},
         {"monitor": "val/loss", "mode": "min", "optimizer": {"lr": LR}, "scheduler": settings},
     )
     return build_schedule(OmegaConf.to_container(config, resolve=True)["scheduler"])  # type: ignore[index, call-overload]

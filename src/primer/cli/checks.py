@@ -89,7 +89,7 @@ def check_config(config: DictConfig, name: str) -> None:
             raise InputError(f"{key}: there is no {key} at the top; {suggest(str(key), valid)}")
     if name == "train":
         for needed in ("model", "data", "optimizer", "objective", "trainer", "accelerator"):
-            if not config.get(needed):
+            if not config.get(needed) or (needed != "accelerator" and "_target_" not in config[needed]):
                 raise InputError(f"{needed} is needed; {suggest('', groups()[needed])}")
         if config.weights is None and choices.get("transfer") not in (None, "finetune"):
             raise InputError(

@@ -23,11 +23,18 @@ def groups() -> dict[str, list[str]]:
     return found
 
 
+@cache
 def target_of(group: str, choice: str) -> str | None:
-    """The ``_target_`` that a choice's file names."""
+    """Returns the top-level ``_target_`` in the file of a choice, or else in the choices that its defaults list."""
+    from omegaconf import OmegaConf
+
     file = CONFIGS / group / f"{choice}.yaml"
-    found = re.search(r"^_target_:\s*(\S+)", file.read_text(encoding="utf-8"), re.MULTILINE) if file.is_file() else None
-    return found.group(1) if found else None
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    if match := re.search(r"^_target_:\s*(\S+)", text, re.MULTILINE):
+        return match.group(1)
+    defaults: Any = OmegaConf.create(text).get("defaults", [])
+    inherited = (target_of(group, base) for base in reversed(defaults) if isinstance(base, str))
+    return next((target for target in inherited if target), None)
 
 
 def targets_of(group: str, choice: str) -> list[str]:

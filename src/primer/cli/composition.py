@@ -98,7 +98,7 @@ def diagnose_overrides(name: str, overrides: list[str], error: Exception) -> str
         if key in known and override.type is not OverrideType.DEL:
             value = override.value()
             for choice in value if isinstance(value, list) else [value]:
-                if str(choice) not in known[key]:
+                if str(choice) not in known[key] and not (CONFIGS / key / f"{choice}.yaml").is_file():
                     shown = "null" if choice is None else choice
                     return f"{key}={shown}: there is no such {key.split('/')[-1]}; {suggest(str(shown), known[key])}"
             good.append(override.input_line or "")
