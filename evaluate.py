@@ -1,4 +1,4 @@
-"""Tests a trained model: `python evaluate.py run=logs/train/runs/…`."""
+"""Evaluates a trained model: `python evaluate.py run=logs/train/runs/…`."""
 
 import hydra
 from omegaconf import DictConfig

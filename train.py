@@ -1,4 +1,4 @@
-"""Trains a model: `python train.py model=lstm optimizer=adam`. `python train.py --help` lists all there is."""
+"""Trains a model: `python train.py model=lstm optimizer=adam`. `python train.py --help` lists all options."""
 
 import hydra
 from omegaconf import DictConfig

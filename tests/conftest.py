@@ -12,6 +12,7 @@ from typing import Any
 
 import jaxtyping
 import pytest
+from helpers.commands import run_in_process, run_in_subprocess  # noqa: F401  # Fixtures.
 
 # Install before any model is imported, so that shapes such as Float[Tensor, "batch features"] are checked at run time.
 jaxtyping.install_import_hook("primer.models", "beartype.beartype")

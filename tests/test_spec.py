@@ -1,4 +1,4 @@
-"""Specs: round trips, and the arithmetic of convolutions."""
+"""Round trips of specs, and the output sizes of convolutions."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ TARGETS = [
 ]
 
 
-def test_every_type_is_tried_below() -> None:
-    assert {type(one) for one in INPUTS + TARGETS} == set(TYPES.values())
+def test_every_type_is_covered() -> None:
+    assert {type(side) for side in INPUTS + TARGETS} == set(TYPES.values())
 
 
 @pytest.mark.parametrize("source", INPUTS)
@@ -58,12 +58,12 @@ def test_a_spec_survives_a_round_trip_through_json(source: Input, target: Target
     spec = Spec(source, target)
     plain = json.loads(json.dumps(spec.to_dict()))
     assert plain == spec.to_dict()
-    again = Spec.from_dict(plain)
-    assert again == spec
-    assert hash(again) == hash(spec)
+    restored = Spec.from_dict(plain)
+    assert restored == spec
+    assert hash(restored) == hash(spec)
 
 
-def test_to_dict_leaves_nothing_of_the_classes() -> None:
+def test_to_dict_returns_plain_types() -> None:
     assert Spec(Image(1, 8, 8, (0.5,), (2.0,)), Classes(("a", "b"))).to_dict() == {
         "input": {"type": "Image", "channels": 1, "height": 8, "width": 8, "mean": [0.5], "std": [2.0]},
         "target": {"type": "Classes", "names": ["a", "b"]},
@@ -72,14 +72,14 @@ def test_to_dict_leaves_nothing_of_the_classes() -> None:
 
 @pytest.mark.parametrize("name", ["Video", "Spec", "__import__", "os.system"])
 @pytest.mark.parametrize("side", ["input", "target"])
-def test_an_unknown_type_is_refused(name: str, side: str) -> None:
+def test_an_unknown_type_is_rejected(name: str, side: str) -> None:
     plain = Spec(Vector(2), NoTarget()).to_dict()
     plain[side] = {"type": name}
     with pytest.raises(ValueError, match=f"unknown {side} type '{name}'"):
         Spec.from_dict(plain)
 
 
-def test_from_dict_leaves_its_argument_alone() -> None:
+def test_from_dict_does_not_change_its_argument() -> None:
     plain = Spec(Vector(2), NoTarget()).to_dict()
     Spec.from_dict(plain)
     assert plain["input"]["type"] == "Vector"
@@ -90,7 +90,7 @@ def test_sizes() -> None:
     assert Vector(7).size == 7
 
 
-def test_convolved_size_of_the_course_notes() -> None:
+def test_convolved_size_of_known_examples() -> None:
     assert convolved_size(39, kernel_size=5, stride=2) == 18
     assert convolved_size(32, kernel_size=5) == 28
     assert convolved_size(8, kernel_size=3, padding=1) == 8
@@ -100,6 +100,8 @@ def test_convolved_size_of_the_course_notes() -> None:
 @given(
     size=st.integers(1, 40), kernel_size=st.integers(1, 7), stride=st.integers(1, 4), padding=st.integers(0, 3)
 )  # fmt: skip
-def test_convolved_size_counts_the_places_of_the_kernel(size: int, kernel_size: int, stride: int, padding: int) -> None:
-    places = [start for start in range(size + 2 * padding) if start + kernel_size <= size + 2 * padding]
-    assert max(0, convolved_size(size, kernel_size, stride, padding)) == len(places[::stride])
+def test_convolved_size_counts_the_positions_of_the_kernel(
+    size: int, kernel_size: int, stride: int, padding: int
+) -> None:
+    positions = [start for start in range(size + 2 * padding) if start + kernel_size <= size + 2 * padding]
+    assert max(0, convolved_size(size, kernel_size, stride, padding)) == len(positions[::stride])

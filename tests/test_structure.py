@@ -1,4 +1,4 @@
-"""Where files lie, and which way imports point."""
+"""The layout of the package and the direction of its imports."""
 
 from __future__ import annotations
 
@@ -22,62 +22,62 @@ LAYERS = (
     ("cli",),
     ("__init__", "__main__"),
 )
-"""From the bottom up: a room imports only rooms of the lines above its own."""
+"""Subpackages from the bottom up: each imports only those on the lines above its own."""
 
-LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+LEVEL = {package: level for level, packages in enumerate(LAYERS) for package in packages}
 
 
 def imports(file: Path) -> list[str]:
-    """The modules and names that a file imports from the package, as dotted paths."""
-    found = []
+    """Returns the modules and names that a file imports from primer, as dotted paths."""
+    names = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
-            found += [f"{node.module}.{alias.name}" for alias in node.names]
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-    return [name for name in found if name.startswith("primer.")]
+            names += [alias.name for alias in node.names]
+    return [name for name in names if name.startswith("primer.")]
 
 
-def test_the_top_holds_what_everything_shares() -> None:
+def test_top_level_modules() -> None:
     files = {file.stem for file in PACKAGE.glob("*.py")}
     assert files == {"__init__", "__main__", "spec", "batch", "errors"}
 
 
-def test_every_room_has_a_layer() -> None:
-    rooms = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.name != "__pycache__"}
-    assert rooms == LEVEL.keys()
+def test_every_subpackage_has_a_layer() -> None:
+    packages = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+    assert packages == LEVEL.keys()
 
 
-def test_imports_point_down() -> None:
-    wrong = []
+def test_imports_only_lower_layers() -> None:
+    violations = []
     for file in PACKAGE.rglob("*.py"):
-        room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        package = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for name in imports(file):
-            other = name.split(".")[1]
-            if other != room and LEVEL[other] >= LEVEL[room]:
-                wrong.append(f"{file.relative_to(PACKAGE)} imports {name}")
-    assert not wrong
+            imported = name.split(".")[1]
+            if imported != package and LEVEL[imported] >= LEVEL[package]:
+                violations.append(f"{file.relative_to(PACKAGE)} imports {name}")
+    assert not violations
 
 
-def test_nothing_within_models_and_data_imports_up() -> None:
-    """Layers and readers know nothing of the models and data sets that are built on them."""
+def test_shared_code_within_models_and_data_imports_no_models_or_data_sets() -> None:
+    """Layers and readers do not depend on the models and data sets built on them."""
     allowed = {
         "models/layers": {"layers"},
         "models/base": {"base"},
         "data/readers": {"readers", "loading"},
         "data/loading": {"loading"},
     }
-    wrong = []
-    for folder, rooms in allowed.items():
+    violations = []
+    for folder, packages in allowed.items():
         for file in (PACKAGE / folder).rglob("*.py"):
             for name in imports(file):
-                _, room, *rest = name.split(".")
-                if room == folder.split("/")[0] and rest[0] not in rooms:
-                    wrong.append(f"{file.relative_to(PACKAGE)} imports {name}")
-    assert not wrong
+                _, package, *rest = name.split(".")
+                if package == folder.split("/")[0] and rest[0] not in packages:
+                    violations.append(f"{file.relative_to(PACKAGE)} imports {name}")
+    assert not violations
 
 
-def test_the_command_line_imports_no_torch() -> None:
+def test_the_command_line_does_not_import_torch() -> None:
     for file in (PACKAGE / "cli").rglob("*.py"):
         roots = {
             name.split(".")[0]

@@ -1,4 +1,4 @@
-"""Primer: the first course in deep learning behind one command."""
+"""Primer: a first course in deep learning behind one command."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["load"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported where it is used: torch takes seconds, and help and config errors need none of it.
+    # Import lazily: torch takes seconds to import, and help and config errors do not need it.
     if name == "load":
         from primer.checkpoints.reading import load
 

@@ -1,19 +1,19 @@
-"""``python -m primer list``: the table of models and the data that they take."""
+"""``python -m primer list``: the table of models and the data sets that they accept."""
 
 import sys
 
-from primer.cli.listing import table
+from primer.cli.listing import compatibility_table
 
 
 def main(arguments: list[str]) -> int:
-    """Does what the first argument says. Returns the exit status."""
+    """Runs the given command and returns the exit status."""
     if arguments in (["list"], []):
-        print(table())
+        print(compatibility_table())
         return 0
     if arguments in (["--help"], ["-h"]):
         print("python -m primer list    which model fits which data\npython train.py --help   how to train")
         return 0
-    print(f"error: primer {' '.join(arguments)}: there is no such command; valid: list", file=sys.stderr)
+    print(f"error: primer {' '.join(arguments)}: unknown command; valid: list", file=sys.stderr)
     return 2
 
 

@@ -1,4 +1,4 @@
-"""The one shape in which all data travels."""
+"""The batch of samples that every data set yields and every model receives."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Samples side by side, the first dimension counting them. A whole data set in memory is one large batch.
+    """A batch of samples, stacked along the first dimension. A whole data set in memory is one large batch.
 
     Attributes:
-        inputs: ``(batch, channels, height, width)`` images, ``(batch, features)`` vectors, ``(batch, time, features)``
-            series or ``(batch, time)`` tokens.
-        targets: ``(batch,)`` classes, or ``(batch, classes)`` shares of them where images are mixed; ``(batch,
-            values)`` values, ``(batch, time)`` tags or sequences; padding is ``primer.spec.IGNORE``. None where
-            there is nothing to learn from.
-        lengths: ``(batch,)`` the number of real steps of each padded input, always on the CPU; None for data that
-            is not padded.
+        inputs: images ``(batch, channels, height, width)``, vectors ``(batch, features)``, series ``(batch, time,
+            features)`` or tokens ``(batch, time)``.
+        targets: classes ``(batch,)``, class probabilities ``(batch, classes)`` of mixed images, values ``(batch,
+            values)``, or tags and sequences ``(batch, time)``, padded with ``primer.spec.IGNORE``. None for unlabeled
+            data.
+        lengths: ``(batch,)`` the number of steps of each input without padding, always on the CPU. None if inputs are
+            not padded.
     """
 
     inputs: Tensor
@@ -31,15 +31,15 @@ class Batch(NamedTuple):
         return len(self.inputs)
 
     def select(self, index: Tensor | slice, tagged: bool = False) -> Batch:
-        """The samples at ``index``, without the steps that are padding in all of them.
+        """Returns the samples at ``index``, trimmed to the longest of them.
 
         Args:
-            index: ``(samples,)`` positions on the CPU, or a slice.
-            tagged: whether targets have the same steps as inputs, so that both are cut to the same length.
+            index: ``(samples,)`` indices on the CPU, or a slice.
+            tagged: whether targets have one entry per input step, so that both are trimmed to the same length.
         """
-        here = index if isinstance(index, slice) or self.inputs.device == index.device else index.to(self.inputs.device)
-        inputs = _rows(self.inputs, here)
-        targets = None if self.targets is None else _rows(self.targets, here)
+        rows = index if isinstance(index, slice) or self.inputs.device == index.device else index.to(self.inputs.device)
+        inputs = _select_rows(self.inputs, rows)
+        targets = None if self.targets is None else _select_rows(self.targets, rows)
         if self.lengths is None:
             return Batch(inputs, targets)
         lengths = self.lengths[index]
@@ -53,7 +53,7 @@ class Batch(NamedTuple):
         return Batch(*(None if tensor is None else torch.cat([tensor] * times) for tensor in self))  # type: ignore[arg-type]
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same samples on ``device``; lengths stay on the CPU, where packing wants them."""
+        """Returns the batch on ``device``. Lengths stay on the CPU, as ``pack_padded_sequence`` requires."""
         if self.inputs.device == torch.device(device):
             return self
         targets = None if self.targets is None else self.targets.to(device, non_blocking=True)
@@ -61,7 +61,7 @@ class Batch(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """The memory that the tensors take, in bytes."""
+        """The memory used by all tensors, in bytes."""
         return sum(tensor.nbytes for tensor in self if tensor is not None)
 
 
@@ -106,6 +106,6 @@ class Episodes(NamedTuple):
         return len(self.returns)
 
 
-def _rows(tensor: Tensor, index: Tensor | slice) -> Tensor:
-    # index_select copies whole rows: several times as fast as indexing.
+def _select_rows(tensor: Tensor, index: Tensor | slice) -> Tensor:
+    # index_select copies whole rows, which is several times faster than indexing.
     return tensor[index] if isinstance(index, slice) else tensor.index_select(0, index)

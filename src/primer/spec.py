@@ -1,7 +1,7 @@
-"""What a data set offers to a model: the types of its inputs and of its targets.
+"""Specs: the types and sizes of the inputs and targets of a data set.
 
-A ``Spec`` is all that a model is built from, so nobody types the number of classes, of features or of words.
-It turns into a plain dictionary and back, and travels in every checkpoint. This module does not import torch.
+A model is built from a ``Spec`` alone, so the number of classes, features or words never appears in a config. A spec
+converts to a plain dictionary and back, and every checkpoint contains one. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 PADDING, UNKNOWN = 0, 1
-"""The first two entries of every vocabulary: what fills a batch up, and what stands for a word never seen."""
+"""The indices of the first two entries of every vocabulary: padding and the unknown token."""
 
 IGNORE = -100
-"""The target of a position that does not count: padding."""
+"""The target of padding positions, which losses and metrics ignore."""
 
 UNSEEN = "<unseen>"
-"""The name of a tag that stands for all those which the training part does not have."""
+"""The tag that replaces every tag that does not occur in the training part."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """Images of shape ``(channels, height, width)``. ``mean`` and ``std`` (one a channel, of values in [0, 1])
-    standardise them; both are empty where nothing is to be standardised."""
+    """Images of shape ``(channels, height, width)``. ``mean`` and ``std`` standardize each channel, for pixel values in
+    [0, 1]; empty means that images are not standardized."""
 
     channels: int
     height: int
@@ -33,13 +33,13 @@ class Image:
 
     @property
     def size(self) -> int:
-        """The number of values in one image."""
+        """The number of values per image."""
         return self.channels * self.height * self.width
 
 
 @dataclass(frozen=True)
 class Vector:
-    """Rows of ``features`` numbers. ``names``, ``mean`` and ``std`` are one a feature, or empty."""
+    """Vectors of shape ``(features,)``. ``names``, ``mean`` and ``std`` have one entry per feature, or are empty."""
 
     features: int
     names: tuple[str, ...] = ()
@@ -48,14 +48,13 @@ class Vector:
 
     @property
     def size(self) -> int:
-        """The number of values in one row."""
+        """The number of values per vector."""
         return self.features
 
 
 @dataclass(frozen=True)
 class Series:
-    """Sequences of steps, each of ``features`` numbers: shape ``(time, features)``. ``mean`` and ``std`` are one a
-    feature, or empty."""
+    """Sequences of shape ``(time, features)``. ``mean`` and ``std`` have one entry per feature, or are empty."""
 
     features: int
     mean: tuple[float, ...] = ()
@@ -64,10 +63,11 @@ class Series:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Sequences of indices into ``vocabulary``, whose first two entries are padding and unknown: shape ``(time,)``.
+    """Sequences of indices into ``vocabulary``, of shape ``(time,)``. Its first two entries are the padding and the
+    unknown token.
 
-    With ``characters`` each word comes with its spelling, ``(time, 1 + letters)``: its index, then those of its
-    letters, whose first two entries are padding and unknown too."""
+    With ``characters``, inputs also contain the spelling of each word and have shape ``(time, 1 + letters)``: the index
+    of the word, then the indices of its letters into ``characters``, which starts with padding and unknown too."""
 
     vocabulary: tuple[str, ...]
     characters: tuple[str, ...] = ()
@@ -75,19 +75,19 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Classes:
-    """One of ``names`` for each sample: targets of shape ``(batch,)``, integers."""
+    """One class per sample: integer targets of shape ``(batch,)``, indices into ``names``."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Values:
-    """One number for each of ``names``: targets of shape ``(batch, values)``. ``mean`` and ``std`` are those of
-    the training part; a model learns the standardised values and its metrics are in the original unit.
+    """Real values: targets of shape ``(batch, values)``, one column per entry of ``names``. ``mean`` and ``std`` are
+    computed on the training part. Models learn standardized values; metrics are in the original unit.
 
-    Values that are still to come have the mean absolute errors that forecasts without a model make on the training
-    part: ``naive``, the last value, and ``seasonal``, the value one season before; and ``continues`` says which feature
-    of the input each of them goes on from."""
+    The last three fields are set for forecasts. ``naive`` and ``seasonal`` are the mean absolute errors of the naive
+    forecasts on the training part: the last value and the value one season earlier. ``continues`` is the index of the
+    input feature that each value continues."""
 
     names: tuple[str, ...]
     mean: tuple[float, ...] = ()
@@ -99,17 +99,19 @@ class Values:
 
 @dataclass(frozen=True)
 class Tags:
-    """One of ``names`` for each step of a sequence: targets of shape ``(batch, time)``, padded with ``IGNORE``."""
+    """One tag per time step: targets of shape ``(batch, time)``, indices into ``names``, padded with ``IGNORE``."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """A sequence of its own length over ``vocabulary``: targets of shape ``(batch, time)``, padded with ``IGNORE``.
-    Each ends with the index ``end``; ``start`` is what a decoder is fed first. What follows the first ``end`` are
-    other sequences that are right too, each with an ``end``: they are not learnt. ``unit`` says what a token is, where
-    a field has metrics of its own for it: ``phoneme``."""
+    """Output sequences over ``vocabulary``, whose length is independent of the input: targets of shape ``(batch,
+    time)``, padded with ``IGNORE``.
+
+    Each sequence ends with the index ``end``; a decoder starts from ``start``. Alternative references may follow the
+    first ``end``, each with an ``end`` of its own; they count in evaluation but are not trained on. ``unit`` names what
+    a token is, for fields with their own metrics: ``phoneme``."""
 
     vocabulary: tuple[str, ...]
     start: int = 2
@@ -119,8 +121,8 @@ class Sequence:
 
 @dataclass(frozen=True)
 class NextToken:
-    """The input shifted by one step, over the same ``vocabulary``: targets of shape ``(batch, time)``. ``unit`` is
-    what tokens are made of, such as ``character`` or ``note``."""
+    """Next-token prediction: the input shifted by one step, over the same ``vocabulary``. Targets have shape ``(batch,
+    time)``. ``unit`` names what a token is, such as ``character`` or ``note``."""
 
     vocabulary: tuple[str, ...]
     unit: str = "character"
@@ -128,7 +130,7 @@ class NextToken:
 
 @dataclass(frozen=True)
 class NoTarget:
-    """No target: the input alone."""
+    """No target: unlabeled data."""
 
 
 @dataclass(frozen=True)
@@ -148,13 +150,13 @@ TYPES: dict[str, type] = {kind.__name__: kind for kind in (*INPUTS, *TARGETS)}
 
 @dataclass(frozen=True)
 class Spec:
-    """The input and the target type of a data set."""
+    """The input type and the target type of a data set."""
 
     input: Input
     target: Target
 
     def to_dict(self) -> dict[str, Any]:
-        """The spec as dictionaries, lists, strings and numbers alone."""
+        """Converts the spec to dictionaries, lists, strings and numbers."""
         return {
             side: {"type": type(value).__name__}
             | {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(value).items()}
@@ -163,19 +165,19 @@ class Spec:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Spec:
-        """The inverse of ``to_dict``. Raises ``ValueError`` for a type that is not one of this module's."""
+        """Inverts ``to_dict``. Raises ``ValueError`` for a type that this module does not define."""
         sides = {}
         for side in ("input", "target"):
             fields = dict(plain[side])
             name = fields.pop("type")
             if name not in TYPES:
-                raise ValueError(f"unknown {side} type {name!r} in a spec; one of {', '.join(TYPES)} was expected")
+                raise ValueError(f"unknown {side} type {name!r} in a spec; valid: {', '.join(TYPES)}")
             sides[side] = TYPES[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
         return cls(**sides)
 
 
 def convolved_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0) -> int:
-    r"""The length that a convolution or a pooling leaves: :math:`\lfloor (n + 2p - k) / s \rfloor + 1`.
+    r"""Returns the output size of a convolution or pooling layer: :math:`\lfloor (n + 2p - k) / s \rfloor + 1`.
 
     >>> convolved_size(39, kernel_size=5, stride=2)
     18

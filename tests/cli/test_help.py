@@ -1,4 +1,4 @@
-"""The help of the two commands."""
+"""The help text of both commands."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from primer.cli.choices import groups
 from primer.cli.help import help_text
 
 
-def test_help_names_every_group_and_choice() -> None:
+def test_help_lists_every_group_and_choice() -> None:
     text = help_text("train")
     for group, choices in groups().items():
-        if group == "local":  # It has no choices, and is told of in the last line.
+        if group == "local":  # It has no choices; the last line of the help explains it.
             continue
         assert re.search(rf"^  {group} ", text, re.MULTILINE)
         for choice in choices:

@@ -1,4 +1,4 @@
-"""Every model trains on every data set that it takes, and every YAML of every group makes what it says."""
+"""Every model trains on every data set that it accepts, and every choice of every config group can be instantiated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from primer.batch import Batch
 from primer.cli.choices import groups, target_of
 from primer.cli.composition import compose_checked, compose_resolved
-from primer.cli.listing import pairs
+from primer.cli.listing import compatible_pairs
 from primer.config.instantiate import instantiate
 from primer.config.paths import CONFIGS
 from primer.data.base import DataModule
@@ -23,7 +23,7 @@ from primer.data.images.images import TorchvisionImages
 from primer.regularization import Regularization
 from primer.run.training import build_data, build_loggers, build_model, build_schedule, train
 
-TABLE = "x,colour,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{'yes' if i % 2 else 'no'}\n" for i in range(60))
+TABLE = "x,color,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{'yes' if i % 2 else 'no'}\n" for i in range(60))
 SENTENCE = "1\tDogs\tdog\tNOUN\tNN\t_\t_\t_\t_\t_\n2\tbark\tbark\tVERB\tVB\t_\t_\t_\t_\t_\n\n"
 LARGE = ("primer.models.convolutional.alexnet.AlexNet", "primer.models.convolutional.vgg.VGG")
 SMALL: dict[str, tuple[str, ...]] = {
@@ -41,7 +41,7 @@ SMALL: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Files for the data sets that need some, and small random images for those that download."""
+    """Creates input files for data sets that need them, and replaces downloads by small random images."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "table.csv").write_text(TABLE)
     (folder / "some.conllu").write_text(SENTENCE * 40)
@@ -68,14 +68,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
     SMALL["image_folder"] = (f"data.path={folder}/pictures", "data.size=32")
 
     def read(self: TorchvisionImages) -> dict[str, Batch]:
-        def some(count: int) -> Batch:
+        def random_images(count: int) -> Batch:
             channels, size = (1, 28) if "MNIST" in type(self).__name__ else (3, 32)
             classes = 100 if "100" in type(self).__name__ else 10
             labels = torch.arange(count) % classes
             self._names = tuple(str(label) for label in range(classes))
             return Batch(torch.randint(0, 256, (count, channels, size, size), dtype=torch.uint8), labels)
 
-        return {"train": some(200), "test": some(100)}
+        return {"train": random_images(200), "test": random_images(100)}
 
     patch = pytest.MonkeyPatch()
     patch.setattr(TorchvisionImages, "read", read)
@@ -96,7 +96,7 @@ def data_of(name: str) -> DataModule:
 
 
 def summary(group: str, choice: str) -> str:
-    """The first comment of a choice's file."""
+    """Returns the first comment in the file of a choice."""
     lines = []
     for line in (CONFIGS / group / f"{choice}.yaml").read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
@@ -106,28 +106,30 @@ def summary(group: str, choice: str) -> str:
     return " ".join(lines)
 
 
-@pytest.mark.parametrize(("model", "data"), pairs(), ids=["-".join(pair) for pair in pairs()])
-def test_two_steps(model: str, data: str, quiet_trainer) -> None:
-    large = ["model.hidden_size=64"] if target_of("model", model) in LARGE else []  # Millions of weights less to make.
+@pytest.mark.parametrize(("model", "data"), compatible_pairs(), ids=["-".join(pair) for pair in compatible_pairs()])
+def test_two_training_steps(model: str, data: str, quiet_trainer) -> None:
+    large = (
+        ["model.hidden_size=64"] if target_of("model", model) in LARGE else []
+    )  # Initializing millions of weights is slow.
     config = config_of(f"model={model}", f"data={data}", "regularization=light", *large, *SMALL.get(data, ()))
     datamodule = data_of(data)
     network = build_model(config, datamodule, instantiate(config["regularization"], Regularization))
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     trainer = quiet_trainer(max_steps=2, limit_val_batches=1, limit_test_batches=1)
     trainer.fit(network, datamodule=datamodule)
-    (figures,) = trainer.test(network, datamodule=datamodule, verbose=False)
+    (metrics,) = trainer.test(network, datamodule=datamodule, verbose=False)
     assert trainer.global_step == 2
     assert any(not torch.equal(parameter, before[name]) for name, parameter in network.named_parameters())
-    assert math.isfinite(figures["test/loss"])
+    assert math.isfinite(metrics["test/loss"])
 
 
 @pytest.mark.parametrize("choice", groups()["experiment"])
-def test_two_steps_of_every_experiment(choice: str, command) -> None:
+def test_two_training_steps_of_every_experiment(choice: str, command) -> None:
     data = compose_checked("train", [f"experiment={choice}"]).hydra.runtime.choices.data
-    brief = ("max_steps=2", "limit_val_batches=1", "limit_test_batches=1", "compile=false")
+    limits = ("max_steps=2", "limit_val_batches=1", "limit_test_batches=1", "compile=false")
     sizes = ("data.batch_size=8", "data.eval_batch_size=8", "accelerator=cpu", "logger=none")
-    length = [f"trainer.{setting}" for setting in brief]
-    metrics = train(command("train", choice, f"experiment={choice}", *SMALL.get(data, ()), *sizes, *length))
+    trainer = [f"trainer.{setting}" for setting in limits]
+    metrics = train(command("train", choice, f"experiment={choice}", *SMALL.get(data, ()), *sizes, *trainer))
     assert metrics["steps"] == 2
     assert math.isfinite(metrics["test/loss"])
 
@@ -136,40 +138,40 @@ def test_two_steps_of_every_experiment(choice: str, command) -> None:
     ("group", "choice"),
     [pytest.param(group, choice, id=f"{group}-{choice}") for group, choices in groups().items() for choice in choices],
 )
-def test_every_file_says_what_it_is(group: str, choice: str) -> None:
+def test_every_config_file_is_documented(group: str, choice: str) -> None:
     if group not in ("local", "hydra", "paths"):
         assert len(summary(group, choice)) > 20
 
 
 @pytest.mark.parametrize("choice", groups()["optimizer"])
-def test_every_optimizer_is_made(choice: str) -> None:
+def test_every_optimizer_is_instantiated(choice: str) -> None:
     optimizer = instantiate(config_of(f"optimizer={choice}")["optimizer"])
     assert isinstance(optimizer([torch.nn.Parameter(torch.ones(2, 2))]), torch.optim.Optimizer)
 
 
 @pytest.mark.parametrize("choice", groups()["scheduler"])
-def test_every_schedule_is_made(choice: str) -> None:
+def test_every_schedule_is_instantiated(choice: str) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
-    made = build_schedule(config_of(f"scheduler={choice}")["scheduler"]).build(optimizer, steps=100, epochs=10)
-    assert len(made) == (choice != "none")
+    schedulers = build_schedule(config_of(f"scheduler={choice}")["scheduler"]).build(optimizer, steps=100, epochs=10)
+    assert len(schedulers) == (choice != "none")
 
 
 @pytest.mark.parametrize("choice", groups()["regularization"])
 @pytest.mark.parametrize("augmentation", groups()["regularization/augmentation"])
-def test_every_regularization_is_made(choice: str, augmentation: str) -> None:
+def test_every_regularization_is_instantiated(choice: str, augmentation: str) -> None:
     config = config_of(f"regularization={choice}", f"regularization/augmentation={augmentation}")
     assert isinstance(instantiate(config["regularization"], Regularization), Regularization)
 
 
 @pytest.mark.parametrize("choice", groups()["objective"])
-def test_every_objective_is_made(choice: str) -> None:
+def test_every_objective_is_instantiated(choice: str) -> None:
     data = {"bce": "breast_cancer", "auto": "digits", "cross_entropy": "digits"}.get(choice, "diabetes")
-    made = instantiate(config_of(f"objective={choice}", f"data={data}")["objective"], target=data_of(data).spec.target)
-    assert made.outputs >= 1
+    config = config_of(f"objective={choice}", f"data={data}")
+    assert instantiate(config["objective"], target=data_of(data).spec.target).outputs >= 1
 
 
 @pytest.mark.parametrize("choice", ["csv", "none", "tensorboard"])
-def test_every_logger_is_made(choice: str, tmp_path: Path) -> None:
+def test_every_logger_is_instantiated(choice: str, tmp_path: Path) -> None:
     config = config_of(f"logger={choice}")
     for node in config["logger"].values():
         node["folder"] = str(tmp_path)
@@ -177,6 +179,6 @@ def test_every_logger_is_made(choice: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("choice", groups()["accelerator"])
-def test_every_accelerator_names_settings_of_the_trainer(choice: str) -> None:
+def test_every_accelerator_sets_the_same_trainer_arguments(choice: str) -> None:
     settings = config_of(f"accelerator={choice}")["accelerator"]
     assert settings.keys() == {"accelerator", "devices", "num_nodes", "strategy", "precision"}

@@ -1,4 +1,4 @@
-"""The beam of an evaluation is one's own choice."""
+"""The beam size can be changed for an evaluation."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ SHORT = ("model=seq2seq", "data.samples=300", "data.batch_size=8", "optimizer.lr
          "accelerator=cpu")  # fmt: skip
 
 
-def figures(folder: Path) -> dict[str, float]:
+def read_metrics(folder: Path) -> dict[str, float]:
     return json.loads((folder / "metrics.json").read_text())
 
 
-def test_an_evaluation_may_have_another_beam(run_in_process, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_uses_the_requested_beam_size(run_in_process, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     batches: list[Batch] = []
     search = Seq2Seq.search
 
-    def noted(self: Seq2Seq, batch: Batch) -> Any:
+    def recorded(self: Seq2Seq, batch: Batch) -> Any:
         sizes.append(self.beam_size)
         batches.append(batch)
         return search(self, batch)
 
-    monkeypatch.setattr(Seq2Seq, "search", noted)
+    monkeypatch.setattr(Seq2Seq, "search", recorded)
     trained = run_in_process("train.py", *SHORT)
     assert (trained.folder / "pictures" / "attention.png").exists()
     assert sizes == []
-    same = run_in_process("evaluate.py", f"run={trained.folder}")
+    default = run_in_process("evaluate.py", f"run={trained.folder}")
     assert sizes == []
     wider = run_in_process("evaluate.py", f"run={trained.folder}", "beam_size=4")
     assert sizes == [4]
-    first, second = figures(same.folder), figures(wider.folder)
-    assert first == {name: value for name, value in figures(trained.folder).items() if name.startswith("test/")}
-    assert first["test/loss"] == second["test/loss"]
-    assert first["test/exact_match"] <= second["test/exact_match"]
-    assert first["test/edit_distance_rate"] >= second["test/edit_distance_rate"]
-    # What it looks for, it finds: likelier sequences. A beam of 1 is the greedy choice.
+    greedy, wide = read_metrics(default.folder), read_metrics(wider.folder)
+    assert greedy == {name: value for name, value in read_metrics(trained.folder).items() if name.startswith("test/")}
+    assert greedy["test/loss"] == wide["test/loss"]
+    assert greedy["test/exact_match"] <= wide["test/exact_match"]
+    assert greedy["test/edit_distance_rate"] >= wide["test/edit_distance_rate"]
+    # A wider beam finds more probable sequences. A beam size of 1 is greedy decoding.
     model: Any = primer.load(trained.folder)
     scores = []
     with torch.inference_mode():
@@ -53,10 +53,10 @@ def test_an_evaluation_may_have_another_beam(run_in_process, monkeypatch: pytest
     assert scores[1] > scores[0] + 0.01
 
 
-def test_a_beam_that_is_none_is_refused(run_in_process) -> None:
+def test_an_invalid_beam_size_is_rejected(run_in_process) -> None:
     trained = run_in_process("train.py", *SHORT, "trainer.max_epochs=1", "trainer.max_steps=1")
-    done = run_in_process("evaluate.py", f"run={trained.folder}", "beam_size=0")
-    assert (done.status, done.err.strip()) == (2, "error: beam_size must be at least 1, not 0")
-    other = run_in_process("train.py", "trainer.max_steps=1", "accelerator=cpu")
-    done = run_in_process("evaluate.py", f"run={other.folder}", "beam_size=2")
-    assert (done.status, done.err.strip()) == (2, "error: beam_size=2: MLP writes no sequences, so it has no beam")
+    result = run_in_process("evaluate.py", f"run={trained.folder}", "beam_size=0")
+    assert (result.status, result.err.strip()) == (2, "error: beam_size must be at least 1, not 0")
+    mlp = run_in_process("train.py", "trainer.max_steps=1", "accelerator=cpu")
+    result = run_in_process("evaluate.py", f"run={mlp.folder}", "beam_size=2")
+    assert (result.status, result.err.strip()) == (2, "error: beam_size=2: MLP writes no sequences, so it has no beam")

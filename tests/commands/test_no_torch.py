@@ -1,4 +1,4 @@
-"""Help, listing and config errors come without importing torch, in one line."""
+"""Help, listing and config errors do not import torch; errors are one line."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ try:
         runpy.run_path(script, run_name="__main__")
 except SystemExit as end:
     status = end.code or 0
-slow = sorted({"torch", "lightning", "wandb", "sklearn", "matplotlib", "numpy"} & set(sys.modules))
-print("PROBE", json.dumps([status, slow]))
+heavy = sorted({"torch", "lightning", "wandb", "sklearn", "matplotlib", "numpy"} & set(sys.modules))
+print("PROBE", json.dumps([status, heavy]))
 """
 
-SHOWN = [
+PRINTING_COMMANDS = [
     ("train.py", "--help"),
     ("evaluate.py", "--help"),
     ("train.py", "--cfg", "job"),
@@ -51,64 +51,66 @@ MISTAKES = [
     (("model.activation=rleu",), "one of step, sigmoid, tanh, softmax, relu, leaky_relu, gelu"),
     (("mode=up",), "one of min, max"),
     (("test=perhaps",), "true or false"),
-    (("model=lstm", "data=iris"), "data that fit:"),
-    (("objective=mse",), "data that fit:"),
-    (("data=image_folder",), "data.path is needed"),
-    (("data=csv", "data.target=y"), "data.path is needed"),
-    (("data=iris", "regularization/augmentation=flip"), "data that fit:"),
+    (("model=lstm", "data=iris"), "compatible data:"),
+    (("objective=mse",), "compatible data:"),
+    (("data=image_folder",), "data.path is required"),
+    (("data=csv", "data.target=y"), "data.path is required"),
+    (("data=iris", "regularization/augmentation=flip"), "compatible data:"),
     (("model=null",), "valid: "),
-    (("model",), "cannot be read"),
-    (("+callbacks.bad._target_=os.system",), "is refused"),
+    (("model",), "cannot be parsed"),
+    (("+callbacks.bad._target_=os.system",), "is not allowed"),
     (("-m", "model=mlp,lenet,lstn"), "did you mean lstm?"),
-    (("-m", "model=mlp,lstm", "data=digits,iris"), "data that fit:"),
+    (("-m", "model=mlp,lstm", "data=digits,iris"), "compatible data:"),
 ]
 
 
 def probe(run_in_subprocess, *arguments: str):
-    done = run_in_subprocess("-c", PROBE, json.dumps(arguments))
-    out, _, tail = done.out.rpartition("PROBE ")
-    status, slow = json.loads(tail)
-    return status, slow, out, done.err
+    result = run_in_subprocess("-c", PROBE, json.dumps(arguments))
+    out, _, tail = result.out.rpartition("PROBE ")
+    status, heavy = json.loads(tail)
+    return status, heavy, out, result.err
 
 
-@pytest.mark.parametrize("arguments", SHOWN, ids=" ".join)
-def test_what_is_shown_needs_no_torch(run_in_subprocess, arguments) -> None:
-    status, slow, out, err = probe(run_in_subprocess, *arguments)
-    assert (status, slow, err) == (0, [], "")
+@pytest.mark.parametrize("arguments", PRINTING_COMMANDS, ids=" ".join)
+def test_help_and_configs_are_printed_without_importing_torch(run_in_subprocess, arguments) -> None:
+    status, heavy, out, err = probe(run_in_subprocess, *arguments)
+    assert (status, heavy, err) == (0, [], "")
     assert out.strip()
 
 
-def test_the_list_needs_no_torch(run_in_subprocess) -> None:
+def test_the_list_is_printed_without_importing_torch(run_in_subprocess) -> None:
     code = "import sys, runpy; sys.argv = ['primer', 'list']\ntry: runpy.run_module('primer', run_name='__main__')\n"
-    done = run_in_subprocess("-c", code + "except SystemExit: pass\nprint('torch' in sys.modules)")
-    *table, imported = done.out.strip().splitlines()
+    result = run_in_subprocess("-c", code + "except SystemExit: pass\nprint('torch' in sys.modules)")
+    *table, imported = result.out.strip().splitlines()
     assert imported == "False"
     assert len(table) > 10
     assert any(line.startswith("digits") for line in table)
 
 
-def test_the_help_fits_on_a_screen(run_in_subprocess) -> None:
-    done = run_in_subprocess("train.py", "--help", COLUMNS="100")
-    assert len(done.out.splitlines()) <= 40
-    assert max(map(len, done.out.splitlines())) <= 100
+def test_the_help_fits_on_one_screen(run_in_subprocess) -> None:
+    result = run_in_subprocess("train.py", "--help", COLUMNS="100")
+    assert len(result.out.splitlines()) <= 40
+    assert max(map(len, result.out.splitlines())) <= 100
 
 
-def test_what_does_not_fit_is_told_at_once(run_in_subprocess) -> None:
-    def spent() -> float:
+def test_incompatible_data_is_reported_within_two_seconds(run_in_subprocess) -> None:
+    def cpu_seconds() -> float:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return used.ru_utime + used.ru_stime
 
-    before = spent()
-    done = run_in_subprocess("train.py", "model=lstm", "data=iris")
-    assert done.status == 2
-    assert spent() - before < 2  # Seconds of a processor, which other processes do not lengthen.
+    before = cpu_seconds()
+    result = run_in_subprocess("train.py", "model=lstm", "data=iris")
+    assert result.status == 2
+    assert cpu_seconds() - before < 2  # CPU time, which other processes do not affect.
 
 
 @pytest.mark.parametrize(("overrides", "hint"), MISTAKES, ids=[" ".join(case[0]) for case in MISTAKES])
-def test_a_mistake_gets_one_line_without_torch(run_in_subprocess, tmp_path, overrides, hint) -> None:
-    status, slow, out, err = probe(run_in_subprocess, "train.py", *overrides, f"paths.log_dir={tmp_path}/logs")
+def test_a_mistake_is_reported_in_one_line_without_importing_torch(
+    run_in_subprocess, tmp_path, overrides, hint
+) -> None:
+    status, heavy, out, err = probe(run_in_subprocess, "train.py", *overrides, f"paths.log_dir={tmp_path}/logs")
     assert status == 2, err
-    assert slow == []
+    assert heavy == []
     assert out == ""
     assert len(err.strip().splitlines()) == 1, err
     assert hint in err

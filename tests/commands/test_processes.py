@@ -1,4 +1,4 @@
-"""What needs processes of its own: several devices, Weights & Biases, a killed run."""
+"""Tests that need subprocesses: several devices, and Weights & Biases."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ import torch
 import yaml
 
 
-def test_two_processes_equal_one(run_in_subprocess, run_in_process, tmp_path) -> None:
+def test_two_processes_give_the_same_metrics_as_one(run_in_subprocess, run_in_process, tmp_path) -> None:
     common = ("trainer.max_epochs=3", "data.batch_size=50", f"paths.log_dir={tmp_path}/logs")
     two = run_in_subprocess("train.py", "accelerator=ddp_cpu", "accelerator.devices=2", *common)
     assert two.status == 0, two.err
     one = run_in_process("train.py", "accelerator=cpu", *common, logs=False)
-    a, b = (json.loads((done.folder / "metrics.json").read_text()) for done in (one, two))
+    a, b = (json.loads((result.folder / "metrics.json").read_text()) for result in (one, two))
     for name in ("test/accuracy", "test/loss", "test/f1", "val/loss", "train/loss", "steps"):
         assert a[name] == pytest.approx(b[name], abs=1e-5), name
     weights = [
-        torch.load(done.folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for done in (one, two)
+        torch.load(result.folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for result in (one, two)
     ]
     for name, tensor in weights[0].items():
         torch.testing.assert_close(tensor, weights[1][name], atol=1e-5, rtol=0)
-    report = (two.folder / "report.txt").read_text()  # The count of each class: every sample of the test part once.
+    report = (two.folder / "report.txt").read_text()  # Class counts: each test sample is counted once.
     assert sum(int(line.split()[-1]) for line in report.splitlines()[1:]) == 359
     assert two.out.count("run: ") == 1
 
 
 @pytest.mark.slow
-def test_two_processes_read_sentences_and_go_on_as_one(run_in_subprocess, run_in_process, tmp_path) -> None:
-    """In buckets, with a last batch that they cannot share evenly, and from a break after the best epoch."""
+def test_two_processes_resume_and_match_one_process_on_sentences(run_in_subprocess, run_in_process, tmp_path) -> None:
+    """Covers buckets, an uneven last batch, and resuming after the best epoch."""
     common = ("model=lstm", "data=pos_tags", "data.sentences=301", "mode=max", f"paths.log_dir={tmp_path}/logs")
     two = ("accelerator=ddp_cpu", "accelerator.devices=2")
-    whole = run_in_subprocess("train.py", *common, *two, "trainer.max_epochs=3")
-    half = run_in_subprocess("train.py", *common, *two, "trainer.max_epochs=2")
-    rest = run_in_subprocess("train.py", *common, *two, "trainer.max_epochs=3", f"resume={half.folder}")
-    assert rest.status == 0, rest.err
+    uninterrupted = run_in_subprocess("train.py", *common, *two, "trainer.max_epochs=3")
+    interrupted = run_in_subprocess("train.py", *common, *two, "trainer.max_epochs=2")
+    resumed = run_in_subprocess("train.py", *common, *two, "trainer.max_epochs=3", f"resume={interrupted.folder}")
+    assert resumed.status == 0, resumed.err
     one = run_in_process("train.py", "accelerator=cpu", *common, "trainer.max_epochs=3", logs=False)
-    for other in (one, rest):
-        a, b = (json.loads((done.folder / "metrics.json").read_text()) for done in (whole, other))
+    for other in (one, resumed):
+        a, b = (json.loads((result.folder / "metrics.json").read_text()) for result in (uninterrupted, other))
         assert {name: a[name] for name in b if "seconds" not in name} == pytest.approx(
             {name: value for name, value in b.items() if "seconds" not in name}, abs=1e-4
         )
 
 
 @pytest.mark.slow
-def test_a_sweep_of_several_processes_has_one_folder(run_in_subprocess, tmp_path) -> None:
+def test_a_sweep_with_several_processes_has_one_folder(run_in_subprocess, tmp_path) -> None:
     two = ("accelerator=ddp_cpu", "accelerator.devices=2", "trainer.max_epochs=1", f"paths.log_dir={tmp_path}/logs")
-    done = run_in_subprocess("train.py", "-m", "seed=0,1", *two)
-    assert done.status == 0, done.err
+    result = run_in_subprocess("train.py", "-m", "seed=0,1", *two)
+    assert result.status == 0, result.err
     (sweep,) = (tmp_path / "logs" / "train" / "sweeps").iterdir()
     assert all((sweep / job / "metrics.json").is_file() for job in "01")
 
 
-def test_weights_and_biases_offline(run_in_subprocess, tmp_path) -> None:
+def test_weights_and_biases_logs_offline(run_in_subprocess, tmp_path) -> None:
     pytest.importorskip("wandb")
-    done = run_in_subprocess(
+    result = run_in_subprocess(
         "train.py", "logger=wandb", "trainer.max_epochs=2", f"paths.log_dir={tmp_path}/logs",
         WANDB_API_KEY="", HOME=str(tmp_path),
     )  # fmt: skip
-    assert done.status == 0, done.err
-    folder = done.folder
+    assert result.status == 0, result.err
+    folder = result.folder
     (run,) = folder.glob("wandb/offline-run-*")
     shown = subprocess.run(
         [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--summary", "--json", str(run)],

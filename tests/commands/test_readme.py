@@ -1,4 +1,4 @@
-"""README tells the truth: its commands run, its code works, its table is complete."""
+"""README is correct: its commands run, its code works and its tables are complete."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ def commands(start: str) -> list[str]:
 @pytest.mark.parametrize("line", [line for line in commands("python train.py") if RUN not in line])
 def test_a_training_command_runs(line: str, run_in_process, request) -> None:
     arguments = shlex.split(line)[2:]
-    if "accelerator=ddp_cpu" in arguments:  # Run in test_processes.py: it starts processes of its own.
+    if "accelerator=ddp_cpu" in arguments:  # test_processes.py runs it, since it starts subprocesses.
         check_command("train", arguments)
         return
-    done = run_in_process(
+    result = run_in_process(
         "train.py", *arguments, *([] if "--help" in arguments else ["debug=fast"]), logs="--help" not in arguments
     )
-    assert done.status == 0, done.err
+    assert result.status == 0, result.err
     if "--help" not in arguments:
-        assert done.folder.is_dir()
+        assert result.folder.is_dir()
 
 
-def test_a_run_is_evaluated_resumed_and_loaded(run_in_process) -> None:
+def test_the_commands_on_a_run_work(run_in_process) -> None:
     folder = str(run_in_process("train.py", "trainer.max_epochs=2").folder)
     evaluate, sample = commands("python evaluate.py")
     assert run_in_process("evaluate.py", *shlex.split(evaluate.replace(RUN, folder))[2:]).status == 0
     resume, transfer = [line for line in commands("python train.py") if RUN in line]
     assert run_in_process("train.py", *shlex.split(resume.replace(RUN, folder))[2:]).status == 0
-    done = run_in_process("train.py", *shlex.split(transfer.replace(RUN, folder))[2:], "trainer.max_epochs=1")
-    assert done.status == 0, done.err
+    result = run_in_process("train.py", *shlex.split(transfer.replace(RUN, folder))[2:], "trainer.max_epochs=1")
+    assert result.status == 0, result.err
     (code,) = [block for block in blocks("python") if "primer.load" in block]
     names: dict[str, object] = {"primer": primer}
     exec(code.replace(RUN, folder), names)
     assert isinstance(names["model"], Model)
     text = str(run_in_process("train.py", "model=lstm", "data=text", "debug=fast").folder)
-    done = run_in_process("evaluate.py", *shlex.split(sample.replace(RUN, text))[2:])
-    assert (done.folder / "samples" / "sample.txt").is_file(), done.err
+    result = run_in_process("evaluate.py", *shlex.split(sample.replace(RUN, text))[2:])
+    assert (result.folder / "samples" / "sample.txt").is_file(), result.err
 
 
-def test_make_knows_its_targets() -> None:
+def test_make_targets_exist() -> None:
     for line in commands("make"):
         subprocess.run(["make", "-n", *line.split()[1:]], cwd=ROOT, check=True, capture_output=True)
     shown = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -67,7 +67,7 @@ def test_make_knows_its_targets() -> None:
         assert f"make {target} " in shown
 
 
-def test_a_model_and_a_data_set_of_ones_own(run_in_subprocess, tmp_path) -> None:
+def test_the_custom_model_and_data_set_train(run_in_subprocess, tmp_path) -> None:
     for name in ("src", "configs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy(ROOT / "train.py", tmp_path)
@@ -79,9 +79,9 @@ def test_a_model_and_a_data_set_of_ones_own(run_in_subprocess, tmp_path) -> None
     listed = run_in_subprocess("-m", "primer", "list", cwd=tmp_path, **python_path)
     assert re.search(r"^rings .*x", listed.out, re.MULTILINE)
     assert "highway" in listed.out.splitlines()[0]
-    done = run_in_subprocess("train.py", "model=highway", "data=rings", cwd=tmp_path, **python_path)
-    assert done.status == 0, done.err
-    accuracy = re.search(r"test/accuracy +(\S+)", done.out)
+    result = run_in_subprocess("train.py", "model=highway", "data=rings", cwd=tmp_path, **python_path)
+    assert result.status == 0, result.err
+    accuracy = re.search(r"test/accuracy +(\S+)", result.out)
     assert accuracy
     assert float(accuracy[1]) > 0.95
 
@@ -101,25 +101,25 @@ def test_a_model_and_a_data_set_of_ones_own(run_in_subprocess, tmp_path) -> None
         "debug",
     ],
 )
-def test_the_table_is_complete(group: str) -> None:
+def test_the_table_lists_every_choice(group: str) -> None:
     row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
     assert set(groups()[group]) <= set(re.findall(r"[a-z_0-9]+", row))
 
 
-def test_the_data_of_the_table_are_complete() -> None:
+def test_the_table_lists_every_data_set() -> None:
     row = next(line for line in README.splitlines() if line.startswith("| `data` |"))
     assert set(groups()["data"]) <= set(re.findall(r"[a-z_0-9]+", row))
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)]+)\)", README))
-def test_a_link_leads_somewhere(path: str) -> None:
+def test_links_point_to_existing_files(path: str) -> None:
     assert (ROOT / path).exists()
 
 
 @pytest.mark.slow
-def test_the_way_without_make(tmp_path) -> None:
+def test_the_installation_without_make(tmp_path) -> None:
     (block,) = [block for block in blocks("bash") if "venv" in block]
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
-    done = subprocess.run(["bash", "-ec", block], cwd=tmp_path / "clone", capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip().splitlines()[-1].startswith("run: ")
+    result = subprocess.run(["bash", "-ec", block], cwd=tmp_path / "clone", capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip().splitlines()[-1].startswith("run: ")

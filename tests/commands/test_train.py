@@ -1,4 +1,4 @@
-"""The commands for a run, from the first line to the run folder."""
+"""Training and evaluation commands, from the command line to the run folder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from primer.config.paths import ROOT
 SHORT = "trainer.max_epochs=2"
 
 
-def test_a_run_leaves_all_of_it_in_its_folder(run_in_process) -> None:
-    done = run_in_process("train.py", SHORT, "optimizer.lr=0.002")
-    assert done.status == 0, done.err
-    folder = done.folder
-    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    wanted = {
+def test_a_run_writes_all_results_to_its_folder(run_in_process) -> None:
+    result = run_in_process("train.py", SHORT, "optimizer.lr=0.002")
+    assert result.status == 0, result.err
+    folder = result.folder
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    expected = {
         "config.yaml",
         "overrides.yaml",
         "environment.json",
@@ -31,7 +31,7 @@ def test_a_run_leaves_all_of_it_in_its_folder(run_in_process) -> None:
         "report.txt",
         "train.log",
     }
-    assert wanted | {"checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= names
+    assert expected | {"checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= files
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["optimizer"]["lr"] == 0.002
     assert "${" not in (folder / "config.yaml").read_text()
@@ -47,27 +47,27 @@ def test_a_run_leaves_all_of_it_in_its_folder(run_in_process) -> None:
     assert metrics["steps"] == 2 * 20
     assert {"test/accuracy", "test/loss", "val/loss", "train/loss", "fit_seconds"} <= metrics.keys()
     assert float(rows[-1]["val/loss"]) == pytest.approx(metrics["val/loss"], rel=1e-6)
-    assert "17,610 parameters" in done.out
+    assert "17,610 parameters" in result.out
     for name in ("best", "last"):
         torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
 
-def test_evaluation_gives_to_the_last_digit_what_training_printed(run_in_process) -> None:
+def test_evaluation_reproduces_the_test_metrics_of_training_exactly(run_in_process) -> None:
     folder = run_in_process("train.py", SHORT, "regularization=strong").folder
     trained = {name: value for name, value in figures(folder).items() if name.startswith("test/")}
-    for choice in (f"run={folder}", f"ckpt={folder}/checkpoints/best.ckpt"):
-        done = run_in_process("evaluate.py", choice)
-        assert done.status == 0, done.err
-        assert figures(done.folder) == trained
+    for checkpoint in (f"run={folder}", f"ckpt={folder}/checkpoints/best.ckpt"):
+        result = run_in_process("evaluate.py", checkpoint)
+        assert result.status == 0, result.err
+        assert figures(result.folder) == trained
 
 
-def test_evaluation_of_another_part(run_in_process) -> None:
-    done = run_in_process("train.py", SHORT)
-    validated = run_in_process("evaluate.py", f"ckpt={done.folder}/checkpoints/last.ckpt", "part=val")
-    assert figures(validated.folder)["test/loss"] == pytest.approx(figures(done.folder)["val/loss"], rel=1e-6)
+def test_evaluation_of_the_validation_part(run_in_process) -> None:
+    result = run_in_process("train.py", SHORT)
+    validated = run_in_process("evaluate.py", f"ckpt={result.folder}/checkpoints/last.ckpt", "part=val")
+    assert figures(validated.folder)["test/loss"] == pytest.approx(figures(result.folder)["val/loss"], rel=1e-6)
 
 
-def test_the_same_command_gives_the_same_weights_and_seed_0_is_a_seed(run_in_process) -> None:
+def test_a_seed_determines_the_weights(run_in_process) -> None:
     def weights(seed: str) -> torch.Tensor:
         folder = run_in_process("train.py", SHORT, f"seed={seed}", "regularization.dropout=0.3").folder
         state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
@@ -78,7 +78,7 @@ def test_the_same_command_gives_the_same_weights_and_seed_0_is_a_seed(run_in_pro
     assert not torch.equal(first, other)
 
 
-def test_a_drawn_seed_is_recorded(run_in_process) -> None:
+def test_a_random_seed_is_recorded(run_in_process) -> None:
     seeds = []
     for _ in range(2):
         folder = run_in_process("train.py", "debug=fast", "seed=null").folder
@@ -88,9 +88,9 @@ def test_a_drawn_seed_is_recorded(run_in_process) -> None:
 
 
 def test_a_sweep_runs_each_combination(run_in_process, tmp_path) -> None:
-    done = run_in_process("train.py", "-m", "model=mlp,linear", "seed=0,1", "debug=fast")
-    assert done.status == 0, done.err
-    folders = [line.removeprefix("run: ") for line in done.out.splitlines() if line.startswith("run: ")]
+    result = run_in_process("train.py", "-m", "model=mlp,linear", "seed=0,1", "debug=fast")
+    assert result.status == 0, result.err
+    folders = [line.removeprefix("run: ") for line in result.out.splitlines() if line.startswith("run: ")]
     assert len(folders) == 4
     configs = [yaml.safe_load((Path(folder) / "config.yaml").read_text()) for folder in folders]
     models = [config["model"]["_target_"].split(".")[-1] for config in configs]
@@ -107,27 +107,27 @@ def test_early_stopping_stops(run_in_process) -> None:
     assert metrics["epochs"] == 2
 
 
-def test_a_run_that_diverges_is_stopped_with_a_line(run_in_process) -> None:
-    done = run_in_process("train.py", "data=diabetes", "optimizer=sgd", "optimizer.lr=1e12")
-    assert "stopped: train/loss is" in done.out
-    assert json.loads((done.folder / "metrics.json").read_text())["epochs"] < 20
+def test_a_diverging_run_stops_with_a_message(run_in_process) -> None:
+    result = run_in_process("train.py", "data=diabetes", "optimizer=sgd", "optimizer.lr=1e12")
+    assert "stopped: train/loss is" in result.out
+    assert json.loads((result.folder / "metrics.json").read_text())["epochs"] < 20
 
 
-def test_without_validation_the_training_loss_decides(run_in_process) -> None:
-    done = run_in_process("train.py", SHORT, "data.val_fraction=0")
-    assert done.status == 0, done.err
-    assert "was not measured" not in done.err
-    assert "val/oops was not measured" in run_in_process("train.py", SHORT, "optimized_metric=val/oops").err
-    assert (done.folder / "checkpoints/best.ckpt").exists()
-    assert epoch_of(done.folder / "checkpoints/last.ckpt") == 1
-    assert not any(name.startswith("val/") for name in figures(done.folder))
+def test_without_validation_the_training_loss_selects_the_best_checkpoint(run_in_process) -> None:
+    result = run_in_process("train.py", SHORT, "data.val_fraction=0")
+    assert result.status == 0, result.err
+    assert "was not logged" not in result.err
+    assert "val/oops was not logged" in run_in_process("train.py", SHORT, "optimized_metric=val/oops").err
+    assert (result.folder / "checkpoints/best.ckpt").exists()
+    assert epoch_of(result.folder / "checkpoints/last.ckpt") == 1
+    assert not any(name.startswith("val/") for name in figures(result.folder))
 
 
 @pytest.mark.parametrize("debug", ["fast", "limit", "profile"])
-def test_debug(run_in_process, debug) -> None:
-    done = run_in_process("train.py", f"debug={debug}")
-    assert done.status == 0, done.err
-    assert "/debug/runs/" in str(done.folder)
+def test_debug_presets(run_in_process, debug) -> None:
+    result = run_in_process("train.py", f"debug={debug}")
+    assert result.status == 0, result.err
+    assert "/debug/runs/" in str(result.folder)
 
 
 def test_debug_overfit_reaches_a_training_loss_near_zero(run_in_process) -> None:
@@ -149,41 +149,43 @@ def test_loggers(run_in_process, logger) -> None:
         "trainer.deterministic=true",
     ],
 )
-def test_flags_of_the_trainer(run_in_process, flag) -> None:
-    done = run_in_process("train.py", "debug=fast", "trainer.detect_anomaly=false", flag)
-    assert done.status == 0, done.err
+def test_trainer_options(run_in_process, flag) -> None:
+    result = run_in_process("train.py", "debug=fast", "trainer.detect_anomaly=false", flag)
+    assert result.status == 0, result.err
 
 
-def test_settings_of_ones_own(run_in_subprocess, tmp_path) -> None:
+def test_local_settings(run_in_subprocess, tmp_path) -> None:
     for name in ("src", "configs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "local"))
     for name in ("train.py", "evaluate.py"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "configs/local").mkdir()
-    own = "# @package _global_\nseed: 3\ntest: false\noptimizer:\n  lr: 0.0123\ntrainer:\n  max_epochs: 3\n"
-    own += "samples: null\nbeam_size: 3\n"
-    (tmp_path / "configs/local/default.yaml").write_text(own)
-    for chosen, wanted in ((), (3, 0.0123, 3)), (("experiment=mnist_lenet",), (3, 0.005, 8)):
-        done = run_in_subprocess("train.py", *chosen, "--cfg", "job", cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
-        config = yaml.safe_load(done.out)
-        assert (config["seed"], config["optimizer"]["lr"], config["trainer"]["max_epochs"]) == wanted
+    local = "# @package _global_\nseed: 3\ntest: false\noptimizer:\n  lr: 0.0123\ntrainer:\n  max_epochs: 3\n"
+    local += "samples: null\nbeam_size: 3\n"
+    (tmp_path / "configs/local/default.yaml").write_text(local)
+    for overrides, expected in ((), (3, 0.0123, 3)), (("experiment=mnist_lenet",), (3, 0.005, 8)):
+        result = run_in_subprocess(
+            "train.py", *overrides, "--cfg", "job", cwd=tmp_path, PYTHONPATH=str(tmp_path / "src")
+        )
+        config = yaml.safe_load(result.out)
+        assert (config["seed"], config["optimizer"]["lr"], config["trainer"]["max_epochs"]) == expected
     checks = "from primer.cli.checks import check_command as c; c('evaluate', ['run=x']); c('train', [])"
-    done = run_in_subprocess("-c", checks, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
-    assert done.status == 0, done.err
-    for_train = "# @package _global_\ndefaults:\n  - override /logger: tensorboard\n"
-    (tmp_path / "configs/local/default.yaml").write_text(for_train)
+    result = run_in_subprocess("-c", checks, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
+    assert result.status == 0, result.err
+    train_only = "# @package _global_\ndefaults:\n  - override /logger: tensorboard\n"
+    (tmp_path / "configs/local/default.yaml").write_text(train_only)
     for arguments in (("run=x",), ("--cfg", "job")):
-        done = run_in_subprocess("evaluate.py", *arguments, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
-        assert done.status == 2
-        assert done.err.startswith("error: configs/local/default.yaml, which both commands read: ")
-        assert len(done.err.strip().splitlines()) == 1
+        result = run_in_subprocess("evaluate.py", *arguments, cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
+        assert result.status == 2
+        assert result.err.startswith("error: configs/local/default.yaml, which both commands read: ")
+        assert len(result.err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("command", "where"),
+    ("command", "setting"),
     [
         (("train.py", "resume=nowhere"), "hydra.run.dir"),
-        (("train.py", "optimizer.lr=-1"), "hydra.run.dir"),  # Refused when the config is written already.
+        (("train.py", "optimizer.lr=-1"), "hydra.run.dir"),  # Rejected after the config has been written.
         (("train.py", "optimizer.lr=-1", "logger=tensorboard"), "hydra.run.dir"),
         (("train.py", "-m", "resume=nowhere", "hydra.sweep.subdir=."), "hydra.sweep.dir"),
         (("train.py", "resume=nowhere"), "paths.output_dir"),
@@ -191,7 +193,7 @@ def test_settings_of_ones_own(run_in_subprocess, tmp_path) -> None:
     ],
     ids=str,
 )
-def test_a_refused_run_takes_away_what_it_wrote_and_nothing_else(run_in_process, tmp_path, command, where) -> None:
+def test_a_rejected_run_deletes_its_files_and_nothing_else(run_in_process, tmp_path, command, setting) -> None:
     files = {
         "thesis.txt": "years of work",
         "train.log": "of another run",
@@ -201,10 +203,10 @@ def test_a_refused_run_takes_away_what_it_wrote_and_nothing_else(run_in_process,
     for name, text in files.items():
         (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "mine" / name).write_text(text)
-    done = run_in_process(*command, f"{where}={tmp_path}/mine")
-    assert done.status == 2, done.out + done.err
+    result = run_in_process(*command, f"{setting}={tmp_path}/mine")
+    assert result.status == 2, result.out + result.err
     left = {path.relative_to(tmp_path / "mine").as_posix() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
-    assert left - {"multirun.yaml"} == files.keys()  # Hydra's own note of a sweep.
+    assert left - {"multirun.yaml"} == files.keys()  # Hydra writes it for a sweep.
     assert all((tmp_path / "mine" / name).read_text().endswith(files[name]) for name in files if name != "config.yaml")
     assert not list((tmp_path / "logs").rglob("*"))
 
@@ -230,17 +232,17 @@ def test_a_refused_run_takes_away_what_it_wrote_and_nothing_else(run_in_process,
     ],
     ids=str,
 )
-def test_a_mistake_that_only_shows_later_gets_one_line_too(run_in_process, tmp_path, overrides, hint) -> None:
+def test_late_mistakes_are_reported_in_one_line_too(run_in_process, tmp_path, overrides, hint) -> None:
     if overrides == ("accelerator=gpu",) and torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
-    done = run_in_process("train.py", *overrides)
-    assert done.status == 2
-    assert len(done.err.strip().splitlines()) == 1, done.err
-    assert hint in done.err
+        pytest.skip("a GPU is available")
+    result = run_in_process("train.py", *overrides)
+    assert result.status == 2
+    assert len(result.err.strip().splitlines()) == 1, result.err
+    assert hint in result.err
     assert not list((tmp_path / "logs").rglob("*.*"))
 
 
-def test_a_checkpoint_that_names_other_code_is_refused(run_in_process, tmp_path) -> None:
+def test_a_checkpoint_with_unsafe_targets_is_rejected(run_in_process, tmp_path) -> None:
     folder = run_in_process("train.py", "debug=fast").folder
     content = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
     for part, target in (
@@ -250,9 +252,9 @@ def test_a_checkpoint_that_names_other_code_is_refused(run_in_process, tmp_path)
     ):
         forged = {**content, "primer": {**content["primer"], part: {"_target_": target}}}
         torch.save(forged, tmp_path / "forged.ckpt")
-        done = run_in_process("evaluate.py", f"ckpt={tmp_path}/forged.ckpt")
-        assert done.status == 2
-        assert target in done.err
+        result = run_in_process("evaluate.py", f"ckpt={tmp_path}/forged.ckpt")
+        assert result.status == 2
+        assert target in result.err
     forged = {
         **content,
         "primer": {**content["primer"], "config": {**content["primer"]["config"], "data": {"_target_": "os.system"}}},

@@ -79,7 +79,7 @@ GROUP = "regularization/augmentation"
         (["model=mlp", f"{GROUP}=word_dropout"], "word_dropout does not fit data=digits"),
         (["model=mlp", f"{GROUP}=noise"], "noise does not fit data=digits"),
         (["model=lstm", "data=opinions", f"{GROUP}=noise"], "noise does not fit data=opinions"),
-        (["model=lstm", "data=opinions", f"{GROUP}=[word_dropout,flip]"], "flip takes inputs of type Image"),
+        (["model=lstm", "data=opinions", f"{GROUP}=[word_dropout,flip]"], "flip expects inputs of type Image"),
     ],
 )
 def test_incompatible_data_is_rejected(overrides: list[str], message: str) -> None:

@@ -1,4 +1,4 @@
-"""The command line: compose a config, check it, and run the job. Nothing here imports torch."""
+"""The command line: composes a config, checks it and runs the job. Nothing here imports torch."""
 
 from primer.cli.main import job, run
 

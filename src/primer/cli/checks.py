@@ -1,6 +1,6 @@
-"""Looks through a command before any work: names, types of values, and whether the model fits the data.
+"""Checks a command before any work is done: names, types of values, and whether the model accepts the data.
 
-All of it comes from the YAML files and the sources, so a mistake is told without importing torch.
+All checks use the YAML files and the source code only, so mistakes are reported without importing torch.
 """
 
 from __future__ import annotations
@@ -13,63 +13,65 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from primer.cli.choices import groups, is_compatible, not_selected_message, target_of, targets_of, types_of
-from primer.cli.composition import compose_checked, in_one_line, jobs, parse
-from primer.cli.signatures import Description, describe, mismatch
-from primer.config.paths import PACKAGES
+from primer.cli.composition import compose_checked, expand_sweep, one_line, parse_override
+from primer.cli.signatures import Signature, mismatch, read_signature
+from primer.config import paths
 from primer.errors import InputError, suggest
 
-COMPANIONS = {
+EXTRA_SETTINGS = {
     "scheduler": "primer.optim.Schedule",
-    "trainer": "primer.cli.settings.Speed",
+    "trainer": "primer.cli.settings.TrainerExtras",
     "accelerator": "lightning.Trainer",
 }
-"""Nodes that hold settings of a second class beside those of their target, or of a class that they do not name."""
+"""Nodes with settings of a class other than their ``_target_``, in addition to those of the target if they have one."""
 
-FILLED_IN = {"scheduler.T_max", "scheduler.total_steps"}
-"""What the length of the run stands in for where it is null, whatever its class says."""
+NULL_ALLOWED = {"scheduler.T_max", "scheduler.total_steps"}
+"""Settings that may be null although their class does not allow it: null is replaced by the length of the run."""
 
 WATCHED = ("monitor", "mode")
 """Settings of schedulers and callbacks that null leaves to the run."""
 
 AUGMENTATION = "regularization/augmentation"
-"""The group whose choices are steps, of which there may be several."""
+"""The group whose choices are augmentation steps. Several may be selected."""
 
-LARGEST_SWEEP = 100
-"""Jobs of a sweep that are looked at before the first one starts; each takes a tenth of a second."""
+MAX_CHECKED_JOBS = 100
+"""The number of jobs of a sweep that are checked before the first one starts, at about 0.1 seconds each."""
 
 
 def check_command(name: str, overrides: list[str], multirun: bool = False) -> None:
-    """Looks through each job that a command line asks for.
+    """Checks every job of a command line.
 
     Args:
-        name: of the primary config, ``train`` or ``evaluate``.
-        overrides: as typed.
-        multirun: whether they may hold several values each.
+        name: the primary config, ``train`` or ``evaluate``.
+        overrides: the overrides as typed.
+        multirun: whether an override may have several values.
 
     Raises:
         InputError: for the first mistake.
     """
-    parsed = [parse(text) for text in overrides]
+    parsed = [parse_override(text) for text in overrides]
     for override in parsed:
         if override.is_sweep_override() and not multirun:
-            raise InputError(f"{override.input_line}: several values make a sweep, which needs -m")
-    for job in itertools.islice(jobs(parsed) if multirun else [overrides], LARGEST_SWEEP):
+            raise InputError(f"{override.input_line}: several values make a sweep, which requires -m")
+    for job in itertools.islice(expand_sweep(parsed) if multirun else [overrides], MAX_CHECKED_JOBS):
         check_config(compose_checked(name, job), name)
 
 
 def check_config(config: DictConfig, name: str) -> None:
-    """Looks through a composed config. Raises ``InputError`` for the first mistake."""
+    """Checks a composed config. Raises ``InputError`` for the first mistake."""
     choices = {str(key): value for key, value in config.hydra.runtime.choices.items()}
-    tops = {command: describe(f"primer.cli.settings.{command.capitalize()}") for command in ("train", "evaluate")}
-    top = tops[name]
-    assert top is not None
-    config.paths.output_dir = "the run folder"  # Known only once the job runs.
+    signatures = {
+        command: read_signature(f"primer.cli.settings.{command.capitalize()}") for command in ("train", "evaluate")
+    }
+    signature = signatures[name]
+    assert signature is not None
+    config.paths.output_dir = "the run folder"  # Hydra sets the real path when the job runs.
     lines: Any = OmegaConf.to_container(config.hydra.overrides.task)
-    typed = {parse(line).key_or_group.split(".")[0] for line in lines}
-    some = {*groups(), *(key for one in tops.values() if one for key in one.parameters)}
-    others = some - {*top.parameters, *choices, *typed}
+    typed = {parse_override(line).key_or_group.split(".")[0] for line in lines}
+    all_keys = {*groups(), *(key for one in signatures.values() if one for key in one.parameters)}
+    other_command_keys = all_keys - {*signature.parameters, *choices, *typed}
     for key in config:
-        if key == "hydra" or key in others:  # What configs/local says may be for the other command alone.
+        if key == "hydra" or key in other_command_keys:  # configs/local may have settings for the other command.
             continue
         if key == "local" and key not in typed:
             raise InputError("configs/local/default.yaml has no effect: its first line must be '# @package _global_'")
@@ -77,89 +79,99 @@ def check_config(config: DictConfig, name: str) -> None:
             value = OmegaConf.select(config, str(key))
             plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         except OmegaConfBaseException as error:
-            raise InputError(f"{key}: {in_one_line(error)}") from error
-        if key in top.parameters:
-            if wanted := mismatch(plain, top.parameters[str(key)]):
-                raise InputError(f"{key} must be {wanted}, not {plain!r}")
+            raise InputError(f"{key}: {one_line(error)}") from error
+        if key in signature.parameters:
+            if expected := mismatch(plain, signature.parameters[str(key)]):
+                raise InputError(f"{key} must be {expected}, not {plain!r}")
             check_node(plain, str(key))
         elif key in groups():
             check_node(plain, str(key))
         else:
-            valid = [*top.parameters, *(group for group in groups() if "/" not in group)]
-            raise InputError(f"{key}: there is no {key} at the top; {suggest(str(key), valid)}")
+            valid = [*signature.parameters, *(group for group in groups() if "/" not in group)]
+            raise InputError(f"{key}: there is no {key} at the top level; {suggest(str(key), valid)}")
     if name == "train":
-        for needed in ("model", "data", "optimizer", "objective", "trainer", "accelerator"):
-            if not config.get(needed) or (needed != "accelerator" and "_target_" not in config[needed]):
-                raise InputError(f"{needed} is needed; {suggest('', groups()[needed])}")
+        for required in ("model", "data", "optimizer", "objective", "trainer", "accelerator"):
+            valid = suggest("", groups()[required])
+            if not config.get(required):
+                raise InputError(f"{required} is required; {valid}")
+            if required != "accelerator" and "_target_" not in config[required]:
+                raise InputError(f"{required} has no _target_: its file must name a class, as _target_: …; {valid}")
         if config.weights is None and choices.get("transfer") not in (None, "finetune"):
-            raise InputError(
-                f"transfer={choices['transfer']} needs weights=imagenet, a run folder or a file to start from"
-            )
-        check_fit(config, choices)
+            raise InputError(f"transfer={choices['transfer']} requires weights=imagenet, a run folder or a file")
+        check_compatibility(config, choices)
 
 
 def check_node(node: Any, path: str) -> None:
-    """Holds a node, and all within it, against the signature of its target."""
+    """Checks a node, and all nodes within it, against the signature of its target."""
     if not isinstance(node, Mapping):
         return
     target = node.get("_target_")
-    description = describe(target) if isinstance(target, str) else None
-    if target is not None and (not isinstance(target, str) or target.split(".")[0] not in PACKAGES):
-        raise InputError(f"{path}._target_: {target!r} is refused: it must lie in one of {', '.join(PACKAGES)}")
-    if description is None and str(target).startswith("primer."):
-        raise InputError(f"{path}._target_: there is no {target}")
-    companion = describe(COMPANIONS[path]) if path in COMPANIONS else None
+    signature = read_signature(target) if isinstance(target, str) else None
+    if target is not None and (not isinstance(target, str) or target.split(".")[0] not in paths.packages()):
+        raise InputError(
+            f"{path}._target_: {target!r} is not allowed: it must be in one of {', '.join(paths.packages())}"
+        )
+    if signature is None and str(target).startswith("primer."):
+        raise InputError(f"{path}._target_: {target} does not exist")
+    extra = read_signature(EXTRA_SETTINGS[path]) if path in EXTRA_SETTINGS else None
     for key, value in node.items():
-        place = f"{path}.{key}"
+        setting = f"{path}.{key}"
         if str(key).startswith("_"):
             continue
         if value == "???":
-            raise InputError(f"{place} is needed: set it with {place}=…")
-        if description or companion:
-            check_value(place, key, value, [one for one in (companion, description) if one])
-        check_node(value, place)
+            raise InputError(f"{setting} is required: set it with {setting}=…")
+        if signature or extra:
+            check_value(setting, key, value, [one for one in (extra, signature) if one])
+        check_node(value, setting)
 
 
-def check_value(place: str, key: str, value: Any, descriptions: list[Description]) -> None:
-    """Holds one setting against the signatures that may know it."""
-    for description in descriptions:
-        if key in description.parameters:
-            filled_in = value is None and (place in FILLED_IN or key in WATCHED)
-            if filled_in or (isinstance(value, Mapping) and "_target_" in value):
+def check_value(setting: str, key: str, value: Any, signatures: list[Signature]) -> None:
+    """Checks a value against the first signature that has a parameter ``key``.
+
+    Args:
+        setting: the dotted path of the setting, for messages.
+        key: the last part of the path.
+        value: the value to check.
+        signatures: the signatures that the setting may belong to.
+    """
+    for signature in signatures:
+        if key in signature.parameters:
+            null_allowed = value is None and (setting in NULL_ALLOWED or key in WATCHED)
+            if null_allowed or (isinstance(value, Mapping) and "_target_" in value):
                 return
-            if wanted := mismatch(value, description.parameters[key]):
-                raise InputError(f"{place} must be {wanted}, not {value!r}")
+            if expected := mismatch(value, signature.parameters[key]):
+                raise InputError(f"{setting} must be {expected}, not {value!r}")
             return
-    if any(description.open for description in descriptions):
+    if any(signature.accepts_kwargs for signature in signatures):
         return
-    valid = [name for description in descriptions for name in description.parameters]
-    raise InputError(f"{place}: {descriptions[-1].name.split('.')[-1]} has no {key}; {suggest(key, valid)}")
+    valid = [name for signature in signatures for name in signature.parameters]
+    raise InputError(f"{setting}: {signatures[-1].name.split('.')[-1]} does not accept {key}; {suggest(key, valid)}")
 
 
-def steps(config: DictConfig) -> dict[str, Any]:
-    """The target of each step of the augmentation, by its name.
+def augmentation_targets(config: DictConfig) -> dict[str, Any]:
+    """Returns the target of each selected augmentation step, by name.
 
     Raises:
-        InputError: where something was typed for a step that was not chosen; an experiment may have such settings.
+        InputError: if an override sets an option of a step that is not selected. In an experiment file this is allowed.
     """
     nodes = OmegaConf.select(config, "regularization.augmentation") or {}
-    chosen = {str(name): node.get("_target_") for name, node in nodes.items() if isinstance(node, DictConfig)}
+    steps = {str(name): node.get("_target_") for name, node in nodes.items() if isinstance(node, DictConfig)}
     for line in OmegaConf.select(config, "hydra.overrides.task") or []:
-        path = parse(line).key_or_group.split(".")
-        if path[:2] == AUGMENTATION.split("/") and len(path) > 3 and chosen.get(path[2]) is None:
+        path = parse_override(line).key_or_group.split(".")
+        if path[:2] == AUGMENTATION.split("/") and len(path) > 3 and steps.get(path[2]) is None:
             raise InputError(not_selected_message(".".join(path), AUGMENTATION, path[2]))
-    return {name: target for name, target in chosen.items() if target is not None}
+    return {name: target for name, target in steps.items() if target is not None}
 
 
-def check_fit(config: DictConfig, choices: dict[str, Any]) -> None:
-    """Refuses a model, an objective or an augmentation that does not suit the data."""
+def check_compatibility(config: DictConfig, choices: dict[str, Any]) -> None:
+    """Raises ``InputError`` if the model, the objective or an augmentation step does not accept the data."""
     data = config.data.get("_target_")
-    named = choices.get("data") or data
-    some = steps(config)
+    data_name = choices.get("data") or data
+    steps = augmentation_targets(config)
     parts = [("model", "it", config.model.get("_target_")), ("objective", "it", config.objective.get("_target_"))]
-    parts += [(AUGMENTATION, name, target) for name, target in some.items()]
-    choices = {AUGMENTATION: f"[{','.join(some)}]", **choices}  # Hydra names no choice where a list was chosen.
-    for group, what, target in parts:
+    parts += [(AUGMENTATION, name, target) for name, target in steps.items()]
+    choices = {AUGMENTATION: f"[{','.join(steps)}]", **choices}  # Hydra does not record a choice that is a list.
+    for group, subject, target in parts:
         if is_compatible(target, data):
             continue
         side = next(
@@ -167,17 +179,17 @@ def check_fit(config: DictConfig, choices: dict[str, Any]) -> None:
             for s in ("inputs", "targets")
             if types_of(target, s) and not set(types_of(target, s)) & set(types_of(data, s))
         )
-        good = [choice for choice in groups()["data"] if is_compatible(target, target_of("data", choice))]
-        hint = f"data that fit: {', '.join(good) or 'none'}"
+        compatible = [choice for choice in groups()["data"] if is_compatible(target, target_of("data", choice))]
+        hint = f"compatible data: {', '.join(compatible) or 'none'}"
         if group != "model":
-            good = [
+            compatible = [
                 choice
                 for choice in groups()[group]
                 if all(is_compatible(one, data) for one in targets_of(group, choice))
             ]
-            hint += f"; for {named}: {group}={', '.join(good)}"
+            hint += f"; for {data_name}: {group}={', '.join(compatible)}"
         raise InputError(
-            f"{group}={choices.get(group) or target} does not fit data={named}: {what} takes {side} of type "
-            f"{' or '.join(types_of(target, side))}, and {named} has {' or '.join(types_of(data, side))}; "
+            f"{group}={choices.get(group) or target} does not fit data={data_name}: {subject} expects {side} of type "
+            f"{' or '.join(types_of(target, side))}, but {data_name} has {' or '.join(types_of(data, side))}; "
             f"{hint}"
         )

@@ -1,4 +1,4 @@
-"""The choices of each config group, and which models fit which data, without importing torch."""
+"""Lists the choices of each config group, and decides which models accept which data, without importing torch."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import re
 from functools import cache
 from typing import Any
 
-from primer.cli.signatures import describe, names_in
+from primer.cli.signatures import read_signature, type_names
 from primer.config.instantiate import targets
 from primer.config.paths import CONFIGS
 
 
 @cache
 def groups() -> dict[str, list[str]]:
-    """Every config group with its choices, in the order of the alphabet. A name that starts with an underscore is a
-    part of other choices, not a choice."""
-    found: dict[str, list[str]] = {}
+    """Returns the choices of every config group, sorted. Files that start with an underscore are shared parts of other
+    choices, not choices."""
+    choices: dict[str, list[str]] = {}
     for file in sorted(CONFIGS.rglob("*.yaml")):
         group = file.parent.relative_to(CONFIGS).as_posix()
         if group != "." and not file.name.startswith("_"):
-            found.setdefault(group, []).append(file.stem)
-    return found
+            choices.setdefault(group, []).append(file.stem)
+    return choices
 
 
 @cache
@@ -32,13 +32,14 @@ def target_of(group: str, choice: str) -> str | None:
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     if match := re.search(r"^_target_:\s*(\S+)", text, re.MULTILINE):
         return match.group(1)
-    defaults: Any = OmegaConf.create(text).get("defaults", [])
+    content: Any = OmegaConf.to_container(OmegaConf.create(text))
+    defaults = content.get("defaults", []) if isinstance(content, dict) else []
     inherited = (target_of(group, base) for base in reversed(defaults) if isinstance(base, str))
     return next((target for target in inherited if target), None)
 
 
 def targets_of(group: str, choice: str) -> list[str]:
-    """Every ``_target_`` that a choice's file names at any depth, and those of the choices that it starts from."""
+    """Returns every ``_target_`` in the file of a choice, at any depth, and in the choices that its defaults list."""
     from omegaconf import OmegaConf
 
     file = CONFIGS / group / f"{choice}.yaml"
@@ -50,14 +51,14 @@ def targets_of(group: str, choice: str) -> list[str]:
 
 
 def types_of(target: str | None, side: str) -> list[str]:
-    """The names of the types that a class states as its ``inputs`` or ``targets``; empty where it states none."""
-    description = describe(target) if target else None
-    annotation = description.attributes.get(side) if description else None
-    return names_in(annotation) if annotation else []
+    """Returns the type names that a class declares in its attribute ``inputs`` or ``targets``, empty if it has none."""
+    signature = read_signature(target) if target else None
+    annotation = signature.attributes.get(side) if signature else None
+    return type_names(annotation) if annotation else []
 
 
 def is_compatible(model: str | None, data: str | None) -> bool:
-    """Whether a model takes what a data set offers, by their targets."""
+    """Whether a model accepts the input and target types of a data set. Both are given as targets."""
     return all(
         set(types_of(model, side)) & set(types_of(data, side)) or not types_of(model, side)
         for side in ("inputs", "targets")
@@ -65,5 +66,5 @@ def is_compatible(model: str | None, data: str | None) -> bool:
 
 
 def not_selected_message(path: str, group: str, choice: str) -> str:
-    """What is wrong with a setting of something that was not chosen, in a group that takes several."""
-    return f"{path}: {choice} is not chosen; {group}={choice} chooses it, and {group}=[{choice},...] it and others"
+    """Returns the error message for a setting of an unselected choice, in a group that allows several choices."""
+    return f"{path}: {choice} is not selected; select it with {group}={choice}, or several with {group}=[{choice},...]"

@@ -1,4 +1,4 @@
-"""What a command line composes, and, where that is nothing, why."""
+"""Composes configs from overrides and explains failures in one line."""
 
 from __future__ import annotations
 
@@ -18,33 +18,37 @@ from primer.cli.choices import groups, not_selected_message
 from primer.config.paths import CONFIGS
 from primer.errors import InputError, suggest
 
-FAILURES = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
-"""What composing a config may raise."""
+COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
+"""The exceptions that composing a config may raise."""
 
 
-def parse(text: str) -> Override:
-    """One override. Raises ``InputError`` where it cannot be read."""
-    override = _parsed(text)
+def parse_override(text: str) -> Override:
+    """Parses one override. Raises ``InputError`` if its syntax is invalid."""
+    override = _try_parse(text)
     if override is None or not override.key_or_group:
         key, _, value = text.partition("=")
         quoted = f"{key}='{value}'"
         hint = "an override looks like model=lstm or optimizer.lr=0.01"
-        if value and not set(value) & {"'", "[", "{"} and (found := _parsed(quoted)) and found.key_or_group:
-            hint = f'such a value is quoted twice, "{quoted}"'
-        raise InputError(f"{text!r} cannot be read: {hint}")
+        unquoted = value and not set(value) & {"'", "[", "{"}
+        if unquoted and (repaired := _try_parse(quoted)) and repaired.key_or_group:
+            hint = f'quote such a value twice, "{quoted}"'
+        raise InputError(f"{text!r} cannot be parsed: {hint}")
     return override
 
 
-def _parsed(text: str) -> Override | None:
+def _try_parse(text: str) -> Override | None:
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException:
         return None
 
 
-def jobs(overrides: list[Override]) -> Iterator[list[str]]:
-    """The overrides of each job of a sweep over lists of choices. Intervals and the like stand at their first value."""
-    values = []
+def expand_sweep(overrides: list[Override]) -> Iterator[list[str]]:
+    """Yields the overrides of each job of a sweep.
+
+    Only lists of choices and globs are expanded. Intervals, which only a sweeper can sample, are left out.
+    """
+    axes = []
     for override in overrides:
         line = override.input_line or ""
         if override.is_sweep_override() and not override.is_discrete_sweep():
@@ -56,24 +60,24 @@ def jobs(overrides: list[Override]) -> Iterator[list[str]]:
                 choices: Iterable[str] = value.filter(sorted(file.stem for file in files))
             else:
                 choices = override.sweep_string_iterator()
-            values.append([f"{key}={choice}" for choice in choices])
+            axes.append([f"{key}={choice}" for choice in choices])
         elif not override.is_hydra_override():
-            values.append([line])
-    for combination in itertools.product(*values):
+            axes.append([line])
+    for combination in itertools.product(*axes):
         yield list(combination)
 
 
 def compose_checked(name: str, overrides: list[str]) -> DictConfig:
-    """The config that overrides make, with Hydra's own part. Raises ``InputError`` where they make none."""
+    """Composes a config, including its ``hydra`` node. Raises ``InputError`` with an explanation if that fails."""
     try:
         return compose_raw(name, overrides)
-    except FAILURES as error:
+    except COMPOSE_ERRORS as error:
         raise InputError(diagnose_overrides(name, overrides, error)) from error
 
 
 def compose_resolved(name: str, overrides: list[str], folder: str) -> dict[str, Any]:
-    """The config of a command as plain containers, without Hydra's own part and with a run folder: to build the parts
-    of a run without running it."""
+    """Composes a config and resolves it to plain containers, without its ``hydra`` node and with ``folder`` as the run
+    folder. Use it to build the parts of a run without running it."""
     cfg = compose_checked(name, overrides)
     OmegaConf.update(cfg, "paths.output_dir", folder)
     OmegaConf.update(cfg, "hydra", None)
@@ -81,18 +85,18 @@ def compose_resolved(name: str, overrides: list[str], folder: str) -> dict[str, 
 
 
 def compose_raw(name: str, overrides: list[str]) -> DictConfig:
-    """What Hydra makes of overrides. Raises one of ``FAILURES`` where that is nothing."""
+    """Composes a config with Hydra. Raises one of ``COMPOSE_ERRORS`` if that fails."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose(name, overrides, return_hydra_config=True)
 
 
 def diagnose_overrides(name: str, overrides: list[str], error: Exception) -> str:
-    """Why overrides make no config, in one line."""
+    """Explains in one line why overrides do not compose; falls back to the message of ``error``."""
     try:
-        parsed = [parse(text) for text in overrides]
-    except InputError as unreadable:
-        return str(unreadable)
-    known, good = groups(), []
+        parsed = [parse_override(text) for text in overrides]
+    except InputError as syntax_error:
+        return str(syntax_error)
+    known, valid_choices = groups(), []
     for override in parsed:
         key = override.key_or_group
         if key in known and override.type is not OverrideType.DEL:
@@ -101,55 +105,58 @@ def diagnose_overrides(name: str, overrides: list[str], error: Exception) -> str
                 if str(choice) not in known[key] and not (CONFIGS / key / f"{choice}.yaml").is_file():
                     shown = "null" if choice is None else choice
                     return f"{key}={shown}: there is no such {key.split('/')[-1]}; {suggest(str(shown), known[key])}"
-            good.append(override.input_line or "")
+            valid_choices.append(override.input_line or "")
         elif "/" in key and not override.is_hydra_override():
             return f"{key}: there is no such group; {suggest(key, known)}"
     try:
-        config = compose_raw(name, good)
-    except FAILURES:
+        config = compose_raw(name, valid_choices)
+    except COMPOSE_ERRORS:
         try:
             config = compose_raw(name, [])
-        except FAILURES as failure:
+        except COMPOSE_ERRORS as failure:
             return diagnose_local(name, failure)
     for override in parsed:
         if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) or "/" in override.key_or_group:
             continue
         if override.key_or_group in known:
-            taken = [str(group) for group in config.hydra.runtime.choices if "hydra" not in str(group)]
-            if override.key_or_group not in taken and not isinstance(override.value(), list):  # Hydra leaves lists out.
-                return f"{override.key_or_group}: {name} takes no such group; {suggest(override.key_or_group, taken)}"
+            used = [str(group) for group in config.hydra.runtime.choices if "hydra" not in str(group)]
+            # Hydra does not record groups whose choice is a list.
+            if override.key_or_group not in used and not isinstance(override.value(), list):
+                return (
+                    f"{override.key_or_group}: {name} does not use this group; {suggest(override.key_or_group, used)}"
+                )
             continue
-        if trouble := missing(config, override.key_or_group):
-            return trouble
-    return in_one_line(error)
+        if problem := explain_missing_key(config, override.key_or_group):
+            return problem
+    return one_line(error)
 
 
 def diagnose_local(name: str, error: Exception) -> str:
-    """Why not even the command alone makes a config, in one line."""
+    """Explains in one line why a command does not compose even without overrides."""
     try:
         compose_raw(name, ["~local"])
-    except FAILURES:
-        return in_one_line(error)
-    told = in_one_line(error).rstrip(".")
-    return f"configs/local/default.yaml, which both commands read: {told}; '~local' leaves it out"
+    except COMPOSE_ERRORS:
+        return one_line(error)
+    reason = one_line(error).rstrip(".")
+    return f"configs/local/default.yaml, which both commands read: {reason}; '~local' leaves it out"
 
 
-def in_one_line(error: BaseException) -> str:
-    """What an error says. One of Hydra's may be empty, and its cause say all."""
+def one_line(error: BaseException) -> str:
+    """Returns the message of an error on one line. Some Hydra errors are empty; their cause has the message."""
     return " ".join((str(error) or str(error.__cause__ or type(error).__name__)).split())
 
 
-def missing(config: DictConfig, path: str) -> str | None:
-    """What is wrong with a dotted path, where it leads nowhere in the config."""
-    node, place = config, ""
+def explain_missing_key(config: DictConfig, path: str) -> str | None:
+    """Returns an error message if a dotted path does not exist in the config, else None."""
+    node, prefix = config, ""
     for part in path.split("."):
         if not isinstance(node, DictConfig) or part not in node:
             valid = [str(key) for key in node] if isinstance(node, DictConfig) else []
-            valid = sorted({*valid, *(group for group in groups() if "/" not in group)}) if not place else valid
-            group = place.replace(".", "/")
+            valid = sorted({*valid, *(group for group in groups() if "/" not in group)}) if not prefix else valid
+            group = prefix.replace(".", "/")
             if part in groups().get(group, []) and "_target_" not in valid:
                 return not_selected_message(path, group, part)
-            where = f"in {place}" if place else "at the top"
+            where = f"in {prefix}" if prefix else "at the top level"
             return f"{path}: there is no {part} {where}; {suggest(part, [v for v in valid if not v.startswith('_')])}"
-        node, place = node._get_node(part), f"{place}.{part}" if place else part  # type: ignore[assignment]
+        node, prefix = node._get_node(part), f"{prefix}.{part}" if prefix else part  # type: ignore[assignment]
     return None

@@ -1,12 +1,12 @@
-"""The table of models and data that fit each other."""
+"""The table of compatible models and data sets."""
 
 from __future__ import annotations
 
 from primer.cli.choices import groups, is_compatible, target_of, types_of
 
 
-def pairs() -> list[tuple[str, str]]:
-    """Every model with every data set that it takes, by their choices."""
+def compatible_pairs() -> list[tuple[str, str]]:
+    """Returns all pairs of a model choice and a data choice that it accepts."""
     known = groups()
     return [
         (model, data)
@@ -16,28 +16,27 @@ def pairs() -> list[tuple[str, str]]:
     ]
 
 
-def families() -> dict[str, list[str]]:
-    """The choices that make models of the same class, under the name of its file."""
-    found: dict[str, list[str]] = {}
+def model_families() -> dict[str, list[str]]:
+    """Groups model choices by the file that defines their class: family name to choices."""
+    families: dict[str, list[str]] = {}
     for model in groups()["model"]:
         target = target_of("model", model)
-        found.setdefault(target.split(".")[-2] if target else model, []).append(model)
-    return found
+        families.setdefault(target.split(".")[-2] if target else model, []).append(model)
+    return families
 
 
-def table() -> str:
-    """A row a data set, a column a family of models, and a mark where they fit."""
-    known, fitting, members = groups(), set(pairs()), families()
-    models = list(members)
+def compatibility_table() -> str:
+    """Returns the table as text: a row per data set, a column per model family, and ``x`` where they are compatible."""
+    known, compatible, families = groups(), set(compatible_pairs()), model_families()
+    models = list(families)
     widths = [max(len(model), 3) for model in models]
-    wide = max(len(data) for data in known["data"])
-    lines = [" " * wide + "  " + "  ".join(f"{model:{w}}" for model, w in zip(models, widths, strict=True))]
+    data_width = max(len(data) for data in known["data"])
+    lines = [" " * data_width + "  " + "  ".join(f"{model:{w}}" for model, w in zip(models, widths, strict=True))]
     for data in known["data"]:
-        marks = ("x" if (members[model][0], data) in fitting else "." for model in models)
+        marks = ("x" if (families[model][0], data) in compatible else "." for model in models)
         target = target_of("data", data)
         kinds = "|".join(types_of(target, "inputs")) + " to " + "|".join(types_of(target, "targets"))
-        lines.append(
-            f"{data:{wide}}  " + "  ".join(f"{mark:{w}}" for mark, w in zip(marks, widths, strict=True)) + f"  {kinds}"
-        )
-    presets = [f"{family}: {', '.join(some)}" for family, some in members.items() if some != [family]]
+        cells = "  ".join(f"{mark:{w}}" for mark, w in zip(marks, widths, strict=True))
+        lines.append(f"{data:{data_width}}  {cells}  {kinds}")
+    presets = [f"{family}: {', '.join(choices)}" for family, choices in families.items() if choices != [family]]
     return "\n".join([*lines, "", *presets])

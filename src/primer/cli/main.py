@@ -1,4 +1,4 @@
-"""What stands between the command line and the work: help, checks, and errors of one line."""
+"""Entry points of the commands: prints help, checks the config, runs the job and reports errors in one line."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 
 def run(main: Callable[[], None], name: str) -> None:
-    """Runs a Hydra entry point. A mistake of the user ends it with one line and status 2.
+    """Runs a Hydra entry point. User errors print one line and exit with status 2.
 
     Args:
-        main: the function that ``hydra.main`` made.
-        name: of its primary config.
+        main: the function decorated with ``hydra.main``.
+        name: the name of its primary config.
     """
     from hydra._internal.utils import get_args_parser
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     os.environ.setdefault("PRIMER_ROOT", str(ROOT))
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Errors reach this function instead of being printed on the way.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Let Hydra raise errors, not print them.
     args = get_args_parser().parse_args()
     if args.help:
         from primer.cli.help import help_text
 
         print(help_text(name))
         return
-    shows = args.cfg or args.info or args.hydra_help or args.shell_completion
+    prints_only = args.cfg or args.info or args.hydra_help or args.shell_completion
     other_config = args.config_name or args.config_path or args.config_dir or args.experimental_rerun
     try:
-        if not shows and not other_config:
+        if not prints_only and not other_config:
             from primer.cli.checks import check_command
 
             check_command(name, args.overrides, args.multirun)
@@ -58,28 +58,28 @@ def run(main: Callable[[], None], name: str) -> None:
 
 
 def job(cfg: DictConfig, function: str) -> float | None:
-    """Does the work of one job and says where its results lie.
+    """Runs one job and prints its run folder.
 
     Args:
         cfg: the composed config.
-        function: the dotted path of what takes the config and gives metrics.
+        function: the dotted path of a function from a config to metrics, imported only now since it needs torch.
 
     Returns:
-        The metric that a sweep optimizes, where the config names one.
+        The metric that a sweep optimizes, or None if the config does not set ``optimized_metric``.
     """
     module, name = function.rsplit(".", 1)
     folder, log_dir = Path(cfg.paths.output_dir), Path(cfg.paths.log_dir)
-    first = files_created_before_training(folder)
+    created_files = files_created_before_training(folder)
     try:
-        with sweep_folder():
+        with shared_sweep_dir():
             metrics = getattr(import_module(module), name)(cfg)
     except InputError as error:
-        discard(folder, first, log_dir)
+        discard(folder, created_files, log_dir)
         fail(str(error))
     except Exception as error:
-        if type(error).__name__ != "MisconfigurationException":  # Lightning's name for settings that clash.
+        if type(error).__name__ != "MisconfigurationException":  # Lightning raises it for conflicting settings.
             raise
-        discard(folder, first, log_dir)
+        discard(folder, created_files, log_dir)
         fail(str(error))
     from primer.records.console import say
 
@@ -88,8 +88,9 @@ def job(cfg: DictConfig, function: str) -> float | None:
 
 
 @contextmanager
-def sweep_folder() -> Iterator[None]:
-    """Tells the processes that a job of a sweep starts, which run the same command, where the sweep's folder is."""
+def shared_sweep_dir() -> Iterator[None]:
+    """Exports the directory of the sweep as ``PRIMER_SWEEP``, so that processes launched by a job, which run the same
+    command again, use the same directory."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -105,30 +106,31 @@ def sweep_folder() -> Iterator[None]:
 
 
 def fail(message: str) -> NoReturn:
-    """Prints one line and ends with status 2."""
+    """Prints an error on one line, from the main process only, and exits with status 2."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(2)
 
 
 def files_created_before_training(folder: Path) -> list[Path]:
-    """What a run writes before it has any results and may take away again: those files and folders that are not there
-    yet, and its log, which Hydra has opened already, where nothing stands in it."""
+    """Returns the paths that a run creates before training starts, which ``discard`` may delete.
+
+    These are the provenance files that do not exist yet, and the log file that Hydra has already opened if it is empty.
+    """
     from primer.records.run_folder import PROVENANCE_FILES
 
-    handlers = [one for one in logging.getLogger().handlers if isinstance(one, logging.FileHandler)]
-    logs = [file for one in handlers if (file := Path(one.baseFilename)).is_file() and not file.stat().st_size]
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)]
+    logs = [file for handler in handlers if (file := Path(handler.baseFilename)).is_file() and not file.stat().st_size]
     return [path for name in PROVENANCE_FILES if not (path := folder.absolute() / name).exists()] + logs
 
 
 def discard(folder: Path, files: list[Path], log_dir: Path) -> None:
-    """Takes away what a refused run has written, and the folders that are empty then: nothing else, since the folder
-    may be one of the user's own.
+    """Deletes files created by a rejected run, and directories left empty; never touches user files.
 
     Args:
-        folder: of the run. Where it has results, all stays.
-        files: what ``files_created_before_training`` has named before the run.
-        log_dir: the folder of all logs, which stays.
+        folder: the run folder, which may be a directory of the user's. If it has results, nothing is deleted.
+        files: the result of ``files_created_before_training`` before the run.
+        log_dir: the directory of all logs, which is kept.
     """
     if (folder / "checkpoints").exists() or (folder / "metrics.csv").exists():
         return
@@ -137,9 +139,9 @@ def discard(folder: Path, files: list[Path], log_dir: Path) -> None:
             shutil.rmtree(file, ignore_errors=True)
         else:
             file.unlink(missing_ok=True)
-    for place in dict.fromkeys([folder.absolute(), *(file.parent for file in files)]):
-        above = [parent for parent in place.parents if parent.is_relative_to(log_dir.absolute())]
-        for empty in [place, *above]:
-            if empty in (log_dir.absolute(), Path.cwd()) or not empty.is_dir() or any(empty.iterdir()):
+    for directory in dict.fromkeys([folder.absolute(), *(file.parent for file in files)]):
+        parents = [parent for parent in directory.parents if parent.is_relative_to(log_dir.absolute())]
+        for candidate in [directory, *parents]:
+            if candidate in (log_dir.absolute(), Path.cwd()) or not candidate.is_dir() or any(candidate.iterdir()):
                 break
-            empty.rmdir()
+            candidate.rmdir()

@@ -1,4 +1,4 @@
-"""The types of the settings at the top of a config, which belong to no class."""
+"""The types of top-level settings and of other settings that are not arguments of a class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass
 class Train:
-    """The top of ``configs/train.yaml``."""
+    """The top level of ``configs/train.yaml``."""
 
     task_name: str
     seed: int | None
@@ -22,7 +22,7 @@ class Train:
 
 @dataclass
 class Evaluate:
-    """The top of ``configs/evaluate.yaml``."""
+    """The top level of ``configs/evaluate.yaml``."""
 
     task_name: str
     run: str | None
@@ -33,8 +33,8 @@ class Evaluate:
 
 
 @dataclass
-class Speed:
-    """What the ``trainer`` group takes besides the arguments of ``lightning.Trainer``."""
+class TrainerExtras:
+    """Settings of the ``trainer`` group that are not arguments of ``lightning.Trainer``."""
 
     compile: bool = False
     channels_last: bool = False

@@ -1,1 +1,1 @@
-"""From config nodes to objects."""
+"""Instantiation of the objects that configs describe."""

@@ -1,67 +1,94 @@
-"""From a config to objects, and nothing else: a target must lie in a known package and be of the kind wanted."""
+"""Instantiates objects from config nodes. Targets must come from a known package and be of the requested class."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, get_type_hints
 
-from primer.config.paths import PACKAGES
+from primer.config import paths
 from primer.errors import InputError
 
 T = TypeVar("T")
 
 
 def instantiate(node: Any, kind: type[T] | None = None, **more: Any) -> T:
-    """The object that a config node describes with its ``_target_``, and the objects within it.
+    """Returns the object that a config node describes with its ``_target_``, including all nested objects.
 
     Args:
-        node: a mapping with ``_target_`` and the arguments.
-        kind: the class that the result must be of.
-        more: further arguments.
+        node: a mapping with ``_target_`` and its arguments.
+        kind: the class that the result must be an instance of.
+        more: additional arguments.
 
     Raises:
-        InputError: for a target outside of ``PACKAGES``, or one of another kind; nothing was called then.
+        InputError: if a target is outside of ``packages()`` or does not return a ``kind``. Nothing has been called then.
     """
     import hydra
     from hydra.errors import InstantiationException
 
     check_targets(node)
-    found = find(node["_target_"])
+    target = import_target(node["_target_"])
     if kind is not None:
-        made = found if isinstance(found, type) else get_type_hints(found).get("return")
-        if not (isinstance(made, type) and issubclass(made, kind)):
-            raise InputError(f"{node['_target_']} does not make a {kind.__name__}")
-    for target in (inner for value in node.values() for inner in targets(value)):
-        if not isinstance(find(target), type):
-            raise InputError(f"the target {target!r} is refused: within another one only a class may stand")
+        returned = target if isinstance(target, type) else get_type_hints(target).get("return")
+        if not (isinstance(returned, type) and issubclass(returned, kind)):
+            raise InputError(f"{node['_target_']} is not {_with_article(kind)}, nor does it return one")
+    for nested in (name for value in node.values() for name in targets(value)):
+        if not isinstance(import_target(nested), type):
+            raise InputError(f"the target {nested!r} is refused: within another one only a class may stand")
     try:
-        made = hydra.utils.instantiate(node, _partial_=True, _convert_="all")
+        result = hydra.utils.instantiate(node, _partial_=True, _convert_="all")
         if not node.get("_partial_"):
-            made = made(**more)  # Hydra itself would turn the dataclasses among the arguments into configs.
+            check_arguments(target, {**result.keywords, **more})
+            result = result(**more)  # Passed through Hydra, dataclasses among the arguments would become configs.
     except InstantiationException as error:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None
         raise
-    return made
+    return result
+
+
+def check_arguments(target: Any, arguments: Mapping[str, Any]) -> None:
+    """Raises ``InputError`` if a class or function cannot be called with these arguments."""
+    name = getattr(target, "__qualname__", str(target))
+    if inspect.isabstract(target):
+        missing = ", ".join(sorted(target.__abstractmethods__))
+        raise InputError(f"{name} does not define {missing}, which its base class requires")
+    parameters = inspect.signature(target).parameters.values()
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        accepted = [parameter.name for parameter in parameters]
+        for argument in arguments:
+            if argument not in accepted:
+                raise InputError(
+                    f"{name}.__init__ must accept {argument} and pass it on to its base class; it accepts "
+                    f"{', '.join(accepted) or 'nothing'}"
+                )
+    try:
+        inspect.signature(target).bind(**arguments)
+    except TypeError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def _with_article(kind: type) -> str:
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
 
 
 def locate(target: str, kind: type[T]) -> type[T]:
-    """The class at a dotted path, once it is seen to be of a kind.
+    """Imports the class at a dotted path and checks that it is a subclass of ``kind``.
 
     Raises:
-        InputError: for a target outside of ``PACKAGES``, or one that is no subclass of ``kind``.
+        InputError: if the target is outside of ``packages()`` or not a subclass of ``kind``.
     """
-    found = find(target)
+    found = import_target(target)
     if not (isinstance(found, type) and issubclass(found, kind)):
-        raise InputError(f"{target} is no {kind.__name__}")
+        raise InputError(f"{target} is not {_with_article(kind)}")
     return found
 
 
-def find(target: str) -> Any:
-    """What lies at a dotted path.
+def import_target(target: str) -> Any:
+    """Imports the object at a dotted path.
 
     Raises:
-        InputError: where that is nothing, or something that a package only imports from outside of ``PACKAGES``.
+        InputError: if it does not exist, or if the package only imports it from outside of ``packages()``.
     """
     import hydra
 
@@ -69,27 +96,27 @@ def find(target: str) -> Any:
     try:
         found = hydra.utils.get_object(target)
     except Exception as error:
-        raise InputError(f"{target} cannot be found: {' '.join(str(error).split())}") from error
-    home = getattr(found, "__module__", None) or target
-    if home.split(".")[0] not in PACKAGES:
-        raise InputError(f"the target {target!r} is refused: it is of {home}, not of {', '.join(PACKAGES)}")
+        raise InputError(f"{target} cannot be imported: {' '.join(str(error).split())}") from error
+    module = getattr(found, "__module__", None) or target
+    if module.split(".")[0] not in paths.packages():
+        raise InputError(f"the target {target!r} is refused: it is of {module}, not of {', '.join(paths.packages())}")
     return found
 
 
 def check_targets(node: Any) -> None:
-    """Raises ``InputError`` where any ``_target_`` within a node lies outside of ``PACKAGES``."""
+    """Raises ``InputError`` if any ``_target_`` within a node is outside of ``packages()``."""
     for target in targets(node):
         check_target(target)
 
 
 def check_target(target: Any) -> None:
-    """Raises ``InputError`` for a target outside of ``PACKAGES``."""
-    if not isinstance(target, str) or target.split(".")[0] not in PACKAGES:
-        raise InputError(f"the target {target!r} is refused: it must lie in one of {', '.join(PACKAGES)}")
+    """Raises ``InputError`` if a target is outside of ``packages()``."""
+    if not isinstance(target, str) or target.split(".")[0] not in paths.packages():
+        raise InputError(f"the target {target!r} is refused: it must be in one of {', '.join(paths.packages())}")
 
 
 def targets(node: Any) -> Iterator[Any]:
-    """Every ``_target_`` within a node."""
+    """Yields every ``_target_`` within a node, at any depth."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key == "_target_":

@@ -1,7 +1,29 @@
-"""Where the repository and its configs are, and which packages a config may name classes of."""
+"""Paths of the repository and its configs, and the packages that config targets may come from."""
 
+from __future__ import annotations
+
+import tomllib
+from functools import cache
 from pathlib import Path
+
+from primer.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = ROOT / "configs"
 PACKAGES = ("primer", "torch", "torchvision", "lightning", "torchmetrics")
+
+
+@cache
+def packages() -> tuple[str, ...]:
+    """Returns the packages that config targets may come from: ``PACKAGES``, and your own, which ``pyproject.toml``
+    names as ``packages`` under ``[tool.primer]``.
+
+    Raises:
+        InputError: if that is not a list of names.
+    """
+    file = ROOT / "pyproject.toml"
+    settings = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}) if file.is_file() else {}
+    own = settings.get("primer", {}).get("packages", [])
+    if not isinstance(own, list) or not all(isinstance(name, str) and name.isidentifier() for name in own):
+        raise InputError(f"pyproject.toml: packages under [tool.primer] must be a list of package names, not {own!r}")
+    return (*PACKAGES, *own)

@@ -10,7 +10,7 @@ import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from primer.config.instantiate import find
+from primer.config.instantiate import import_target
 from primer.data.source import DataSource
 from primer.errors import InputError, suggest
 from primer.models.base import Model
@@ -187,7 +187,7 @@ def _has_unknown_words(datamodule: DataSource) -> bool:
 
 def _has_mode(settings: dict[str, Any]) -> bool:
     target = settings.get("_target_")
-    kind = find(target) if isinstance(target, str) else None
+    kind = import_target(target) if isinstance(target, str) else None
     return isinstance(kind, type) and issubclass(kind, WATCHERS)
 
 

@@ -96,7 +96,7 @@ def test_invalid_settings_are_rejected(build: Make, settings: dict[str, Any], ex
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        ([], "data.path is needed"),
+        ([], "data.path is required"),
         (["data.path=x", "data.size=big"], "data.size must be an integer or a list, not 'big'"),
         (["data.path=x", "data.size=[1,2,3]"], "data.size must be an integer or a list of 2, not [1, 2, 3]"),
         (["data.path=x", "data.channels=4"], "data.channels must be one of 1, 3, not 4"),

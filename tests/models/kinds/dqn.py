@@ -42,7 +42,10 @@ class DQN(Model):
 
     def training_step(self, batch: Transition, batch_idx: int) -> Tensor:
         rows = (self.stored + torch.arange(batch.size)) % len(self.moves)
-        self.observations[rows], self.following[rows] = batch.observations.flatten(1), batch.next_observations.flatten(1)
+        self.observations[rows], self.following[rows] = (
+            batch.observations.flatten(1),
+            batch.next_observations.flatten(1),
+        )
         self.moves[rows] = torch.stack([batch.actions.float(), batch.rewards, batch.terminated.float()], 1)
         self.stored += batch.size
         if self.trainer.global_step % 100 == 0:

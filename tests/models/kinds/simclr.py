@@ -26,6 +26,8 @@ class SimCLR(Model):
 
     def step(self, batch: Batch) -> Step:
         codes, pairs = self(batch.inputs), batch.size // 2
-        similarity = (codes @ codes.T / self.temperature).masked_fill(torch.eye(2 * pairs, dtype=torch.bool), -torch.inf)
+        similarity = (codes @ codes.T / self.temperature).masked_fill(
+            torch.eye(2 * pairs, dtype=torch.bool), -torch.inf
+        )
         partner = torch.arange(2 * pairs).roll(pairs)
         return Step(F.cross_entropy(similarity, partner), batch.size)

@@ -1,4 +1,4 @@
-"""Commands as a user types them."""
+"""Fixtures that run commands as a user types them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from primer.config.paths import ROOT
 
 
 @dataclass
-class Done:
-    """What a command left: its status and what it printed."""
+class CommandResult:
+    """The exit status and the output of a command."""
 
     status: int
     out: str
@@ -25,7 +25,7 @@ class Done:
 
     @property
     def folder(self) -> Path:
-        """The run folder that the last line names."""
+        """The run folder, which the last line of the output names."""
         last = self.out.strip().splitlines()[-1]
         assert last.startswith("run: "), self.out + self.err
         return ROOT / last.removeprefix("run: ")
@@ -34,13 +34,13 @@ class Done:
 @pytest.fixture
 def run_in_process(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., Done]:
-    """Runs a script of the repository in this process, with its logs in a temporary folder."""
+) -> Callable[..., CommandResult]:
+    """Returns a function that runs a script of the repository in this process, with logs in a temporary folder."""
 
-    def command(script: str, *arguments: str, logs: bool = True) -> Done:
+    def run(script: str, *arguments: str, logs: bool = True) -> CommandResult:
         monkeypatch.chdir(ROOT)
-        more = (f"paths.log_dir={tmp_path}/logs",) if logs else ()
-        monkeypatch.setattr(sys, "argv", [script, *arguments, *more])
+        log_dir = (f"paths.log_dir={tmp_path}/logs",) if logs else ()
+        monkeypatch.setattr(sys, "argv", [script, *arguments, *log_dir])
         capfd.readouterr()
         status = 0
         try:
@@ -48,17 +48,17 @@ def run_in_process(
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
         printed = capfd.readouterr()
-        return Done(status, printed.out, printed.err)
+        return CommandResult(status, printed.out, printed.err)
 
-    return command
+    return run
 
 
 @pytest.fixture
-def run_in_subprocess(tmp_path: Path) -> Callable[..., Done]:
-    """Runs Python in a process of its own, from the root of the repository."""
+def run_in_subprocess(tmp_path: Path) -> Callable[..., CommandResult]:
+    """Returns a function that runs Python in a subprocess, by default from the root of the repository."""
 
-    def command(*arguments: str, cwd: Path = ROOT, **environment: str) -> Done:
-        done = subprocess.run(
+    def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> CommandResult:
+        result = subprocess.run(
             [sys.executable, *arguments],
             cwd=cwd,
             capture_output=True,
@@ -66,6 +66,6 @@ def run_in_subprocess(tmp_path: Path) -> Callable[..., Done]:
             timeout=300,
             env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
         )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return CommandResult(result.returncode, result.stdout, result.stderr)
 
-    return command
+    return run
