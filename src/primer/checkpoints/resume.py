@@ -10,6 +10,7 @@ from lightning import Callback
 
 from primer.checkpoints.random_state import random_state, restore_random_state
 from primer.models.base import Model
+from primer.models.base.overhead import add_logged_sums, logged_sums
 
 
 class Resume(Callback):
@@ -24,6 +25,8 @@ class Resume(Callback):
         self._model: Model | None = None
         self._state: dict[str, Any] | None = None
         self._loaders: list[Any] = []
+        self._inside_epoch = False
+        self._logged: dict[str, Any] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, Model)
@@ -37,6 +40,7 @@ class Resume(Callback):
             "random_state": random_state(),
             "run_length": list(model.run_length),
             "train_sums": [torch.as_tensor(value) for value in sums],
+            "logged_sums": logged_sums(self._trainer) if self._trainer else {},
             "model": model.resume_state(),
         }
 
@@ -47,7 +51,8 @@ class Resume(Callback):
         if trainer.state.fn != "fit":
             return
         loops = checkpoint["loops"]["fit_loop"]
-        if not loops["epoch_loop.batch_progress"]["is_last_batch"]:
+        self._inside_epoch = not loops["epoch_loop.batch_progress"]["is_last_batch"]
+        if self._inside_epoch:
             for part in ("total", "current"):  # An epoch that a limit of steps cut short is not a whole one.
                 loops["epoch_progress"][part]["processed"] = loops["epoch_progress"][part]["completed"]
         self._loaders = loops["state_dict"].get("combined_loader", [])
@@ -67,3 +72,11 @@ class Resume(Callback):
         if state["run_length"] != list(pl_module.run_length):
             pl_module.rebuild_schedules()
         pl_module.load_resume_state(state["model"])
+        self._logged = state["logged_sums"] if self._inside_epoch else {}
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._logged:
+            add_logged_sums(trainer, self._logged)
+            self._logged = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 from primer.checkpoints import reading
 from primer.errors import InputError
-from primer.models.base import Model
+from primer.models.base import Model, SinglePass
 from primer.spec import Spec
 
 SPLIT = ("split_seed", "folds", "fold", "val_fraction", "test_fraction")
@@ -51,7 +51,8 @@ def _model(content: dict[str, Any], model: Model) -> Iterator[str]:
         yield f"is of the model {trained}, and this run's is {type(model).__name__}"
     states = content["state_dict"], model.state_dict()
     shapes = [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in states]
-    for name in dict.fromkeys([*shapes[0], *shapes[1]]):
+    fitted = model.fitted if isinstance(model, SinglePass) else ()  # Their sizes may depend on the data.
+    for name in dict.fromkeys(name for name in (*shapes[0], *shapes[1]) if name not in fitted):
         there, here = (some.get(name, "missing") for some in shapes)
         if there != here:
             yield f"is of another {trained}: {name} is {there} there and {here} here"

@@ -21,7 +21,7 @@ def instantiate(node: Any, kind: type[T] | None = None, **more: Any) -> T:
         more: additional arguments.
 
     Raises:
-        InputError: if a target is outside of ``packages()`` or does not return a ``kind``. Nothing has been called then.
+        InputError: if a target is outside of ``packages()`` or not of the ``kind``. Nothing has been called then.
     """
     import hydra
     from hydra.errors import InstantiationException

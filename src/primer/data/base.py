@@ -186,6 +186,7 @@ class DataModule(Splits, DataSource):
             "batch_size": max(1, data.size) if isinstance(size, str) else size,
             "shuffle": train and size != "full",
             "transform": self._transform(train),
+            "repeatable": not train,
             **self.placement(),
         }
         if isinstance(data, Stream):

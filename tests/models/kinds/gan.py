@@ -26,7 +26,8 @@ class GAN(Model):
         return {"discriminator": self.discriminator, "generator": self.generator}
 
     def generate(self, count: int) -> Tensor:
-        return self.generator(torch.randn(count, self.noise_size, device=self.device))
+        generator = None if self.training else torch.Generator(self.device).manual_seed(0)
+        return self.generator(torch.randn(count, self.noise_size, generator=generator, device=self.device))
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         real, fake = self.discriminator(batch.inputs.flatten(1)), self.discriminator(self.generate(batch.size).detach())

@@ -49,6 +49,7 @@ class Loader(ABC):
         lengths: ``(samples,)`` lengths of padded samples, used to put samples of similar length into the same batch:
             when shuffling, by roughly sorting the samples of ``POOL`` batches at a time and shuffling the batches;
             otherwise, by sorting all samples.
+        repeatable: whether the transform draws the same random numbers in every epoch, as it must in evaluation.
 
     Raises:
         InputError: if ``batch_size`` is less than 1, or less than the number of processes when shuffling.
@@ -66,6 +67,7 @@ class Loader(ABC):
         world_size: int = 1,
         seed: int | None = None,
         lengths: Tensor | None = None,
+        repeatable: bool = False,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
@@ -76,6 +78,7 @@ class Loader(ABC):
         self.rank, self.world_size, self.lengths = rank, world_size, lengths
         self.seed = torch.initial_seed() if seed is None else seed
         self.epoch, self.position = 0, 0
+        self.repeatable = repeatable
         self._started = self._resuming = False
 
     @abstractmethod
@@ -103,7 +106,7 @@ class Loader(ABC):
         generator = torch.Generator(self.device) if self.transform else None
         for batch in self.fetch(self.batch_rows(index)):
             if self.transform and generator:
-                generator.manual_seed(self.derive_seed(self.epoch, index, self.rank))
+                generator.manual_seed(self.derive_seed(0 if self.repeatable else self.epoch, index, self.rank))
                 batch = self.transform(batch, generator)
             index += 1
             self.position = index

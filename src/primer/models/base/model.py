@@ -161,15 +161,15 @@ class Model(LowOverheadModule, Optimization, ABC):
     # The steps that Lightning calls.
 
     @with_signature
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         step = self.step(batch)
         self._latest = step.loss.detach(), step.count
         return self.training_loss(step)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Any:
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
         return self._evaluate("val", batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> Any:
+    def test_step(self, batch: Any, batch_idx: int) -> Any:
         return self._evaluate("test", batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:

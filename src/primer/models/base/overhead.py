@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.core.hooks import DataHooks
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
 from lightning.pytorch.profilers import PassThroughProfiler
+from torch import Tensor
 
 from primer.batch import Batch
 
@@ -74,6 +75,25 @@ class NoProfiler(PassThroughProfiler):
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
         return NOTHING
+
+
+def logged_sums(trainer: L.Trainer) -> dict[str, list[Tensor]]:
+    """What the training steps of this epoch have logged so far: by name, the sum and the number of samples. Lightning
+    leaves it out of checkpoints."""
+    found = {}
+    for name, metric in (trainer.fit_loop.epoch_loop._results or {}).items():
+        if metric.is_tensor and metric.meta.on_epoch and metric.meta.is_mean_reduction:
+            found[name] = [metric.value.clone(), metric.cumulated_batch_size.clone()]
+    return found
+
+
+def add_logged_sums(trainer: L.Trainer, saved: dict[str, list[Tensor]]) -> None:
+    """Adds what ``logged_sums`` returned, once the first step of a resumed epoch has logged."""
+    for name, metric in (trainer.fit_loop.epoch_loop._results or {}).items():
+        if name in saved:
+            value, count = saved[name]
+            metric.value = metric.value + value.to(metric.value)
+            metric.cumulated_batch_size = metric.cumulated_batch_size + count.to(metric.cumulated_batch_size)
 
 
 def step_uncounted(optimizer: LightningOptimizer) -> None:

@@ -57,7 +57,7 @@ class SinglePass(Model):
             self.fit(data.whole("train").to(self.device))
             self.is_fitted.fill_(True)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Any, batch_idx: int) -> None:
         with torch.no_grad():
             step = self.step(batch)
         self._latest = step.loss.detach(), step.count

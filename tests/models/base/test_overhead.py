@@ -1,0 +1,68 @@
+"""The private names of Lightning that ``primer.models.base.overhead`` relies on."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from lightning.pytorch.loops.optimization.manual import _ManualOptimization
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.trainer.connectors.logger_connector import result
+from lightning.pytorch.utilities import signature_utils
+from torch import nn
+
+from primer.config.paths import ROOT
+from primer.models.base import overhead
+from primer.models.feedforward.mlp import MLP
+
+
+def test_lightning_sets_and_calls_what_is_cut() -> None:
+    source = inspect.getsource(L.LightningModule)
+    assert "_current_fx_name" in inspect.getsource(L.pytorch.trainer.call)
+    assert "self._call_batch_hook(" in source
+    assert "def _call_batch_hook(self, hook_name: str, *args: Any)" in source
+    for hook in overhead.BATCH_HOOKS:
+        assert f'"{hook}"' in source
+    assert "inspect.signature(" in inspect.getsource(signature_utils)
+    assert "PYTORCH_NVML_BASED_CUDA_CHECK" in inspect.getsource(L.fabric)
+    assert callable(PassThroughProfiler.profile)
+    assert isinstance(inspect.getattr_static(ModelCheckpoint, "state_key"), property)
+
+
+def test_steps_of_optimizers_are_counted_by_the_hooks_that_are_replaced() -> None:
+    source = inspect.getsource(LightningOptimizer)
+    assert "self._on_before_step = do_nothing_closure" in source
+    assert "self._on_after_step = do_nothing_closure" in source
+    assert "optim_step_progress.increment_ready()" in inspect.getsource(_ManualOptimization._on_before_step)
+    assert do_nothing_closure() is None
+
+
+def test_logged_sums_are_where_they_are_looked_for() -> None:
+    assert "self._results = _ResultCollection(training=True)" in inspect.getsource(_TrainingEpochLoop)
+    source = inspect.getsource(result._ResultMetric)
+    for name in ("self.is_tensor", "self.value = self.value + value * batch_size", "self.cumulated_batch_size"):
+        assert name in source
+    assert {"on_epoch", "is_mean_reduction"} <= set(dir(result._Metadata("fx", "name")))
+
+
+def test_the_signature_of_the_training_step_is_stored() -> None:
+    assert MLP.training_step.__signature__ == inspect.signature(MLP.training_step)  # type: ignore[attr-defined]
+
+
+def test_plain_attributes_are_never_modules_or_parameters() -> None:
+    for name in overhead.PLAIN_ATTRIBUTES:
+        assert not isinstance(getattr(MLP, name, None), nn.Module | nn.Parameter)
+
+
+def test_nothing_else_leans_on_private_names_of_the_trainer() -> None:
+    """Names such as ``trainer._results`` stand in that file alone."""
+    for file in (ROOT / "src" / "primer").rglob("*.py"):
+        if file != Path(overhead.__file__):
+            text = file.read_text(encoding="utf-8")
+            assert "._results" not in text, file
+            assert "_on_before_step" not in text, file
+            assert "def _call_batch_hook" not in text, file
