@@ -18,7 +18,11 @@ TEXTS = "text,label\n" + "a good film,pos\na bad film,neg\n" * 20
 SERIES = "year,y\n" + "".join(f"{1900 + k},{k % 7}\n" for k in range(80))
 
 CASES = {
-    "a missing column": (("model=lstm", "data=conllu"), {"train": SENTENCES + "1\tw1\n"}, "line 61: 2 columns"),
+    "a missing column": (
+        ("model=lstm", "data=conllu"),
+        {"train": SENTENCES + "1\tw1\n"},
+        "line 61: 2 tab-separated columns",
+    ),
     "an unknown tag in test": (
         ("model=lstm", "data=conllu"),
         {"train": SENTENCES, "test": conllu_line(1, "w1", "NOUN") + conllu_line(2, "runs", "INTJ")},
@@ -27,7 +31,7 @@ CASES = {
     "an empty sentence": (
         ("model=lstm", "data=conllu"),
         {"train": SENTENCES + "# sent_id = 21\n\n" + SENTENCES},
-        "line 62: the sentence is empty",
+        "line 62: the sentence has comments but no words",
     ),
     "a missing tag": (("model=lstm", "data=bio"), {"train": "EU B-ORG\nrejects\n"}, "line 2: 1 column"),
     "a label that is not in training": (
@@ -38,7 +42,7 @@ CASES = {
     "a gap": (
         ("model=lstm", "data=series", "data.target=y", "data.time=year"),
         {"path": SERIES.replace("1950,1\n", "")},
-        "line 52: 1 steps are left out",
+        "line 52: 1 steps are missing",
     ),
     "an empty cell": (
         ("model=lstm", "data=series", "data.target=y"),
@@ -47,7 +51,7 @@ CASES = {
     ),
     "bytes that are not UTF-8": (("model=lstm", "data=text"), {"path": b"good\nna\xefve\n"}, "line 2: byte 0xef"),
     "a pair without a target": (("model=seq2seq", "data=pairs"), {"path": "one\t1\ntwo\n"}, "line 2: "),
-    "not JSON": (("model=lstm", "data=music"), {"path": '{"voices": ["a"],\n"train": [}\n'}, "line 2: this is no JSON"),
+    "not JSON": (("model=lstm", "data=music"), {"path": '{"voices": ["a"],\n"train": [}\n'}, "line 2: malformed JSON"),
 }
 
 

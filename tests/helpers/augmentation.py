@@ -1,4 +1,4 @@
-"""What the tests of augmentation share."""
+"""Helpers for the tests of augmentation."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def seeded(seed: int = 0) -> Generator:
 
 
 def images(size: int = SIZE, dtype: torch.dtype = torch.float32, channels: int = 3) -> Tensor:
-    """The same image again and again, with no two pixels and no two channels alike; none is black."""
-    one = torch.arange(1, channels * 5 * 6 + 1).view(channels, 5, 6)
-    return (one.to(dtype) if dtype == torch.uint8 else one.to(dtype) / 255).expand(size, channels, 5, 6).clone()
+    """Returns a batch that repeats one image. All of its values differ, and none is zero."""
+    image = torch.arange(1, channels * 5 * 6 + 1).view(channels, 5, 6)
+    return (image.to(dtype) if dtype == torch.uint8 else image.to(dtype) / 255).expand(size, channels, 5, 6).clone()
 
 
 def spec_of(inputs: Tensor, target: Target | None = None, mean: tuple[float, ...] = ()) -> Spec:
@@ -32,7 +32,7 @@ def spec_of(inputs: Tensor, target: Target | None = None, mean: tuple[float, ...
 
 
 def augment(step: Augmentation, inputs: Tensor, seed: int = 0, **spec: Any) -> Tensor:
-    """The images that a step makes; it leaves targets and lengths alone."""
+    """Applies an augmentation to images and checks that it leaves targets and lengths unchanged."""
     targets = torch.arange(len(inputs))
     batch = step(Batch(inputs, targets), seeded(seed), spec_of(inputs, **spec))
     assert batch.targets is targets
@@ -41,13 +41,13 @@ def augment(step: Augmentation, inputs: Tensor, seed: int = 0, **spec: Any) -> T
 
 
 def assert_uniform(values: Tensor, low: float, high: float) -> None:
-    """Fails where the values are hardly from an even distribution: less likely than one in a thousand."""
+    """Checks that values are uniformly distributed (Kolmogorov-Smirnov test with a significance level of 0.001)."""
     assert kstest(values.double().numpy(), "uniform", (low, high - low)).pvalue > 1e-3
     assert low - 1e-5 <= values.min() <= values.max() <= high + 1e-5
 
 
-def assert_even(counts: list[int], places: int, chi_square: float) -> None:
-    """Fails where some of the places are seldom or often taken, by Pearson's test."""
-    expected = sum(counts) / places
-    assert len(counts) == places
+def assert_even(counts: list[int], categories: int, chi_square: float) -> None:
+    """Checks that all categories are equally frequent (Pearson's chi-squared test)."""
+    expected = sum(counts) / categories
+    assert len(counts) == categories
     assert sum((count - expected) ** 2 / expected for count in counts) < chi_square

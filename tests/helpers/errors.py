@@ -1,4 +1,4 @@
-"""How a mistake on the command line is told."""
+"""Helpers for the tests of error messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from primer.errors import InputError
 
 
 def refusal(*overrides: str, name: str = "train", multirun: bool = False) -> str:
-    """The one line that a command says of a mistake."""
+    """Checks that a command is rejected and returns the message, which must be a single line."""
     with pytest.raises(InputError) as caught:
         check_command(name, list(overrides), multirun)
     message = str(caught.value)

@@ -1,4 +1,4 @@
-"""What the tests of pictures share."""
+"""Helpers for the tests of pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVERYTHING = ["confusion", "feature_maps", "filters", "mistakes"]
 def pictures_of(
     model: Any, data: DataModule, folder: Path, trainer: Callable[..., L.Trainer], **settings: Any
 ) -> list[str]:
-    """The names of the pictures of a test."""
+    """Runs a test loop and returns the names of the pictures that it writes."""
     precision = settings.pop("precision", "32-true")
     trainer(callbacks=[Pictures(folder, **settings)], precision=precision).test(model, data, verbose=False)
     return sorted(path.stem for path in folder.glob("*")) if folder.exists() else []

@@ -1,4 +1,4 @@
-"""What a run has written."""
+"""Helpers that read run folders."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 
 
 def figures(folder: Path) -> dict[str, float]:
-    """The figures of a run folder."""
+    """Returns the metrics of a run folder."""
     return json.loads((folder / "metrics.json").read_text())
 
 
 def epoch_of(file: Path) -> int:
-    """The epoch after which a checkpoint was written, from 0."""
+    """Returns the epoch in which a checkpoint was saved, counted from 0."""
     return torch.load(file, weights_only=True)["epoch"]

@@ -1,4 +1,4 @@
-"""What the tests of the base of models share: small data, small models, and what is read off them."""
+"""Small data sets and models for the tests of the base model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Trainer = Callable[..., L.Trainer]
 
 
 class Sentences(DataModule):
-    """Sentences of 1 to 9 words; the tag of a word is its last bit."""
+    """Sentences of 1 to 9 words. The tag of a word is the parity of its index."""
 
     inputs = Tokens
     targets = Tags
@@ -30,9 +30,9 @@ class Sentences(DataModule):
         self.size, self.steps = size, steps
 
     def read(self) -> dict[Part, Records]:
-        chance = torch.Generator().manual_seed(0)
-        lengths = torch.randint(1, 10, (self.size,), generator=chance)
-        words = torch.randint(2, 20, (self.size, 9), generator=chance)
+        generator = torch.Generator().manual_seed(0)
+        lengths = torch.randint(1, 10, (self.size,), generator=generator)
+        words = torch.randint(2, 20, (self.size, 9), generator=generator)
         return {"train": [row[:length].tolist() for row, length in zip(words, lengths, strict=True)]}
 
     def fit_spec(self, train: Any) -> Spec:
@@ -42,11 +42,13 @@ class Sentences(DataModule):
         words = torch.zeros(len(records), self.steps, dtype=torch.long)
         for row, record in zip(words, records, strict=True):
             row[: len(record)] = torch.tensor(record)
-        return Batch(words, torch.where(words > 0, words % 2, IGNORE), torch.tensor([len(one) for one in records]))
+        return Batch(
+            words, torch.where(words > 0, words % 2, IGNORE), torch.tensor([len(record) for record in records])
+        )
 
 
 class Tagger(Model):
-    """An embedding and a linear layer for each word."""
+    """An embedding followed by a linear layer at each step."""
 
     inputs = Tokens
     targets = Tags
@@ -78,13 +80,16 @@ def tagger(data: DataModule, seed: int = 0, **settings: Any) -> Tagger:
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
+    """Returns a copy of the state dict."""
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def close(first: nn.Module, second: nn.Module, tolerance: float) -> bool:
-    both = zip(weights(first).values(), weights(second).values(), strict=True)
-    return all(torch.allclose(a.float(), b.float(), atol=tolerance, rtol=0) for a, b in both)
+    """Returns whether the weights of two models agree within an absolute tolerance."""
+    pairs = zip(weights(first).values(), weights(second).values(), strict=True)
+    return all(torch.allclose(a.float(), b.float(), atol=tolerance, rtol=0) for a, b in pairs)
 
 
 def figures(trainer: L.Trainer) -> dict[str, float]:
+    """Returns the logged metrics."""
     return {name: value.item() for name, value in trainer.callback_metrics.items()}

@@ -1,4 +1,4 @@
-"""Augmentation makes a network generalise: LeNet on a thousand images of MNIST."""
+"""Augmentation improves generalization: LeNet on 1,000 images of MNIST."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from primer.regularization import Rotate, Shift
 EPOCHS, SEEDS, MARGIN = 20, (0, 1), 0.01
 
 
-def shown(shares: list[float]) -> str:
-    return ", ".join(f"{100 * share:.2f} %" for share in shares)
+def percentages(accuracies: list[float]) -> str:
+    return ", ".join(f"{100 * accuracy:.2f} %" for accuracy in accuracies)
 
 
 @pytest.mark.slow
-def test_lenet_with_augmentation_beats_lenet_without(
-    data_dir_or_skip, quiet_trainer, record_figure: Callable[[str], None]
-) -> None:
+def test_augmentation_improves_lenet(data_dir_or_skip, quiet_trainer, record_figure: Callable[[str], None]) -> None:
     folder = data_dir_or_skip("MNIST").parent
 
     def accuracy(seed: int, augmented: bool) -> float:
@@ -37,10 +35,10 @@ def test_lenet_with_augmentation_beats_lenet_without(
         trainer.fit(model, datamodule=data)
         return trainer.test(model, datamodule=data, verbose=False)[0]["test/accuracy"]
 
-    plain, augmented = ([accuracy(seed, on) for seed in SEEDS] for on in (False, True))
+    plain, augmented = ([accuracy(seed, augmented) for seed in SEEDS] for augmented in (False, True))
     margin = (sum(augmented) - sum(plain)) / len(SEEDS)
     record_figure(
-        f"LeNet on 1,000 images of MNIST, {EPOCHS} epochs, seeds {SEEDS}: test accuracy {shown(plain)} without "
-        f"augmentation, {shown(augmented)} with it, {100 * margin:.2f} points more"
+        f"LeNet on 1,000 images of MNIST, {EPOCHS} epochs, seeds {SEEDS}: test accuracy {percentages(plain)} without "
+        f"augmentation, {percentages(augmented)} with it, a difference of {100 * margin:.2f} points"
     )
     assert margin > MARGIN

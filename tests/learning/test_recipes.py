@@ -1,4 +1,4 @@
-"""The default run and recipes, as a user starts them, reach what is said of them."""
+"""The default run and the experiment configs reach their documented metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from primer.run.evaluation import evaluate
 from primer.run.training import train
 
 
-def test_the_default_run(command: Callable[..., Any], tmp_path: Path, record_figure: Callable[[str], None]) -> None:
+def test_default_run(command: Callable[..., Any], tmp_path: Path, record_figure: Callable[[str], None]) -> None:
     metrics = train(command("train", "run"))
     record_figure(f"python train.py: test/accuracy {metrics['test/accuracy']:.4f}")
     assert metrics["test/accuracy"] >= 0.97
@@ -22,7 +22,7 @@ def test_the_default_run(command: Callable[..., Any], tmp_path: Path, record_fig
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "files", "metric", "least", "most"),
+    ("name", "files", "metric", "low", "high"),
     [
         ("mnist_mlp", "MNIST", "accuracy", 0.984, 1),
         ("mnist_lenet", "MNIST", "accuracy", 0.9905, 1),
@@ -30,34 +30,33 @@ def test_the_default_run(command: Callable[..., Any], tmp_path: Path, record_fig
         ("sequential_mnist_lstm", "MNIST", "accuracy", 0.985, 1),
         ("reviews_lstm", "sentiment", "accuracy", 0.75, 1),
         ("adding_gru", None, "mse", 0, 0.01),
-        ("adding_rnn", None, "mse", 0.15, 0.18),  # Who says the mean has 0.167.
+        ("adding_rnn", None, "mse", 0.15, 0.18),  # Predicting the mean scores 0.167.
     ],
 )
-def test_a_recipe(
+def test_experiment(
     name: str,
     files: str | None,
     metric: str,
-    least: float,
-    most: float,
+    low: float,
+    high: float,
     command: Callable[..., Any],
     data_dir_or_skip: Callable[[str], Path],
     record_figure: Callable[[str], None],
 ) -> None:
     folder = [f"paths.data_dir={data_dir_or_skip(files).parent}"] if files else []
-    reached = train(command("train", "run", f"experiment={name}", *folder))[f"test/{metric}"]
-    record_figure(f"python train.py experiment={name}: test/{metric} {reached:.4f}")
-    assert least <= reached <= most
+    value = train(command("train", "run", f"experiment={name}", *folder))[f"test/{metric}"]
+    record_figure(f"python train.py experiment={name}: test/{metric} {value:.4f}")
+    assert low <= value <= high
 
 
 @pytest.mark.slow
-def test_the_recipe_for_pronunciations(
+def test_pronunciation_experiment(
     command: Callable[..., Any], tmp_path: Path, record_figure: Callable[[str], None]
 ) -> None:
     beam = train(command("train", "run", "experiment=g2p_seq2seq"))
     greedy = evaluate(command("evaluate", "greedy", f"run={tmp_path}/run", "beam_size=1"))
-    for name, found in (("a beam", beam), ("greedy", greedy)):
-        record_figure(
-            f"python train.py experiment=g2p_seq2seq: {name}: {found['test/wer']:.4f} and {found['test/per']:.4f}"
-        )
+    for name, metrics in (("beam search", beam), ("greedy", greedy)):
+        wer, per = metrics["test/wer"], metrics["test/per"]
+        record_figure(f"python train.py experiment=g2p_seq2seq: {name}: WER {wer:.4f}, PER {per:.4f}")
     assert beam["test/wer"] <= min(0.3, greedy["test/wer"])
     assert beam["test/per"] <= min(0.075, greedy["test/per"])

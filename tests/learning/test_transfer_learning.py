@@ -1,4 +1,4 @@
-"""Weights from some classes help with others of which there is little."""
+"""Transfer learning: pretraining on five digits helps with the other five, of which there are few images."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MARGIN = 0.01
 SEEDS = (0, 1, 2)
 
 
-class Half(MNIST):
-    """The digits from 0 to 4, or those from 5 to 9; on request only so many training images of each."""
+class HalfMNIST(MNIST):
+    """Five consecutive digits of MNIST, optionally with a limited number of training images per class."""
 
-    def __init__(self, first: int, each: int | None = None, **settings: Any) -> None:
+    def __init__(self, first: int, per_class: int | None = None, **settings: Any) -> None:
         super().__init__(**settings)
-        self.digits, self.each = range(first, first + 5), each
+        self.digits, self.per_class = range(first, first + 5), per_class
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -34,62 +34,64 @@ class Half(MNIST):
 
     def read(self) -> dict[Part, Records]:
         parts = super().read()
-        return {"train": self.chosen(parts["train"], self.each), "test": self.chosen(parts["test"])}
+        return {"train": self.filter(parts["train"], self.per_class), "test": self.filter(parts["test"])}
 
-    def chosen(self, every: Any, each: int | None = None) -> Batch:
-        here = torch.cat([(every.targets == digit).nonzero().flatten()[:each] for digit in self.digits])
-        return Batch(every.inputs[here], every.targets[here] - self.digits[0])
+    def filter(self, batch: Any, per_class: int | None = None) -> Batch:
+        rows = torch.cat([(batch.targets == digit).nonzero().flatten()[:per_class] for digit in self.digits])
+        return Batch(batch.inputs[rows], batch.targets[rows] - self.digits[0])
 
 
-def trained(
-    data: Half,
+def train_and_test(
+    data: HalfMNIST,
     trainer: Callable[..., Any],
     seed: int,
     epochs: int,
     start: weights.Weights | None = None,
-    how: Transfer | None = None,
+    transfer: Transfer | None = None,
 ) -> tuple[LeNet, float]:
     seed_everything(seed, verbose=False)
-    if start and how:
+    if start and transfer:
         weights.set_image_format(data, start)
     model = LeNet(data.spec, normalization="batch")
     model.optimizer = partial(torch.optim.Adam, lr=0.003)
-    if start and how:
+    if start and transfer:
         weights.load(model, start)
-        how.apply(model)
-    fit = trainer(max_epochs=epochs, limit_val_batches=0)
-    fit.fit(model, data)
-    (figures,) = fit.test(model, data, verbose=False)
-    return model, figures["test/accuracy"]
+        transfer.apply(model)
+    fitter = trainer(max_epochs=epochs, limit_val_batches=0)
+    fitter.fit(model, data)
+    (metrics,) = fitter.test(model, data, verbose=False)
+    return model, metrics["test/accuracy"]
 
 
-def test_weights_of_five_digits_help_to_tell_five_others_from_ten_images_each(
+def test_pretraining_on_five_digits_helps_with_ten_images_of_each_other_digit(
     quiet_trainer: Callable[..., Any], data_dir_or_skip: Callable[[str], Path], record_figure: Callable[[str], None]
 ) -> None:
     settings: dict[str, Any] = {"data_dir": data_dir_or_skip("MNIST").parent}
-    many = Half(0, train_size=10000, batch_size=128, **settings).prepare()
-    source, _ = trained(many, quiet_trainer, seed=0, epochs=3)
+    many = HalfMNIST(0, train_size=10000, batch_size=128, **settings).prepare()
+    source, _ = train_and_test(many, quiet_trainer, seed=0, epochs=3)
     start = weights.Weights("digits 0 to 4", source.state_dict(), source.spec.input, source.spec.target)
     mean = {}
-    # What five classes leave of a digit before the last layer tells little of five others: three layers learn anew.
-    ways: dict[str, Transfer | None] = {
-        "scratch": None, "frozen but the head": Frozen(), "frozen": Frozen(learn=3), "finetune": Finetune(),
+    # Features close to the output are specific to the pretraining classes, so "frozen" retrains the last three layers.
+    methods: dict[str, Transfer | None] = {
+        "scratch": None, "frozen except the head": Frozen(), "frozen": Frozen(learn=3), "finetune": Finetune(),
     }  # fmt: skip
-    for name, how in ways.items():
-        found = []
+    for name, transfer in methods.items():
+        accuracies = []
         for seed in SEEDS:
-            few = Half(5, each=10, val_fraction=0, batch_size=10, **settings).prepare()
+            few = HalfMNIST(5, per_class=10, val_fraction=0, batch_size=10, **settings).prepare()
             assert few.parts["train"].targets is not None
             assert few.parts["train"].targets.bincount().tolist() == [10] * 5
-            model, accuracy = trained(few, quiet_trainer, seed, epochs=20, start=start, how=how)
-            found.append(accuracy)
+            model, accuracy = train_and_test(few, quiet_trainer, seed, epochs=20, start=start, transfer=transfer)
+            accuracies.append(accuracy)
             if name == "frozen":
-                for key, value in model.state_dict().items():  # Running statistics are among them.
-                    same = torch.equal(value, source.state_dict()[key])
-                    assert same or not key.startswith(("c1.", "c3.")), key
+                for key, value in model.state_dict().items():  # Includes running statistics.
+                    unchanged = torch.equal(value, source.state_dict()[key])
+                    assert unchanged or not key.startswith(("c1.", "c3.")), key
                 assert not torch.equal(model.c5[0].weight, source.c5[0].weight)
-        mean[name] = sum(found) / len(found)
-        record_figure(f"transfer, {name}: {', '.join(f'{one:.4f}' for one in found)}, mean {mean[name]:.4f}")
+        mean[name] = sum(accuracies) / len(accuracies)
+        record_figure(
+            f"transfer, {name}: {', '.join(f'{accuracy:.4f}' for accuracy in accuracies)}, mean {mean[name]:.4f}"
+        )
     for name in ("frozen", "finetune"):
-        record_figure(f"transfer, {name} over scratch: {mean[name] - mean['scratch']:+.4f}")
+        record_figure(f"transfer, {name} minus scratch: {mean[name] - mean['scratch']:+.4f}")
         assert mean[name] > mean["scratch"] + MARGIN

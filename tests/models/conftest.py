@@ -1,4 +1,4 @@
-"""What the tests of convolutional networks share."""
+"""Fixtures shared by the tests of models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IMAGENET = Spec(Image(3, 224, 224), Classes(tuple(f"class {number}" for number i
 
 @pytest.fixture
 def parameter_counts() -> Callable[..., tuple[int, int]]:
-    """A function that counts the parameters of a model for ImageNet, and those of the same one in torchvision."""
+    """Returns a function that counts the parameters of a model for ImageNet and of its counterpart in torchvision."""
     import torchvision
 
     def count(kind: type[Model], **settings: Any) -> tuple[int, int]:
@@ -33,8 +33,9 @@ def parameter_counts() -> Callable[..., tuple[int, int]]:
 
 
 @pytest.fixture
-def outputs_beside_torchvision() -> Callable[..., tuple[Tensor, Tensor]]:
-    """A function that gives the outputs of a model and of the same one in torchvision, with the same weights."""
+def outputs_and_torchvision_outputs() -> Callable[..., tuple[Tensor, Tensor]]:
+    """Returns a function that computes the outputs of a model and of its counterpart in torchvision, with the same
+    weights."""
     import torchvision
 
     def outputs(kind: type[Model], **settings: Any) -> tuple[Tensor, Tensor]:
@@ -55,10 +56,10 @@ def outputs_beside_torchvision() -> Callable[..., tuple[Tensor, Tensor]]:
 
 
 @pytest.fixture
-def overfits(quiet_trainer: Callable[..., Any]) -> Callable[..., float]:
-    """A function that trains a model on one batch of 10 images and gives the share that it then gets right."""
+def overfit_accuracy(quiet_trainer: Callable[..., Any]) -> Callable[..., float]:
+    """Returns a function that trains a model on one batch of 10 images and returns its accuracy on that batch."""
 
-    def share(model: Model, steps: int = 30, lr: float = 1e-3) -> float:
+    def accuracy(model: Model, steps: int = 30, lr: float = 1e-3) -> float:
         image = model.spec.input
         assert isinstance(image, Image)
         generator = torch.Generator().manual_seed(0)
@@ -71,4 +72,4 @@ def overfits(quiet_trainer: Callable[..., Any]) -> Callable[..., float]:
         with torch.no_grad():
             return (model.predict(batch) == batch.targets).float().mean().item()
 
-    return share
+    return accuracy

@@ -15,14 +15,14 @@ from primer.regularization import ColorJitter
 from primer.regularization.augmentation.color import YIQ, recolor
 
 
-def changed(image: Tensor, **values: float) -> Tensor:
-    """One image with some factors and the angle set."""
-    usual = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "angle": 0.0} | values
-    return recolor(image.unsqueeze(0), **{name: torch.tensor([value]) for name, value in usual.items()})[0]
+def recolor_image(image: Tensor, **values: float) -> Tensor:
+    """Recolors one image, given some of the factors and the angle."""
+    settings = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "angle": 0.0} | values
+    return recolor(image.unsqueeze(0), **{name: torch.tensor([value]) for name, value in settings.items()})[0]
 
 
 def chroma(color: Tensor) -> Tensor:
-    """The luma, and the chroma as a complex number."""
+    """Returns the chroma as a complex number."""
     _, i, q = (color.double() @ YIQ.T).unbind(-1)
     return torch.complex(i, q)
 
@@ -30,9 +30,9 @@ def chroma(color: Tensor) -> Tensor:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_brightness_and_contrast_are_uniformly_distributed(channels: int) -> None:
     inputs = torch.tensor([0.45, 0.55]).expand(800, channels, 2, 2)
-    made = augment(ColorJitter(0.4, 0.3, 0, 0), inputs)
-    brightness = made.mean((1, 2, 3)) / 0.5
-    contrast = (made[:, 0, 0, 1] - made[:, 0, 0, 0]) / 0.1 / brightness
+    augmented = augment(ColorJitter(0.4, 0.3, 0, 0), inputs)
+    brightness = augmented.mean((1, 2, 3)) / 0.5
+    contrast = (augmented[:, 0, 0, 1] - augmented[:, 0, 0, 0]) / 0.1 / brightness
     assert_uniform(brightness, 0.6, 1.4)
     assert_uniform(contrast, 0.7, 1.3)
     assert torch.corrcoef(torch.stack([brightness, contrast]))[0, 1].abs() < 0.12
@@ -40,8 +40,8 @@ def test_brightness_and_contrast_are_uniformly_distributed(channels: int) -> Non
 
 def test_saturation_and_hue_are_uniformly_distributed() -> None:
     color = torch.tensor([0.5, 0.4, 0.45])
-    made = augment(ColorJitter(0, 0, 0.5, 0.1), color.view(1, 3, 1, 1).expand(800, 3, 2, 2))[:, :, 0, 0]
-    ratio = chroma(made) / chroma(color)
+    augmented = augment(ColorJitter(0, 0, 0.5, 0.1), color.view(1, 3, 1, 1).expand(800, 3, 2, 2))[:, :, 0, 0]
+    ratio = chroma(augmented) / chroma(color)
     assert_uniform(ratio.abs(), 0.5, 1.5)
     assert_uniform(ratio.angle() / (2 * math.pi), -0.1, 0.1)
 
@@ -54,36 +54,36 @@ def test_saturation_and_hue_are_uniformly_distributed() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_each_adjustment_matches_torchvision(name: str, function: Any, factor: float, channels: int) -> None:
     image = torch.rand(channels, 8, 8)
-    assert torch.allclose(changed(image, **{name: factor}), function(image, factor), atol=1e-3)
+    assert torch.allclose(recolor_image(image, **{name: factor}), function(image, factor), atol=1e-3)
 
 
 def test_combined_adjustments_match_torchvision() -> None:
-    image = 0.3 + 0.4 * torch.rand(3, 8, 8)  # Far enough from 0 and 1 that nothing is cut off on the way.
-    wanted = tv.adjust_saturation(tv.adjust_contrast(tv.adjust_brightness(image, 1.1), 0.7), 1.2)
-    assert torch.allclose(changed(image, brightness=1.1, contrast=0.7, saturation=1.2), wanted, atol=1e-3)
+    image = 0.3 + 0.4 * torch.rand(3, 8, 8)  # Far enough from 0 and 1 to avoid clipping.
+    expected = tv.adjust_saturation(tv.adjust_contrast(tv.adjust_brightness(image, 1.1), 0.7), 1.2)
+    assert torch.allclose(recolor_image(image, brightness=1.1, contrast=0.7, saturation=1.2), expected, atol=1e-3)
 
 
 def test_hue_rotation() -> None:
     image = 0.4 + 0.2 * torch.rand(3, 8, 8)
-    turned = changed(image, angle=1.0)
-    assert not torch.allclose(turned, image, atol=0.01)
+    rotated = recolor_image(image, angle=1.0)
+    assert not torch.allclose(rotated, image, atol=0.01)
     luma = YIQ[0].float()
-    assert torch.allclose(torch.tensordot(luma, turned, 1), torch.tensordot(luma, image, 1), atol=1e-5)
-    assert torch.allclose(changed(turned, angle=-1.0), image, atol=1e-5)
-    assert torch.allclose(changed(image, angle=2 * math.pi), image, atol=1e-5)
-    before, after = (chroma(pixels.flatten(1).T) for pixels in (image, turned))
+    assert torch.allclose(torch.tensordot(luma, rotated, 1), torch.tensordot(luma, image, 1), atol=1e-5)
+    assert torch.allclose(recolor_image(rotated, angle=-1.0), image, atol=1e-5)
+    assert torch.allclose(recolor_image(image, angle=2 * math.pi), image, atol=1e-5)
+    before, after = (chroma(pixels.flatten(1).T) for pixels in (image, rotated))
     assert torch.allclose(after / before, torch.polar(torch.ones(64), torch.ones(64)).to(after), atol=1e-3)
-    grey = torch.rand(1, 8, 8).expand(3, 8, 8)
-    assert torch.allclose(changed(grey, angle=2.0, saturation=1.7), grey, atol=1e-5)
+    gray = torch.rand(1, 8, 8).expand(3, 8, 8)
+    assert torch.allclose(recolor_image(gray, angle=2.0, saturation=1.7), gray, atol=1e-5)
 
 
 def test_values_are_clipped() -> None:
     image = torch.tensor([0.0, 0.5, 1.0]).expand(3, 1, 3)
-    assert torch.allclose(changed(image, brightness=2.0)[0, 0], torch.tensor([0.0, 1.0, 1.0]))
-    assert torch.allclose(changed(image, contrast=2.0)[0, 0], torch.tensor([0.0, 0.5, 1.0]), atol=1e-6)
+    assert torch.allclose(recolor_image(image, brightness=2.0)[0, 0], torch.tensor([0.0, 1.0, 1.0]))
+    assert torch.allclose(recolor_image(image, contrast=2.0)[0, 0], torch.tensor([0.0, 0.5, 1.0]), atol=1e-6)
 
 
 def test_images_with_other_channels_ignore_saturation_and_hue() -> None:
     image = 0.4 + 0.2 * torch.rand(4, 3, 3)
-    made = changed(image, brightness=1.2, contrast=0.5, saturation=0.0, angle=2.0)
-    assert torch.allclose(made, 0.6 * image + 0.6 * image.mean(), atol=1e-6)
+    augmented = recolor_image(image, brightness=1.2, contrast=0.5, saturation=0.0, angle=2.0)
+    assert torch.allclose(augmented, 0.6 * image + 0.6 * image.mean(), atol=1e-6)

@@ -1,4 +1,4 @@
-"""Flip, shift, rotation and scale."""
+"""Flips, shifts, rotations and scaling."""
 
 from __future__ import annotations
 
@@ -20,60 +20,60 @@ from primer.regularization.augmentation.geometry import rotate
 @pytest.mark.parametrize("probability", [0.0, 0.2, 0.5, 1.0])
 def test_images_are_flipped_with_the_given_probability(probability: float) -> None:
     inputs = images()
-    made = augment(Flip(probability), inputs)
-    mirrored = (made == inputs.flip(-1)).flatten(1).all(1)
-    plain = (made == inputs).flatten(1).all(1)
-    assert (mirrored ^ plain).all()
-    assert mirrored.float().mean().item() == pytest.approx(probability, abs=0.06)
+    augmented = augment(Flip(probability), inputs)
+    flipped = (augmented == inputs.flip(-1)).flatten(1).all(1)
+    plain = (augmented == inputs).flatten(1).all(1)
+    assert (flipped ^ plain).all()
+    assert flipped.float().mean().item() == pytest.approx(probability, abs=0.06)
 
 
 def displacement(image: Tensor, original: Tensor, most: int) -> tuple[int, int]:
-    """By how many rows and columns an image was moved. Fails where it was not merely moved."""
+    """Returns by how many rows and columns an image was shifted. Fails if it was changed in any other way."""
     height, width = original.shape[1:]
     padded = F.pad(original, (most,) * 4)
     for row in range(2 * most + 1):
         for column in range(2 * most + 1):
             if torch.equal(padded[:, row : row + height, column : column + width], image):
                 return row - most, column - most
-    raise AssertionError("the image was not merely moved")
+    raise AssertionError("the image was not only shifted")
 
 
 @pytest.mark.parametrize(("dtype", "channels"), [(torch.uint8, 3), (torch.float32, 1)])
 def test_shifts_are_independent_and_uniformly_distributed(dtype: torch.dtype, channels: int) -> None:
     inputs = images(dtype=dtype, channels=channels)
     moves = Counter(displacement(image, inputs[0], 1) for image in augment(Shift(1), inputs))
-    assert_even(list(moves.values()), 9, chi_square=26.1)  # 8 degrees of freedom: one in a thousand.
+    assert_even(list(moves.values()), 9, chi_square=26.1)  # 8 degrees of freedom, p = 0.001.
 
 
 def test_shifted_images_are_filled_with_black() -> None:
     inputs = images(50, torch.uint8)
     for image in augment(Shift(3), inputs):
         row, column = displacement(image, inputs[0], 3)
-        seen = (5 - abs(row)) * (6 - abs(column))
-        assert int((image[0] > 0).sum()) == seen
+        visible = (5 - abs(row)) * (6 - abs(column))
+        assert int((image[0] > 0).sum()) == visible
 
 
 def test_shifts_may_be_larger_than_the_image() -> None:
-    made = augment(Shift(9), images(200, torch.uint8))
-    assert any(not image.any() for image in made)
-    assert any(image.any() for image in made)
+    augmented = augment(Shift(9), images(200, torch.uint8))
+    assert any(not image.any() for image in augmented)
+    assert any(image.any() for image in augmented)
 
 
 @pytest.mark.parametrize("step", [Shift(2), Rotate(40)])
 def test_channels_move_together(step: Shift | Rotate) -> None:
-    made = augment(step, torch.rand(30, 1, 6, 6).expand(30, 3, 6, 6))
-    assert torch.equal(made[:, 0], made[:, 1])
-    assert torch.equal(made[:, 0], made[:, 2])
+    augmented = augment(step, torch.rand(30, 1, 6, 6).expand(30, 3, 6, 6))
+    assert torch.equal(augmented[:, 0], augmented[:, 1])
+    assert torch.equal(augmented[:, 0], augmented[:, 2])
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (24, 40)])
 def test_angles_and_factors_are_uniformly_distributed(height: int, width: int) -> None:
-    # Of a slope along the columns, the slopes along both axes after a rotation tell its cosine and sine.
+    # After rotating a gradient along the columns, its slopes along both axes are the cosine and sine of the angle.
     slope = (torch.arange(width) / width).expand(1200, 1, height, width).contiguous()
-    made = augment(Rotate(30, (0.8, 1.3)), slope)[:, 0] * width
+    augmented = augment(Rotate(30, (0.8, 1.3)), slope)[:, 0] * width
     row, column = height // 2, width // 2
-    cos = made[:, row, column + 1] - made[:, row, column]
-    sin = made[:, row + 1, column] - made[:, row, column]
+    cos = augmented[:, row, column + 1] - augmented[:, row, column]
+    sin = augmented[:, row + 1, column] - augmented[:, row, column]
     angles, factors = torch.atan2(sin, cos) * 180 / math.pi, 1 / torch.hypot(sin, cos)
     assert_uniform(angles.clamp(-30, 30), -30, 30)
     assert_uniform(factors.clamp(0.8, 1.3), 0.8, 1.3)
@@ -85,15 +85,15 @@ def test_angles_and_factors_are_uniformly_distributed(height: int, width: int) -
 @pytest.mark.parametrize(("degrees", "factor"), [(0, 1.0), (20, 1.0), (-35, 1.2), (90, 0.7), (180, 1.0)])
 def test_rotation_matches_torchvision(height: int, width: int, degrees: int, factor: float) -> None:
     image = torch.rand(2, 3, height, width)
-    made = rotate(image, torch.tensor([0.3, math.radians(degrees)]), torch.tensor([1.5, factor]))[1]
-    wanted = affine(image[1], degrees, [0, 0], factor, [0, 0], interpolation=InterpolationMode.BILINEAR)
-    assert torch.allclose(made, wanted, atol=1e-4)
+    augmented = rotate(image, torch.tensor([0.3, math.radians(degrees)]), torch.tensor([1.5, factor]))[1]
+    expected = affine(image[1], degrees, [0, 0], factor, [0, 0], interpolation=InterpolationMode.BILINEAR)
+    assert torch.allclose(augmented, expected, atol=1e-4)
 
 
 def test_rotation_by_90_degrees_permutes_pixels() -> None:
     image = torch.rand(1, 1, 9, 9)
-    made = rotate(image, torch.tensor([math.pi / 2]), torch.ones(1))
-    assert torch.allclose(made, image.rot90(-1, (2, 3)), atol=1e-5)
+    augmented = rotate(image, torch.tensor([math.pi / 2]), torch.ones(1))
+    assert torch.allclose(augmented, image.rot90(-1, (2, 3)), atol=1e-5)
 
 
 def test_enlarging_crops_the_image_and_shrinking_adds_a_black_margin() -> None:

@@ -1,4 +1,4 @@
-"""The values of the regularization group."""
+"""Regularization settings and presets."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from primer.regularization import EarlyStopping, Flip, Regularization, Shift
 @pytest.mark.parametrize("preset", groups()["regularization"])
 def test_presets(preset: str) -> None:
     node = OmegaConf.to_container(compose_checked("train", [f"regularization={preset}"]).regularization, resolve=True)
-    made = instantiate(node, Regularization)
-    assert isinstance(made.early_stopping, EarlyStopping)
-    assert made.augmentation == {}
-    wanted = {"none": (0.0, 0.0, 0.0, None), "light": (0.1, 1e-4, 0.0, 10), "strong": (0.5, 1e-3, 0.1, 5)}
-    assert (made.dropout, made.l2, made.label_smoothing, made.early_stopping.patience) == wanted[preset]
+    regularization = instantiate(node, Regularization)
+    assert isinstance(regularization.early_stopping, EarlyStopping)
+    assert regularization.augmentation == {}
+    expected = {"none": (0.0, 0.0, 0.0, None), "light": (0.1, 1e-4, 0.0, 10), "strong": (0.5, 1e-3, 0.1, 5)}
+    patience = regularization.early_stopping.patience
+    assert (regularization.dropout, regularization.l2, regularization.label_smoothing, patience) == expected[preset]
 
 
 def test_settings_can_be_overridden_individually() -> None:
     overrides = ["regularization=light", "regularization.dropout=0.3", "regularization/augmentation=crop_flip"]
     config = compose_checked("train", [*overrides, "regularization.augmentation.shift.padding=2"])
-    made = instantiate(OmegaConf.to_container(config.regularization, resolve=True), Regularization)
-    assert (made.dropout, made.l2, made.early_stopping.patience) == (0.3, 1e-4, 10)
-    assert {name: type(step) for name, step in made.augmentation.items()} == {"flip": Flip, "shift": Shift}
-    assert made.augmentation["shift"].padding == 2
+    regularization = instantiate(OmegaConf.to_container(config.regularization, resolve=True), Regularization)
+    assert (regularization.dropout, regularization.l2, regularization.early_stopping.patience) == (0.3, 1e-4, 10)
+    assert {name: type(step) for name, step in regularization.augmentation.items()} == {"flip": Flip, "shift": Shift}
+    assert regularization.augmentation["shift"].padding == 2
     assert config.model.dropout == 0.3
 
 
@@ -57,7 +58,9 @@ def test_a_negative_patience_is_rejected() -> None:
 
 def test_entries_that_are_not_augmentations_are_dropped_or_rejected() -> None:
     flip = Flip()
-    made = Regularization(augmentation={"flip": flip, "shift": {"padding": 2}, "rotate": None})
-    assert made.augmentation == {"flip": flip}
-    with pytest.raises(InputError, match=r"regularization.augmentation.flip is not an augmentation but EarlyStopping"):
+    regularization = Regularization(augmentation={"flip": flip, "shift": {"padding": 2}, "rotate": None})
+    assert regularization.augmentation == {"flip": flip}
+    with pytest.raises(
+        InputError, match=r"regularization.augmentation.flip must be an Augmentation, not EarlyStopping"
+    ):
         Regularization(augmentation={"flip": EarlyStopping()})

@@ -1,4 +1,4 @@
-"""Words that become unknown."""
+"""Word dropout."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ WORDS = torch.arange(2, 10).repeat(400, 3)
 WORDS[:, 20:] = PADDING
 
 
-def dropped(probability: float, words: Tensor = WORDS, seed: int = 0) -> Tensor:
+def drop_words(probability: float, words: Tensor = WORDS, seed: int = 0) -> Tensor:
     before = words.clone()
     targets, lengths = torch.zeros(len(words), dtype=torch.long), torch.full((len(words),), 20)
-    made = WordDropout(probability)(Batch(words, targets, lengths), seeded(seed), SPEC)
+    augmented = WordDropout(probability)(Batch(words, targets, lengths), seeded(seed), SPEC)
     assert torch.equal(words, before)
-    assert made.targets is targets
-    assert made.lengths is lengths
-    return made.inputs
+    assert augmented.targets is targets
+    assert augmented.lengths is lengths
+    return augmented.inputs
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.2, 1.0])
 def test_words_become_unknown_with_the_given_probability(probability: float) -> None:
-    made = dropped(probability)
-    gone = made == UNKNOWN
-    assert torch.equal(made[~gone], WORDS[~gone])
-    assert (made[:, 20:] == PADDING).all()
+    augmented = drop_words(probability)
+    dropped = augmented == UNKNOWN
+    assert torch.equal(augmented[~dropped], WORDS[~dropped])
+    assert (augmented[:, 20:] == PADDING).all()
     # 8000 words: four standard errors are under 0.02.
-    assert gone[:, :20].float().mean().item() == pytest.approx(probability, abs=0.02)
+    assert dropped[:, :20].float().mean().item() == pytest.approx(probability, abs=0.02)
 
 
 def test_words_are_dropped_independently() -> None:
-    gone = dropped(0.5)[:, :20] == UNKNOWN
-    assert len(gone.unique(dim=0)) > 390
-    assert len(gone.T.unique(dim=0)) == 20
-    assert 0.4 < gone.float().mean(0).min() < gone.float().mean(0).max() < 0.6
-    assert torch.equal(dropped(0.5), dropped(0.5))
-    assert not torch.equal(dropped(0.5), dropped(0.5, seed=1))
+    dropped = drop_words(0.5)[:, :20] == UNKNOWN
+    assert len(dropped.unique(dim=0)) > 390
+    assert len(dropped.T.unique(dim=0)) == 20
+    assert 0.4 < dropped.float().mean(0).min() < dropped.float().mean(0).max() < 0.6
+    assert torch.equal(drop_words(0.5), drop_words(0.5))
+    assert not torch.equal(drop_words(0.5), drop_words(0.5, seed=1))
 
 
 def test_letters_are_kept() -> None:
     spelled = torch.stack([WORDS, WORDS * 0 + 5, WORDS * 0 + 6], dim=-1)
-    made = dropped(0.5, spelled)
-    assert torch.equal(made[..., 1:], spelled[..., 1:])
-    gone = made[..., 0] == UNKNOWN
-    assert torch.equal(made[..., 0][~gone], WORDS[~gone])
-    assert gone[:, :20].float().mean().item() == pytest.approx(0.5, abs=0.03)
-    assert not gone[:, 20:].any()
+    augmented = drop_words(0.5, spelled)
+    assert torch.equal(augmented[..., 1:], spelled[..., 1:])
+    dropped = augmented[..., 0] == UNKNOWN
+    assert torch.equal(augmented[..., 0][~dropped], WORDS[~dropped])
+    assert dropped[:, :20].float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert not dropped[:, 20:].any()
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1])
 def test_invalid_probabilities_are_rejected(probability: float) -> None:
-    with pytest.raises(InputError, match=f"probability of a word dropout must be from 0 to 1, not {probability}"):
+    with pytest.raises(InputError, match=f"WordDropout: probability must be from 0 to 1, not {probability}"):
         WordDropout(probability)
 
 

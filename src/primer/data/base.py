@@ -93,34 +93,34 @@ class DataModule(Splits, DataSource):
     # What a subclass defines.
 
     def download(self) -> None:
-        """Download files missing from ``data_dir``. Does nothing by default."""
+        """Downloads files missing from ``data_dir``. Does nothing by default."""
 
     @abstractmethod
     def read(self) -> dict[Part, Records]:
-        """Return all samples under ``train``, and the published ``val`` and ``test`` parts if there are any."""
+        """Returns all samples under ``train``, and the published ``val`` and ``test`` parts if there are any."""
 
     @abstractmethod
     def fit_spec(self, train: Any) -> Spec:
-        """Return the spec. Mean, scale, vocabulary etc. are estimated from the training part only."""
+        """Returns the spec. Mean, scale, vocabulary etc. are estimated from the training part only."""
 
     @abstractmethod
     def encode(self, records: Any) -> Batch | Stream:
-        """Convert samples to tensors, or to a stream if they do not fit in memory. Called after ``fit_spec``."""
+        """Converts samples to tensors, or to a stream if they do not fit in memory. Called after ``fit_spec``."""
 
     def describe_training_set(self) -> str:
-        """Describe the training set in error messages."""
+        """Returns a phrase that describes the training set, for error messages."""
         return f"the {self.train_size} training samples (data.train_size)" if self.train_size else "the training part"
 
     def labels(self, records: Any) -> np.ndarray | None:
-        """Return one label per sample for stratified splits, or None if there are no labels."""
+        """Returns one label per sample for stratified splits, or None if there are no labels."""
         return None
 
     def target_lengths(self, data: Batch, train: bool) -> torch.Tensor | None:
-        """Return how many target steps of each sample to use in training or evaluation; None for all."""
+        """Returns how many target steps of each sample to use in training or evaluation; None for all."""
         return None
 
     def batch_transform(self) -> Callable[[Batch], Batch] | None:
-        """Return a function that expands each batch from ``encode``'s compact form to the form described by the spec;
+        """Returns a function that expands each batch from ``encode``'s compact form to the form described by the spec;
         None if the two are the same."""
         return None
 
@@ -138,7 +138,7 @@ class DataModule(Splits, DataSource):
         return {part: data.size for part, data in self.parts.items()}
 
     def prepare(self) -> Self:
-        """Download, read, split and encode the data, if not already done. Returns self."""
+        """Downloads, reads, splits and encodes the data, if not already done. Returns self."""
         self.prepare_data()
         self.setup()
         return self
@@ -157,7 +157,7 @@ class DataModule(Splits, DataSource):
         self.parts = {part: self.encode(some) for part, some in records.items()}
 
     def set_image_format(self, image: Image) -> None:
-        """Convert images to another format from now on: the channels, size, mean and standard deviation of ``image``
+        """Converts images to another format from now on: the channels, size, mean and standard deviation of ``image``
         instead of the data set's own."""
         self._native = self._native or self.spec.input
         assert isinstance(self._native, Image)
@@ -177,7 +177,7 @@ class DataModule(Splits, DataSource):
         return self.loader(self.test_part, train=False, bucket=False)
 
     def loader(self, part: Part, train: bool, bucket: bool = True) -> Loader:
-        """Return a loader over one part: shuffled and augmented if ``train``, on the trainer's device if there is a
+        """Returns a loader over one part: shuffled and augmented if ``train``, on the trainer's device if there is a
         trainer. With ``bucket``, samples of similar length share a batch; otherwise, unshuffled samples stay in
         order."""
         data = self.parts[part]
@@ -208,7 +208,7 @@ class DataModule(Splits, DataSource):
         return next(iter(loader))
 
     def placement(self) -> dict[str, Any]:
-        """Return loader settings: the trainer's device, if there is a trainer, and this process's rank."""
+        """Returns loader settings: the trainer's device, if there is a trainer, and this process's rank."""
         trainer = self.trainer
         return {
             "device": trainer.strategy.root_device if trainer else "cpu",

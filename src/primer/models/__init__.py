@@ -1,1 +1,1 @@
-"""Models, each its own LightningModule in its own file."""
+"""Models: one LightningModule per file."""

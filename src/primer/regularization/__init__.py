@@ -1,4 +1,4 @@
-"""Regularization settings of a run, and data augmentation."""
+"""Regularization: the settings of a run, and data augmentation."""
 
 from primer.regularization.augmentation import (
     Augmentation,

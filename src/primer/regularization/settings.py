@@ -11,7 +11,7 @@ from primer.regularization.augmentation import Augmentation
 
 @dataclass
 class EarlyStopping:
-    """Stop a run when the monitored metric has not improved by ``min_delta`` for ``patience`` epochs; never if
+    """Stops a run when the monitored metric has not improved by ``min_delta`` for ``patience`` epochs; never if
     ``patience`` is None."""
 
     patience: int | None = None
@@ -19,22 +19,22 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         if self.patience is not None and self.patience < 0:
-            raise InputError(f"regularization.early_stopping.patience must be at least 0 or null, not {self.patience}")
+            raise InputError(f"regularization.early_stopping.patience must be at least 0, or null, not {self.patience}")
 
 
 @dataclass
 class Regularization:
-    """Regularization settings of a run.
+    """The regularization settings of a run.
 
     Attributes:
-        dropout: dropout probability; each model documents where dropout is applied.
-        l1, l2: coefficients of the weight penalties, which exclude biases and normalization parameters.
-        label_smoothing: fraction of the target probability that is distributed uniformly over all classes.
-        stochastic_depth: probability of skipping the last block of a residual model in training.
-        ema: decay of the exponential moving average of the weights, which is evaluated and saved; None to disable it.
-        early_stopping: when to stop early.
-        augmentation: augmentations of training batches by name, applied in order. Entries that are still mappings are
-            dropped: an experiment may have settings for an augmentation that is not selected.
+        dropout: the dropout probability; where it applies depends on the model.
+        l1, l2: the coefficients of the penalties on weights; biases and norms are not penalized.
+        label_smoothing: the fraction of the target probability that is spread evenly over all classes.
+        stochastic_depth: the probability of skipping the last block of a residual model in training.
+        ema: the decay of the moving average of the weights, which is evaluated and saved; None for no average.
+        early_stopping: when to stop.
+        augmentation: the augmentation steps applied to each training batch, in order, keyed by name. A value that is a
+            mapping is ignored: it holds an experiment's settings for a step that was not selected.
     """
 
     dropout: float = 0.0
@@ -53,10 +53,8 @@ class Regularization:
         for name in ("l1", "l2"):
             if getattr(self, name) < 0:
                 raise InputError(f"regularization.{name} must be at least 0, not {getattr(self, name)}")
-        selected = {name: step for name, step in self.augmentation.items() if not isinstance(step, dict | None)}
-        for name, step in selected.items():
+        chosen = {name: step for name, step in self.augmentation.items() if not isinstance(step, dict | None)}
+        for name, step in chosen.items():
             if not isinstance(step, Augmentation):
-                raise InputError(
-                    f"regularization.augmentation.{name} must be an Augmentation, not {type(step).__name__}"
-                )
-        self.augmentation = selected
+                raise InputError(f"regularization.augmentation.{name} is not an augmentation but {type(step).__name__}")
+        self.augmentation = chosen

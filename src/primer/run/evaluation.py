@@ -13,7 +13,7 @@ from primer.config.instantiate import instantiate
 from primer.data.base import DataModule
 from primer.errors import InputError
 from primer.models.base import Model
-from primer.models.layers.blocks import check_sizes
+from primer.models.layers.validation import check_sizes
 from primer.records import run_folder
 from primer.records.console import show_table
 from primer.regularization import Regularization

@@ -236,7 +236,7 @@ def test_numbers_of_images_and_labels_must_match(tmp_path: Path) -> None:
 
 
 def draw(shape: tuple[int, int, int], classes: int) -> Samples:
-    """Draw random images, whose labels cycle through all classes."""
+    """Draws random images, whose labels cycle through all classes."""
     random = np.random.default_rng(classes)
     return {
         part: (random.integers(0, 256, (size, *shape), dtype=np.uint8), np.arange(size, dtype=np.uint8) % classes)
@@ -245,7 +245,7 @@ def draw(shape: tuple[int, int, int], classes: int) -> Samples:
 
 
 def write_idx(folder: Path, samples: Samples) -> None:
-    """Write the four files of MNIST: a magic number, the sizes as big-endian integers, then bytes."""
+    """Writes the four files of MNIST: a magic number, the sizes as big-endian integers, then bytes."""
     folder.mkdir(parents=True)
     for name, (part, index) in IDX_FILES.items():
         array = samples[part][index]
@@ -255,7 +255,7 @@ def write_idx(folder: Path, samples: Samples) -> None:
 
 
 def publish_idx(kind: type[MNIST], folder: Path, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write the same four files, compressed, and patch their checksums in torchvision."""
+    """Writes the same four files, compressed, and patches their checksums in torchvision."""
     write_idx(folder, samples)
     resources = []
     for name in IDX_FILES:
@@ -269,7 +269,7 @@ def publish_idx(kind: type[MNIST], folder: Path, samples: Samples, monkeypatch: 
 def write_cifar(
     kind: type[CIFAR10], folder: Path, samples: Samples, classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Write pickled batches, and patch their checksums in torchvision."""
+    """Writes pickled batches, and patches their checksums in torchvision."""
     source, base = kind.source, folder / kind.source.base_folder
     base.mkdir(parents=True)
     key = "labels" if kind is CIFAR10 else "fine_labels"
@@ -289,7 +289,7 @@ def write_cifar(
 def publish_cifar(
     kind: type[CIFAR10], folder: Path, samples: Samples, classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Write the same batches to one archive only."""
+    """Writes the same batches to one archive only."""
     write_cifar(kind, folder, samples, classes, monkeypatch)
     base = folder / kind.source.base_folder
     archive = folder / kind.source.filename
@@ -306,12 +306,12 @@ def md5(file: Path) -> str:
 
 
 def contents(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Return the modification time and the size of every file and folder."""
+    """Returns the modification time and the size of every file and folder."""
     return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
 
 
 def check_parts(data: TorchvisionImages, samples: Samples) -> None:
-    """Compare the data set with the samples that were written."""
+    """Compares the data set with the samples that were written."""
     images, labels = (torch.from_numpy(array) for array in samples["train"])
     held_out = TRAIN // 10
     train, val, test = (data.parts[part] for part in ("train", "val", "test"))

@@ -17,7 +17,7 @@ from primer.data.text.pos_tags import PosTags
 
 
 def padding_fraction(loader: TensorLoader) -> float:
-    """Return the fraction of an epoch's tokens that is padding."""
+    """Returns the fraction of an epoch's tokens that is padding."""
     real = total = 0
     for batch in loader:
         assert batch.lengths is not None

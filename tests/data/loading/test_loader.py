@@ -31,7 +31,7 @@ def labels(batch: Batch) -> Tensor:
 
 
 def epoch(samples_loader: TensorLoader) -> list[list[int]]:
-    """Return the samples of each batch."""
+    """Returns the samples of each batch."""
     batches = []
     for batch in samples_loader:
         assert torch.equal(batch.inputs[:, 0].long(), labels(batch))

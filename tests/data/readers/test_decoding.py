@@ -19,7 +19,7 @@ def save(folder: Path, image: PIL.Image.Image, name: str = "some.png", **setting
 
 
 def row(*pixels: Any) -> np.ndarray:
-    """Return pixels side by side, as ``(channels, 1, width)``."""
+    """Returns pixels side by side, as ``(channels, 1, width)``."""
     return np.array(pixels, dtype=np.uint8).T.reshape(-1, 1, len(pixels))
 
 

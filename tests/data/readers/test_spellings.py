@@ -160,9 +160,7 @@ def test_brown_with_letters_is_fast_and_small(
         batch = next(loader)
         words += int((batch.inputs[..., 0] != PADDING).sum())
     speed = words / (time.process_time() - started)
-    record_figure(
-        f"Brown with letters: {seconds:.1f} s, {size / 1e6:.0f} MB, {speed / 1e6:.1f} million words per second"
-    )
+    record_figure(f"Brown with letters: {seconds:.1f} s, {size / 1e6:.0f} MB, {speed / 1e6:.1f} million words/s")
     assert isinstance(data.spec, Spec)
     assert isinstance(data.spec.target, Tags)
     assert spellings.table.shape[1] == 21

@@ -22,7 +22,7 @@ from primer.spec import Classes
 
 
 def damage_files(root: Path) -> dict[str, str]:
-    """Write a damaged file of each kind, and return the expected messages."""
+    """Writes a damaged file of each kind, and returns the expected messages."""
     intact = io.BytesIO()
     draw(1, 200, 200).save(intact, "JPEG")
     (root / "cat" / "cut.jpg").write_bytes(intact.getvalue()[: len(intact.getvalue()) // 2])
@@ -44,7 +44,7 @@ def damage_files(root: Path) -> dict[str, str]:
 
 
 def bomb() -> bytes:
-    """Return a PNG whose header claims 900 million pixels."""
+    """Returns a PNG whose header claims 900 million pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -141,7 +141,7 @@ def test_files_damaged_during_streaming_are_reported(build: Make, root: Path) ->
 
 
 def record_decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list to which the names of decoded files are appended from now on."""
+    """Returns a list to which the names of decoded files are appended from now on."""
     decoded: list[str] = []
 
     def recording_decode(path: Path, *shape: int) -> np.ndarray:

@@ -21,7 +21,7 @@ SAMPLES = 2000
 
 
 def parse_date(text: str) -> str:
-    """Parse a date by the documented rules, independently of how it was generated."""
+    """Parses a date by the documented rules, independently of how it was generated."""
     words = [word[:3] for word in re.findall("[a-z]+", text.lower())]
     months = [number for number, name in enumerate(MONTHS, 1) if name[:3].lower() in words]
     numbers = re.findall("[0-9]+", text)
@@ -154,7 +154,7 @@ def test_empty_sources_are_rejected() -> None:
 
 
 def sources(data: Any, part: Part) -> set[str]:
-    """Return the source strings of a part, decoded from its tensors."""
+    """Returns the source strings of a part, decoded from its tensors."""
     batch: Batch = data.parts[part]
     assert batch.lengths is not None
     words = data.spec.input.vocabulary

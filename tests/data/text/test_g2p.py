@@ -56,7 +56,7 @@ def data(entries: dict[str, list[list[str]]]) -> Iterator[G2P]:
 
 
 def spelled(data: G2P, batch: Any) -> dict[str, list[str]]:
-    """Return the pronunciations of each word of a batch."""
+    """Returns the pronunciations of each word of a batch."""
     letters, phonemes = data.spec.input.vocabulary, data.spec.target.vocabulary  # type: ignore[union-attr]
     words = ("".join(letters[index] for index in row if index) for row in batch.inputs.tolist())
     spoken = references(batch.targets, 3)

@@ -81,7 +81,7 @@ def test_duplicate_pieces_are_kept_in_one_part_only(tmp_path: Path) -> None:
         "test": [piece(66, 2), piece(60, 5)],
     }
     data = music(tmp_path, {"voices": VOICES, "rest": -1, **split}, unique=True)
-    lengths = {part: [len(data.decode(some.inputs))] for part, some in data.parts.items()}  # type: ignore[union-attr]
+    lengths = {part: [len(data.decode(batch.inputs))] for part, batch in data.parts.items()}  # type: ignore[union-attr]
     assert lengths == {"train": [10], "val": [3], "test": [7]}
     with pytest.raises(InputError, match="every training piece is also in another part"):
         music(tmp_path, {"voices": VOICES, "rest": -1, "train": [piece(60)], "test": [piece(61)]}, unique=True)
@@ -141,7 +141,7 @@ def test_prompts(tmp_path: Path) -> None:
     assert len(data.decode(data.prompt())) == 16
     assert data.decode(data.prompt("60 rest 61 60  62 61 61 60")) == [[60, REST, 61, 60], [62, 61, 61, 60]]
     for word in ("C4", "20", "<unk>"):
-        with pytest.raises(InputError, match=f"but has '{word}'"):
+        with pytest.raises(InputError, match=f"not '{word}'"):
             data.prompt(f"60 {word}")
 
 
@@ -153,7 +153,7 @@ def test_decoding_tolerates_invalid_sequences(tmp_path: Path) -> None:
 
 
 def read_midi(content: bytes) -> tuple[Any, list[list[int]]]:
-    """Return a MIDI file, and the pitch of each of its tracks at each sixteenth note."""
+    """Returns a MIDI file, and the pitch of each of its tracks at each sixteenth note."""
     mido = pytest.importorskip("mido")
     file = mido.MidiFile(file=io.BytesIO(content), charset="utf-8")
     tracks = []

@@ -62,7 +62,7 @@ def test_opposite_classes_have_opposite_words() -> None:
 
 
 def counts(data: Opinions, part: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the word counts of each text, and the labels."""
+    """Returns the word counts of each text, and the labels."""
     batch = data.parts[part]
     assert isinstance(data.spec.input, Tokens)
     table = torch.zeros(batch.size, len(data.spec.input.vocabulary))

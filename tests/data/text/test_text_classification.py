@@ -26,7 +26,7 @@ def texts(path: Path, **settings: Any) -> list[Any]:
 
 
 def many(labels: str, words: str = "ab") -> str:
-    """Return a CSV file with a text for each label."""
+    """Returns a CSV file with a text for each label."""
     return "text,label\n" + "".join(f"{words} {k},{label}\n" for k, label in enumerate(labels))
 
 

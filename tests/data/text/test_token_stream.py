@@ -23,7 +23,7 @@ def loader(size: int, streams: int, sequence_length: int, **settings: Any) -> To
 
 
 def targets(batches: list[Batch]) -> list[int]:
-    """Return the targets that are not ignored. Each is the successor of its input."""
+    """Returns the targets that are not ignored. Each is the successor of its input."""
     values = []
     for inputs, expected, lengths in batches:
         assert expected is not None

@@ -1,4 +1,4 @@
-"""Every preset of an image model, at its full size, on pictures of 3x32x32."""
+"""Every preset of an image model at full size, on 3x32x32 images."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from primer.spec import Classes, Image, Spec
 FILES = ("alexnet", "vgg", "resnet", "mobilenet_v2")
 PRESETS = [name for name in groups()["model"] if str(target_of("model", name)).split(".")[-2] in FILES]
 LARGE = [name for name in PRESETS if name.startswith(("alexnet", "vgg"))]
-"""Those with 40 million parameters and more in their last layers, which want small steps."""
+"""Presets with at least 40 million parameters in their last layers, which need a small learning rate."""
 
 
-def test_these_are_all() -> None:
+def test_number_of_presets() -> None:
     assert len(PRESETS) == 17
     assert len(LARGE) == 9
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
-def test_it_overfits_a_batch(name: str, overfits: Callable[..., float]) -> None:
+def test_overfits_one_batch(name: str, overfit_accuracy: Callable[..., float]) -> None:
     cfg: Any = compose_checked("train", [f"model={name}", "data=cifar10"])
     settings: Any = OmegaConf.to_container(cfg.model, resolve=True)
     seed_everything(0, verbose=False)
     model = instantiate(settings, Model, spec=Spec(Image(3, 32, 32), Classes(tuple("abcdefghij"))))
-    assert overfits(model, steps=60, lr=1e-4 if name in LARGE else 1e-3) == 1.0
+    assert overfit_accuracy(model, steps=60, lr=1e-4 if name in LARGE else 1e-3) == 1.0

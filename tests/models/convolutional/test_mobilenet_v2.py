@@ -7,6 +7,7 @@ import torch
 import torchvision
 from lightning import seed_everything
 
+from primer.errors import InputError
 from primer.models.convolutional.mobilenet_v2 import STAGES, InvertedResidual, MobileNetV2
 from primer.spec import Classes, Image, Spec
 
@@ -14,12 +15,12 @@ TEN = Classes(tuple("0123456789"))
 CIFAR = Spec(Image(3, 32, 32), TEN)
 
 
-def test_parameters_are_the_published_ones(parameter_counts) -> None:
+def test_parameter_count_matches_the_paper_and_torchvision(parameter_counts) -> None:
     assert parameter_counts(MobileNetV2) == (3_504_872, 3_504_872)
 
 
 @pytest.mark.parametrize("multiplier", [0.35, 0.5, 0.75, 1.4])
-def test_narrower_and_wider_ones_are_as_large_as_torchvisions(multiplier: float) -> None:
+def test_parameter_count_with_a_width_multiplier_matches_torchvision(multiplier: float) -> None:
     with torch.device("meta"):
         ours = MobileNetV2(Spec(Image(3, 224, 224), Classes(tuple(map(str, range(1000))))), multiplier)
         theirs = torchvision.models.mobilenet_v2(width_mult=multiplier)
@@ -27,27 +28,27 @@ def test_narrower_and_wider_ones_are_as_large_as_torchvisions(multiplier: float)
     assert MobileNetV2.torchvision_name(width_multiplier=multiplier) is None
 
 
-def test_outputs_are_torchvisions(outputs_beside_torchvision) -> None:
-    ours, theirs = outputs_beside_torchvision(MobileNetV2)
+def test_outputs_match_torchvision(outputs_and_torchvision_outputs) -> None:
+    ours, theirs = outputs_and_torchvision_outputs(MobileNetV2)
     assert theirs.std() > 1e-3
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-def test_small_images_are_shrunk_eight_times_and_large_ones_32_times() -> None:
+def test_small_images_are_downsampled_by_8_and_large_ones_by_32() -> None:
     assert MobileNetV2(CIFAR, 0.35).features(torch.randn(1, 3, 32, 32)).shape[-2:] == (4, 4)
     large = MobileNetV2(Spec(Image(3, 96, 96), TEN), 0.35)
     assert large.features(torch.randn(1, 3, 96, 96)).shape[-2:] == (3, 3)
 
 
-def test_only_blocks_that_keep_the_shape_add_their_input() -> None:
+def test_only_blocks_that_preserve_the_shape_have_a_shortcut() -> None:
     blocks = [layer for layer in MobileNetV2(CIFAR).features if isinstance(layer, InvertedResidual)]
-    repeated = [place > 0 for _, _, count, _ in STAGES for place in range(count)]
-    assert [block.residual for block in blocks] == repeated
+    expected = [index > 0 for _, _, count, _ in STAGES for index in range(count)]
+    assert [block.residual for block in blocks] == expected
     x = torch.randn(2, 24, 5, 5)
     torch.testing.assert_close(blocks[2].eval()(x), x + blocks[2].conv(x))
 
 
-def test_stochastic_depth_is_the_identity_at_evaluation() -> None:
+def test_stochastic_depth_is_disabled_in_evaluation() -> None:
     deep, plain = MobileNetV2(CIFAR, 0.35, stochastic_depth=0.5), MobileNetV2(CIFAR, 0.35)
     plain.load_state_dict(deep.state_dict())
     images = torch.randn(8, 3, 32, 32)
@@ -56,15 +57,15 @@ def test_stochastic_depth_is_the_identity_at_evaluation() -> None:
 
 
 @pytest.mark.parametrize(("channels", "side", "steps"), [(1, 8, 150), (1, 28, 60), (3, 32, 60)])
-def test_it_overfits_a_batch(channels: int, side: int, steps: int, overfits) -> None:
+def test_overfits_one_batch(channels: int, side: int, steps: int, overfit_accuracy) -> None:
     seed_everything(0, verbose=False)
-    assert overfits(MobileNetV2(Spec(Image(channels, side, side), TEN), 0.35), steps=steps) == 1.0
+    assert overfit_accuracy(MobileNetV2(Spec(Image(channels, side, side), TEN), 0.35), steps=steps) == 1.0
 
 
-def test_bad_settings_are_refused() -> None:
+def test_invalid_settings_are_errors() -> None:
     for settings, message in (
         ({"width_multiplier": 0.0}, "width_multiplier must be more than 0, not 0.0"),
         ({"stochastic_depth": -0.1}, "stochastic_depth must be at least 0"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(InputError, match=message):
             MobileNetV2(CIFAR, **settings)

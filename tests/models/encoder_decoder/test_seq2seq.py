@@ -1,4 +1,4 @@
-"""The encoder-decoder."""
+"""The recurrent encoder-decoder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from primer.models.encoder_decoder.seq2seq import Seq2Seq
 from primer.spec import IGNORE, PADDING, Classes, Spec, Tokens
 
 ATTENTIONS, CELLS = ("none", "additive", "dot"), ("gru", "lstm")
-every_form = pytest.mark.parametrize(("attention", "cell"), list(itertools.product(ATTENTIONS, CELLS)))
+every_variant = pytest.mark.parametrize(("attention", "cell"), list(itertools.product(ATTENTIONS, CELLS)))
 
 
 class Reversed(Pairs):
-    """Words of one to eight letters of five, to be written backwards."""
+    """Words of one to eight letters from an alphabet of five, to be reversed."""
 
     def read(self) -> dict[Part, Records]:
         generator = random.Random(0)
@@ -48,7 +48,7 @@ def build(data: Reversed, **settings: Any) -> Any:
 
 
 def fit(model: Seq2Seq, batch: Batch, steps: int = 120, lr: float = 0.02) -> float:
-    """The loss after some steps on one batch."""
+    """Trains on one batch and returns the final loss."""
     optimizer = torch.optim.Adam(model.parameters(), lr)
     model.train()
     loss = torch.zeros(())
@@ -61,10 +61,12 @@ def fit(model: Seq2Seq, batch: Batch, steps: int = 120, lr: float = 0.02) -> flo
     return loss.item()
 
 
-@every_form
+@every_variant
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("num_layers", [1, 2])
-def test_shapes(data: Reversed, batch: Batch, attention: str, cell: str, bidirectional: bool, num_layers: int) -> None:
+def test_output_shapes(
+    data: Reversed, batch: Batch, attention: str, cell: str, bidirectional: bool, num_layers: int
+) -> None:
     model = build(data, attention=attention, cell=cell, bidirectional=bidirectional, num_layers=num_layers)
     targets = targets_of(batch)
     assert model.forward_batch(batch).shape == (*targets.shape, model.outputs)
@@ -74,36 +76,38 @@ def test_shapes(data: Reversed, batch: Batch, attention: str, cell: str, bidirec
     assert tokens.dtype == torch.int64
 
 
-@every_form
-def test_it_learns_one_batch_by_heart_and_decodes_it(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
+@every_variant
+def test_overfits_one_batch_and_decodes_it(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
     model = build(data, attention=attention, cell=cell, hidden_size=32)
     assert fit(model, batch) < 0.05
     predicted, targets = model.predict(batch), targets_of(batch)
     steps = min(predicted.shape[1], targets.shape[1])
     assert torch.equal(predicted[:, :steps], targets[:, :steps].where(targets[:, :steps] != IGNORE, PADDING))
-    values = measured(model, [batch])
+    values = evaluate(model, [batch])
     assert (values["exact_match"], values["edit_distance_rate"], values["token_accuracy"]) == (1, 0, 1)
 
 
-@every_form
+@every_variant
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_padding_and_batch_size_change_nothing(data: Reversed, attention: str, cell: str, bidirectional: bool) -> None:
+def test_padding_and_batch_size_do_not_change_the_outputs(
+    data: Reversed, attention: str, cell: str, bidirectional: bool
+) -> None:
     model = build(data, attention=attention, cell=cell, bidirectional=bidirectional, num_layers=2)
-    fit(model, data.parts["train"], steps=15)  # So that some sequences end, and others do not.
-    differ_in_nothing(model, data.parts["val"])
+    fit(model, data.parts["train"], steps=15)  # Partly trained, so that only some sequences end.
+    assert_invariant_to_batching(model, data.parts["val"])
 
 
 @pytest.mark.parametrize("beam_size", [1, 2])
-def test_nor_where_no_sequence_ends(data: Reversed, beam_size: int) -> None:
+def test_padding_and_batch_size_do_not_change_endless_outputs(data: Reversed, beam_size: int) -> None:
     model, part = build(data, beam_size=beam_size), data.parts["val"]
     model.head[-1].bias.data[[PADDING, model.end]] = -30
-    limits = model.limits(part.inputs, part.lengths)
-    assert len(limits.unique()) > 2  # Each row is written up to a limit of its own.
-    assert [len(row) for row in trimmed(model.predict(part))] == limits.tolist()
-    differ_in_nothing(model, part)
+    max_lengths = model.max_lengths(part.inputs, part.lengths)
+    assert len(max_lengths.unique()) > 2  # Each row has its own maximum length.
+    assert [len(row) for row in trimmed(model.predict(part))] == max_lengths.tolist()
+    assert_invariant_to_batching(model, part)
 
 
-def test_padding_gets_no_gradient(data: Reversed, batch: Batch) -> None:
+def test_padding_embeddings_have_no_gradient(data: Reversed, batch: Batch) -> None:
     model = build(data)
     model.objective.loss(model.forward_batch(batch), targets_of(batch))[0].backward()
     for embedding in (model.source_embedding, model.target_embedding):
@@ -112,7 +116,7 @@ def test_padding_gets_no_gradient(data: Reversed, batch: Batch) -> None:
         assert not embedding.weight.grad[PADDING].any()
 
 
-@every_form
+@every_variant
 def test_the_decoder_does_not_see_the_future(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
     model = build(data, attention=attention, cell=cell)
     targets = targets_of(batch).where(targets_of(batch) != IGNORE, 4)
@@ -125,32 +129,32 @@ def test_the_decoder_does_not_see_the_future(data: Reversed, batch: Batch, atten
         assert not torch.isclose(before[:, step + 1], after[:, step + 1]).all(dim=-1).any()
 
 
-@every_form
-def test_greedy_decoding_is_the_argmax_of_its_own_teacher(
+@every_variant
+def test_greedy_decoding_equals_teacher_forcing_with_its_own_outputs(
     data: Reversed, batch: Batch, attention: str, cell: str
 ) -> None:
     model = build(data, attention=attention, cell=cell, max_length=7)
     logits = model(batch.inputs, batch.lengths)
-    taught = model.forward_batch(batch._replace(targets=logits.argmax(-1)))
-    assert torch.allclose(logits, taught, atol=1e-5)
+    forced = model.forward_batch(batch._replace(targets=logits.argmax(-1)))
+    assert torch.allclose(logits, forced, atol=1e-5)
 
 
-@every_form
-def test_without_teacher_forcing_it_learns_from_its_own_tokens(
+@every_variant
+def test_learns_from_its_own_predictions_without_teacher_forcing(
     data: Reversed, batch: Batch, attention: str, cell: str
 ) -> None:
     model = build(data, attention=attention, cell=cell, teacher_forcing=0.0).train()
     outputs = model.forward_batch(batch)
-    other = batch._replace(targets=torch.where(targets_of(batch) == IGNORE, IGNORE, 4))
-    assert torch.equal(outputs, model.forward_batch(other))
+    other_targets = batch._replace(targets=torch.where(targets_of(batch) == IGNORE, IGNORE, 4))
+    assert torch.equal(outputs, model.forward_batch(other_targets))
     model.objective.loss(outputs, targets_of(batch))[0].backward()
     gradients = [parameter.grad for parameter in model.parameters()]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
-    assert fit(model, batch, steps=60) < 1.2 < -torch.tensor(1 / 6).log()  # The latter: all six tokens alike.
+    assert fit(model, batch, steps=60) < 1.2 < -torch.tensor(1 / 6).log()  # The latter: a uniform prediction.
 
 
-@every_form
-def test_teacher_forcing_step_by_step_is_the_same_as_in_one_go(
+@every_variant
+def test_teacher_forcing_step_by_step_equals_a_single_call(
     data: Reversed, batch: Batch, attention: str, cell: str
 ) -> None:
     model = build(data, attention=attention, cell=cell).train()
@@ -163,52 +167,52 @@ def test_teacher_forcing_step_by_step_is_the_same_as_in_one_go(
     assert torch.equal(whole, model.forward_batch(batch))
 
 
-@every_form
-def test_align_gives_the_weights_with_which_each_token_was_written(
+@every_variant
+def test_align_returns_the_attention_weights_of_each_token(
     data: Reversed, batch: Batch, attention: str, cell: str
 ) -> None:
     model = build(data, attention=attention, cell=cell)
-    written = model.predict(batch)
-    weights = model.align(batch, written)
+    tokens = model.predict(batch)
+    weights = model.align(batch, tokens)
     if attention == "none":
         assert weights is None
         return
     memory, state = model.encode(batch.inputs, batch.lengths)
-    word = torch.full_like(written[:, :1], model.start)
-    for step in range(written.shape[1]):
-        _, state, look = model.decode(word, state, memory)
-        assert torch.allclose(weights[:, step : step + 1], look, atol=1e-6)
-        word = written[:, step : step + 1]
+    token = torch.full_like(tokens[:, :1], model.start)
+    for step in range(tokens.shape[1]):
+        _, state, step_weights = model.decode(token, state, memory)
+        assert torch.allclose(weights[:, step : step + 1], step_weights, atol=1e-6)
+        token = tokens[:, step : step + 1]
 
 
-@every_form
-def test_validation_decodes_greedily_and_a_test_with_the_beam(
+@every_variant
+def test_validation_decodes_greedily_and_testing_uses_beam_search(
     data: Reversed, batch: Batch, attention: str, cell: str, monkeypatch: pytest.MonkeyPatch, quiet_trainer
 ) -> None:
-    model, used = build(data, attention=attention, cell=cell, beam_size=3), []
+    model, searched = build(data, attention=attention, cell=cell, beam_size=3), []
     search = model.search
-    monkeypatch.setattr(model, "search", lambda batch: used.append(batch.size) or search(batch))
+    monkeypatch.setattr(model, "search", lambda batch: searched.append(batch.size) or search(batch))
     trainer = quiet_trainer(max_epochs=1)
     trainer.fit(model, datamodule=data)
-    assert used == []
+    assert searched == []
     trainer.validate(model, datamodule=data, verbose=False)
-    assert used == []
+    assert searched == []
     trainer.test(model, datamodule=data, verbose=False)
-    assert used == [data.parts["test"].size]
+    assert searched == [data.parts["test"].size]
     assert torch.equal(model.eval().predict(batch), search(batch)[0])
 
 
-def test_other_answers_are_not_learnt(data: Reversed, batch: Batch) -> None:
+def test_alternative_references_do_not_affect_the_loss(data: Reversed, batch: Batch) -> None:
     model = build(data)
     expected, count = model.objective.loss(model.forward_batch(batch), targets_of(batch))
     rows = [[token for token in row if token != IGNORE] for row in targets_of(batch).tolist()]
-    more = padded([[*row, *row[::-1][1:], model.end, 5, model.end] for row in rows], IGNORE)
-    loss, again = model.objective.loss(model.forward_batch(batch._replace(targets=more)), more)
-    assert again == count
+    references = padded([[*row, *row[::-1][1:], model.end, 5, model.end] for row in rows], IGNORE)
+    loss, same_count = model.objective.loss(model.forward_batch(batch._replace(targets=references)), references)
+    assert same_count == count
     assert torch.allclose(loss, expected, atol=1e-6)
 
 
-def test_decoding_stops_when_all_have_ended_and_never_runs_on(data: Reversed, batch: Batch) -> None:
+def test_decoding_stops_when_all_rows_end_or_reach_their_maximum_length(data: Reversed, batch: Batch) -> None:
     model = build(data)
     head = model.head[-1]
     torch.nn.init.zeros_(head.weight)
@@ -222,15 +226,15 @@ def test_decoding_stops_when_all_have_ended_and_never_runs_on(data: Reversed, ba
     assert trimmed(model.predict(batch)) == [[5] * 4] * batch.size
 
 
-def test_whole_rows_need_no_lengths(data: Reversed, batch: Batch) -> None:
+def test_lengths_are_optional_without_padding(data: Reversed, batch: Batch) -> None:
     assert batch.lengths is not None
     model, inputs = build(data), batch.inputs[batch.lengths == batch.lengths.max()]
     lengths = torch.full((len(inputs),), inputs.shape[1])
     assert torch.allclose(model(inputs), model(inputs, lengths), atol=1e-6)
 
 
-@every_form
-def test_an_exported_graph_decodes_the_same_to_the_limit(
+@every_variant
+def test_an_exported_graph_decodes_to_the_maximum_length(
     data: Reversed, batch: Batch, attention: str, cell: str
 ) -> None:
     model = build(data, attention=attention, cell=cell, max_length=3)
@@ -241,8 +245,8 @@ def test_an_exported_graph_decodes_the_same_to_the_limit(
     assert torch.allclose(exported[:, : logits.shape[1]], logits, atol=1e-6)
 
 
-@every_form
-def test_it_runs_in_lower_precision(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
+@every_variant
+def test_supports_bfloat16_autocast(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
     model = build(data, attention=attention, cell=cell)
     with torch.autocast("cpu", torch.bfloat16):
         loss, _ = model.objective.loss(model.forward_batch(batch), targets_of(batch))
@@ -252,14 +256,14 @@ def test_it_runs_in_lower_precision(data: Reversed, batch: Batch, attention: str
 
 
 @pytest.mark.parametrize("initialization", ["xavier", "he", "normal", "zeros"])
-def test_initializations(data: Reversed, batch: Batch, initialization: str) -> None:
+def test_initialization_applies_to_the_encoder(data: Reversed, batch: Batch, initialization: str) -> None:
     model = build(data, initialization=initialization)
     assert model.forward_batch(batch).isfinite().all()
     assert model.encoder.weight_hh_l0.any() == (initialization != "zeros")
     assert not model.encoder.bias_hh_l0.any()
 
 
-def test_dropout_is_for_training_alone(data: Reversed, batch: Batch) -> None:
+def test_dropout_applies_in_training_only(data: Reversed, batch: Batch) -> None:
     model = build(data, dropout=0.5, num_layers=2)
     assert torch.equal(model.forward_batch(batch), model.forward_batch(batch))
     model.train()
@@ -283,12 +287,12 @@ def test_dropout_is_for_training_alone(data: Reversed, batch: Batch) -> None:
         ({"initialization": "best"}, "initialization"),
     ],
 )
-def test_impossible_settings_are_refused(data: Reversed, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises((InputError, TypeCheckError), match=message):  # The latter is how tests refuse an unknown name.
+def test_invalid_settings_are_errors(data: Reversed, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises((InputError, TypeCheckError), match=message):  # In tests, jaxtyping rejects unknown names.
         build(data, **settings)
 
 
-def test_targets_that_are_no_sequences_are_refused() -> None:
+def test_targets_other_than_sequences_are_an_error() -> None:
     with pytest.raises(InputError, match="Seq2Seq does not take targets of type Classes"):
         Seq2Seq(Spec(Tokens(("<pad>", "<unk>", "a")), Classes(("good", "bad"))))
 
@@ -298,8 +302,8 @@ def targets_of(batch: Batch) -> Tensor:
     return batch.targets
 
 
-def measured(model: Seq2Seq, batches: list[Batch]) -> dict[str, float]:
-    """Loss and metrics over some batches, as an evaluation weighs them."""
+def evaluate(model: Seq2Seq, batches: list[Batch]) -> dict[str, float]:
+    """Computes loss and metrics over several batches, weighted as in an evaluation loop."""
     metrics, total, count = model.objective.metrics(), 0.0, 0
     with torch.no_grad():
         for batch in batches:
@@ -310,25 +314,25 @@ def measured(model: Seq2Seq, batches: list[Batch]) -> dict[str, float]:
     return {"loss": total / count} | {name: value.item() for name, value in metrics.compute().items()}
 
 
-def differ_in_nothing(model: Seq2Seq, part: Batch) -> None:
-    """Holds what is predicted and measured of a part against the same in other batches and with more padding."""
+def assert_invariant_to_batching(model: Seq2Seq, part: Batch) -> None:
+    """Checks that predictions and metrics do not change with the batch size or with additional padding."""
     assert part.size > 5
-    ones = [part.select(slice(row, row + 1)) for row in range(part.size)]
-    wide = Batch(
+    samples = [part.select(slice(row, row + 1)) for row in range(part.size)]
+    wider = Batch(
         torch.nn.functional.pad(part.inputs, (0, 5)),
         torch.nn.functional.pad(targets_of(part), (0, 4), value=IGNORE),
         part.lengths,
     )
-    expected = measured(model, [part])
-    for batches in (ones, [wide], [part.select(slice(0, 4)), part.select(slice(4, None))]):
-        assert measured(model, batches) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    expected = evaluate(model, [part])
+    for batches in (samples, [wider], [part.select(slice(0, 4)), part.select(slice(4, None))]):
+        assert evaluate(model, batches) == pytest.approx(expected, rel=1e-5, abs=1e-5)
     rows = trimmed(model.predict(part))
-    assert trimmed(model.predict(wide)) == rows
-    assert [trimmed(model.predict(one))[0] for one in ones] == rows
+    assert trimmed(model.predict(wider)) == rows
+    assert [trimmed(model.predict(sample))[0] for sample in samples] == rows
 
 
 def trimmed(tokens: Tensor) -> list[list[int]]:
-    """Rows without the padding at their end."""
+    """Returns the rows without trailing padding."""
     rows: list[list[int]] = tokens.tolist()
     for row in rows:
         while row and row[-1] == PADDING:

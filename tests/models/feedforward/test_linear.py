@@ -1,4 +1,4 @@
-"""Linear models: what they learn, what no linear model can, and under which objective."""
+"""Linear models: what they can and cannot learn, with each objective."""
 
 from functools import partial
 
@@ -26,7 +26,7 @@ SLOPE, INTERCEPT = 300.0, -2000.0
 
 
 class Line(DataModule):
-    """z = 300 x - 2000, with noise and outliers where asked for."""
+    """z = 300 x - 2000, with optional noise and outliers."""
 
     inputs = Vector
     targets = Values
@@ -51,7 +51,7 @@ class Line(DataModule):
 
 @pytest.fixture
 def fit(quiet_trainer):
-    """Trains a model, and gives the metrics of its test."""
+    """Returns a function that trains a model and returns its test metrics."""
 
     def run(model, data, epochs, lr=0.05, optimizer=None):
         model.optimizer = optimizer or partial(torch.optim.Adam, lr=lr)
@@ -62,12 +62,12 @@ def fit(quiet_trainer):
     return run
 
 
-def newton(epochs=5):
+def lbfgs_settings(epochs=5):
     return {"epochs": epochs, "optimizer": partial(torch.optim.LBFGS, max_iter=20, line_search_fn="strong_wolfe")}
 
 
-def line_of(model):
-    """Slope and intercept in the units of the data."""
+def slope_and_intercept(model):
+    """Returns slope and intercept in the units of the data."""
     spec = model.spec
     weight, bias = model.head.weight[0, 0].item(), model.head.bias[0].item()
     slope = weight * spec.target.std[0] / spec.input.std[0]
@@ -82,52 +82,52 @@ def seed():
 # Regression.
 
 
-def test_recovers_slope_and_intercept(fit):
+def test_regression_recovers_slope_and_intercept(fit):
     data = Line(batch_size="full").prepare()
     model = Linear(data.spec)
-    results = fit(model, data, **newton())
-    assert line_of(model) == pytest.approx((SLOPE, INTERCEPT), rel=1e-3)
+    results = fit(model, data, **lbfgs_settings())
+    assert slope_and_intercept(model) == pytest.approx((SLOPE, INTERCEPT), rel=1e-3)
     assert results["test/r2"] > 0.9999
 
 
-def test_equals_least_squares(fit):
+def test_regression_equals_least_squares(fit):
     data = Diabetes(batch_size="full").prepare()
     model = Linear(data.spec)
-    results = fit(model, data, **newton())
+    results = fit(model, data, **lbfgs_settings())
     (train,), (test,) = data.train_dataloader(), data.test_dataloader()
-    wanted = LinearRegression().fit(train.inputs.numpy(), train.targets.numpy())
-    error = np.mean((wanted.predict(test.inputs.numpy()) - test.targets.numpy()) ** 2)
+    expected = LinearRegression().fit(train.inputs.numpy(), train.targets.numpy())
+    error = np.mean((expected.predict(test.inputs.numpy()) - test.targets.numpy()) ** 2)
     assert results["test/mse"] == pytest.approx(error, rel=0.01)
-    # Better by a third than the mean of the training part, which explains nothing.
+    # At least 30 % below the error of the training mean.
     baseline = ((test.targets - train.targets.mean()) ** 2).mean().item()
     assert results["test/mse"] < 0.7 * baseline
 
 
-def test_metrics_are_in_the_unit_of_the_data(fit):
+def test_metrics_are_in_the_units_of_the_data(fit):
     data = Line(noise=50.0).prepare()
     model = Linear(data.spec)
     results = fit(model, data, epochs=2)
     (test,) = data.test_dataloader()
     with torch.no_grad():
-        missed = model.predict(test) - test.targets
-    assert results["test/mae"] == pytest.approx(missed.abs().mean().item(), rel=1e-4)
-    assert results["test/mse"] == pytest.approx(missed.square().mean().item(), rel=1e-4)
+        residuals = model.predict(test) - test.targets
+    assert results["test/mae"] == pytest.approx(residuals.abs().mean().item(), rel=1e-4)
+    assert results["test/mse"] == pytest.approx(residuals.square().mean().item(), rel=1e-4)
     assert results["test/mae"] > 10
     std = data.spec.target.std[0]
     assert results["test/loss"] == pytest.approx(results["test/mse"] / std**2, rel=1e-4)
 
 
 @pytest.mark.parametrize("objective", [MSE, MAE, Huber, GaussianNLL])
-def test_every_objective_for_values_fits_a_line(objective, fit):
+def test_every_regression_objective_fits_a_line(objective, fit):
     data = Line(noise=50.0, batch_size=32).prepare()
     model = Linear(data.spec, objective=objective(data.spec.target))
     results = fit(model, data, epochs=30, lr=0.02)
-    assert results["test/mae"] < 50  # That of the noise alone is 40; that of no slope at all is 480.
+    assert results["test/mae"] < 50  # The noise alone gives 40, a constant prediction 480.
     if objective is not GaussianNLL:
-        assert line_of(model) == pytest.approx((SLOPE, INTERCEPT), rel=0.05)
+        assert slope_and_intercept(model) == pytest.approx((SLOPE, INTERCEPT), rel=0.05)
 
 
-def test_gaussian_likelihood_finds_the_noise(fit):
+def test_gaussian_likelihood_estimates_the_noise(fit):
     data = Line(noise=100.0, batch_size=32).prepare()
     objective = GaussianNLL(data.spec.target)
     model = Linear(data.spec, objective=objective)
@@ -139,17 +139,17 @@ def test_gaussian_likelihood_finds_the_noise(fit):
     assert deviation.mean().item() == pytest.approx(100, rel=0.2)
 
 
-def test_absolute_and_huber_loss_bear_outliers(fit):
+def test_absolute_and_huber_loss_are_robust_to_outliers(fit):
     errors = {}
     for objective in (MSE, MAE, Huber):
         data = Line(outliers=20, batch_size=64).prepare()
         model = Linear(data.spec, objective=objective(data.spec.target))
         fit(model, data, epochs=20, lr=0.03)
-        slope, intercept = line_of(model)
+        slope, intercept = slope_and_intercept(model)
         errors[objective] = abs(slope * 5 + intercept - (SLOPE * 5 + INTERCEPT))
     assert errors[MAE] < 40
     assert errors[Huber] < 300
-    assert errors[MSE] > 600  # 4 % of the samples lie some 20,000 away.
+    assert errors[MSE] > 600  # 4 % of the samples are off by about 20,000.
 
 
 # Classification.
@@ -157,27 +157,27 @@ def test_absolute_and_huber_loss_bear_outliers(fit):
 
 @pytest.mark.parametrize("objective", [CrossEntropy, BinaryCrossEntropy])
 @pytest.mark.parametrize("gate", ["and", "or"])
-def test_learns_and_and_or(gate, objective, fit):
+def test_learns_the_functions_and_and_or(gate, objective, fit):
     data = XOR(gate=gate).prepare()
     results = fit(Linear(data.spec, objective=objective(data.spec.target)), data, epochs=5)
     assert results["test/accuracy"] >= 0.99
 
 
-def test_cannot_learn_xor_where_an_mlp_does(fit):
+def test_xor_is_learned_by_an_mlp_but_not_by_a_linear_model(fit):
     data = XOR().prepare()
-    # A line gets three of the four points right at best.
+    # A line separates at most three of the four points correctly.
     assert fit(Linear(data.spec), data, epochs=10)["test/accuracy"] < 0.8
     assert fit(Linear(data.spec, initialization="normal"), data, epochs=10)["test/accuracy"] < 0.8
     mlp = MLP(data.spec, hidden_sizes=(8,), activation="tanh")
     assert fit(mlp, data, epochs=10)["test/accuracy"] >= 0.99
 
 
-def test_cannot_follow_a_surface_where_a_small_mlp_does(fit):
+def test_a_curved_surface_is_fit_by_a_small_mlp_but_not_by_a_linear_model(fit):
     data = NoisySurface(noise=0.05, test_noise=0).prepare()
-    flat = fit(Linear(data.spec), data, epochs=10)["test/r2"]
-    curved = fit(MLP(data.spec, hidden_sizes=(16,), activation="tanh"), data, epochs=20, lr=0.03)["test/r2"]
-    assert 0.4 < flat < 0.6  # The best line explains half of the variance.
-    assert curved > 0.95
+    linear = fit(Linear(data.spec), data, epochs=10)["test/r2"]
+    mlp = fit(MLP(data.spec, hidden_sizes=(16,), activation="tanh"), data, epochs=20, lr=0.03)["test/r2"]
+    assert 0.4 < linear < 0.6  # The best linear fit explains half of the variance.
+    assert mlp > 0.95
 
 
 def test_logistic_regression_on_tables(fit):
@@ -187,7 +187,7 @@ def test_logistic_regression_on_tables(fit):
     assert majority < 0.65
     assert results["test/accuracy"] > majority + 0.25
     data = Iris(batch_size=16).prepare()
-    assert fit(Linear(data.spec), data, epochs=20, lr=0.03)["test/accuracy"] >= 0.9  # A third by chance.
+    assert fit(Linear(data.spec), data, epochs=20, lr=0.03)["test/accuracy"] >= 0.9  # Chance level is a third.
 
 
 def test_overfits_one_batch(fit):
@@ -201,14 +201,14 @@ def test_overfits_one_batch(fit):
 # Construction.
 
 
-def test_takes_images_and_vectors():
+def test_accepts_images_and_vectors():
     assert Linear(Digits().prepare().spec).head.weight.shape == (10, 64)
     spec = Spec(Vector(3), Values(("a", "b")))
     assert Linear(spec)(torch.randn(5, 3)).shape == (5, 2)
     assert Linear(spec, objective=GaussianNLL(spec.target))(torch.randn(5, 3)).shape == (5, 4)
 
 
-def test_dropout_is_of_the_inputs_and_of_training_alone():
+def test_dropout_applies_to_the_inputs_in_training_only():
     model = Linear(Spec(Vector(1000), Values(("z",))), dropout=0.5)
     torch.nn.init.ones_(model.head.weight)
     ones = torch.ones(1, 1000)
@@ -224,21 +224,21 @@ def test_initialization_by_name():
     assert Linear(spec, initialization="he").head.weight.std().item() == pytest.approx(0.02**0.5, rel=0.2)
 
 
-def test_ridge_makes_the_slope_smaller(fit):
+def test_ridge_regression_shrinks_the_slope(fit):
     slopes = []
     for l2 in (0.0, 1.0):
         data = Line(batch_size="full").prepare()
         model = Linear(data.spec)
         model.l2 = l2
         assert penalizes(torch.optim.LBFGS)
-        fit(model, data, **newton())
-        slopes.append(line_of(model)[0])
-    # The mean of squares and l2/2 times the square of one weight: the weight falls to 2 / (2 + l2).
+        fit(model, data, **lbfgs_settings())
+        slopes.append(slope_and_intercept(model)[0])
+    # The loss is the mean squared error plus l2/2 times the squared weight, so the weight shrinks to 2 / (2 + l2).
     assert slopes[1] == pytest.approx(slopes[0] * 2 / 3, rel=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("spec", "settings", "says"),
+    ("spec", "settings", "message"),
     [
         (Spec(Series(3), Classes(("a", "b"))), {}, "inputs of type Series"),
         (Spec(Vector(3), Tags(("a", "b"))), {}, "targets of type Tags"),
@@ -246,6 +246,6 @@ def test_ridge_makes_the_slope_smaller(fit):
         (Spec(Vector(3), Classes(("a", "b"))), {"initialization": "ones"}, "initialization"),
     ],
 )
-def test_refuses_what_it_cannot_take(spec, settings, says):
-    with pytest.raises((InputError, TypeCheckError), match=says):  # The latter is how tests refuse an unknown name.
+def test_invalid_settings_are_errors(spec, settings, message):
+    with pytest.raises((InputError, TypeCheckError), match=message):  # In tests, jaxtyping rejects unknown names.
         Linear(spec, **settings)

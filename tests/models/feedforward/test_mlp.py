@@ -19,47 +19,47 @@ from primer.models.feedforward.mlp import MLP
 from primer.objectives import MSE, GaussianNLL
 from primer.spec import Classes, Image, Spec, Values, Vector
 
-ROWS = Spec(Vector(5), Classes(("a", "b", "c")))
+VECTORS = Spec(Vector(5), Classes(("a", "b", "c")))
 
 
-def size(model: nn.Module) -> int:
+def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_sizes() -> None:
-    assert size(MLP(ROWS, hidden_sizes=(7, 4))) == (5 * 7 + 7) + (7 * 4 + 4) + (4 * 3 + 3)
-    assert size(MLP(ROWS, hidden_sizes=())) == 5 * 3 + 3
-    assert size(MLP(ROWS, hidden_sizes=(7,), normalization="batch")) == (5 * 7 + 7) + 2 * 7 + (7 * 3 + 3)
+def test_parameter_counts() -> None:
+    assert parameter_count(MLP(VECTORS, hidden_sizes=(7, 4))) == (5 * 7 + 7) + (7 * 4 + 4) + (4 * 3 + 3)
+    assert parameter_count(MLP(VECTORS, hidden_sizes=())) == 5 * 3 + 3
+    assert parameter_count(MLP(VECTORS, hidden_sizes=(7,), normalization="batch")) == (5 * 7 + 7) + 2 * 7 + (7 * 3 + 3)
     images = Spec(Image(1, 28, 28), Classes(tuple("0123456789")))
-    assert size(MLP(images, hidden_sizes=(64, 128, 64))) == 67_466
+    assert parameter_count(MLP(images, hidden_sizes=(64, 128, 64))) == 67_466
 
 
-def test_the_order_within_a_layer() -> None:
-    model = MLP(ROWS, hidden_sizes=(7,), normalization="layer", activation="tanh", dropout=0.2)
+def test_order_of_layers() -> None:
+    model = MLP(VECTORS, hidden_sizes=(7,), normalization="layer", activation="tanh", dropout=0.2)
     assert [type(layer) for layer in model.hidden] == [nn.Linear, nn.LayerNorm, nn.Tanh, nn.Dropout]
-    model = MLP(ROWS, hidden_sizes=(7,), activation="identity")
+    model = MLP(VECTORS, hidden_sizes=(7,), activation="identity")
     assert [type(layer) for layer in model.hidden] == [nn.Linear]
 
 
 @pytest.mark.parametrize("activation", ["step", "sigmoid", "tanh", "softmax", "relu", "leaky_relu", "gelu"])
 @pytest.mark.parametrize("normalization", ["none", "batch", "layer", "group"])
-def test_every_combination_has_gradients(activation: Any, normalization: Any) -> None:
+def test_every_combination_has_finite_gradients(activation: Any, normalization: Any) -> None:
     torch.manual_seed(0)
-    model = MLP(ROWS, hidden_sizes=(16, 8), activation=activation, normalization=normalization)
+    model = MLP(VECTORS, hidden_sizes=(16, 8), activation=activation, normalization=normalization)
     outputs = model(torch.randn(6, 5))
     assert outputs.shape == (6, 3)
     model.objective.loss(outputs, torch.tensor([0, 1, 2, 0, 1, 2]))[0].backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-def test_images_are_read_as_vectors() -> None:
+def test_images_are_flattened() -> None:
     torch.manual_seed(0)
     model = MLP(Spec(Image(2, 3, 4), Classes(("a", "b"))), hidden_sizes=(7,))
     images = torch.randn(6, 2, 3, 4)
     assert torch.equal(model(images), model(images.flatten(1)))
 
 
-def test_the_objective_says_how_many_outputs_there_are() -> None:
+def test_the_objective_determines_the_number_of_outputs() -> None:
     values = Values(("x", "y"))
     assert MLP(Spec(Vector(5), values), objective=MSE(values)).outputs == 2
     assert MLP(Spec(Vector(5), values), objective=GaussianNLL(values))(torch.zeros(3, 5)).shape == (3, 4)
@@ -72,12 +72,12 @@ def test_the_objective_says_how_many_outputs_there_are() -> None:
         ({"dropout": 1.0}, "dropout must be at least 0 and less than 1, not 1.0"),
     ],
 )
-def test_what_makes_no_network_is_refused(settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_errors(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        MLP(ROWS, **settings)
+        MLP(VECTORS, **settings)
 
 
-def test_it_learns_a_batch_by_heart(quiet_trainer: Callable[..., L.Trainer]) -> None:
+def test_overfits_one_batch(quiet_trainer: Callable[..., L.Trainer]) -> None:
     torch.manual_seed(0)
     data = Digits(train_size=32, batch_size="full").prepare()
     model = MLP(data.spec)
@@ -87,11 +87,11 @@ def test_it_learns_a_batch_by_heart(quiet_trainer: Callable[..., L.Trainer]) -> 
     assert trainer.callback_metrics["train/loss"] < 0.01
 
 
-def test_it_beats_the_nearest_mean_on_digits(
+def test_beats_the_nearest_class_mean_on_digits(
     quiet_trainer: Callable[..., L.Trainer], record_figure: Callable[[str], None]
 ) -> None:
-    """The class whose mean image is nearest, found from the same training part, against 8 epochs, on the test part:
-    0.905 against 0.964."""
+    """Compares test accuracy after 8 epochs with a nearest-class-mean classifier fit on the same training part:
+    0.964 against 0.905."""
     torch.manual_seed(0)
     data = Digits().prepare()
     train, test = data.parts["train"], data.parts["test"]
@@ -107,11 +107,11 @@ def test_it_beats_the_nearest_mean_on_digits(
     trainer.fit(model, data)
     trainer.test(model, data, verbose=False)
     accuracy = trainer.callback_metrics["test/accuracy"].item()
-    record_figure(f"digits, nearest mean {baseline:.4f}, MLP after 8 epochs {accuracy:.4f}")
+    record_figure(f"digits, nearest class mean {baseline:.4f}, MLP after 8 epochs {accuracy:.4f}")
     assert 0.85 < baseline < 0.93
     assert accuracy > baseline + 0.04
 
 
-def test_shapes_and_types_are_checked_in_tests() -> None:
+def test_shapes_and_dtypes_are_checked_in_tests() -> None:
     with pytest.raises(TypeCheckError):
-        MLP(ROWS)(torch.zeros(3, 5, dtype=torch.long))
+        MLP(VECTORS)(torch.zeros(3, 5, dtype=torch.long))

@@ -1,4 +1,4 @@
-"""Beam search, against the search of all sequences, greedy decoding, and cases worked out by hand."""
+"""Beam search, compared with exhaustive search, greedy decoding, and examples worked out by hand."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from primer.batch import Batch
 from primer.data.base import Part, Records
 from primer.data.text.pairs import Pairs
 from primer.models.encoder_decoder.seq2seq import Seq2Seq
-from primer.models.layers.beam import beam_search, pad_after_end, penalty
+from primer.models.layers.beam import beam_search, length_penalty, pad_after_end
 from primer.spec import IGNORE, PADDING
 
-WORDS, START, END = 6, 2, 3
-LIMITS = torch.tensor([4, 2, 3])
+VOCABULARY_SIZE, START, END = 6, 2, 3
+MAX_LENGTHS = torch.tensor([4, 2, 3])
 
 
-class Recurrence:
-    """A random network whose logits depend on all tokens before, and on the row of the batch by its first state."""
+class RandomDecoder:
+    """A random recurrent network. Its logits depend on all previous tokens, and through the initial state on the row of
+    the batch."""
 
     def __init__(self, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self.again, self.read, self.say = (
-            torch.randn(shape, generator=generator) for shape in ((8, 8), (WORDS, 8), (8, WORDS))
+        self.recurrent_weight, self.embedding, self.output_weight = (
+            torch.randn(shape, generator=generator) for shape in ((8, 8), (VOCABULARY_SIZE, 8), (8, VOCABULARY_SIZE))
         )
-        self.state = torch.randn(1, len(LIMITS), 8, generator=generator)
+        self.state = torch.randn(1, len(MAX_LENGTHS), 8, generator=generator)
 
-    def step(self, words: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        state = (state @ self.again + self.read[words[:, 0]]).tanh()
-        return state[0] @ self.say, state
+    def step(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        state = (state @ self.recurrent_weight + self.embedding[tokens[:, 0]]).tanh()
+        return state[0] @ self.output_weight, state
 
     def log_probability(self, row: int, tokens: tuple[int, ...]) -> float:
         state, last, total = self.state[:, row : row + 1], START, 0.0
@@ -44,53 +45,56 @@ class Recurrence:
             last = token
         return total
 
-    def search(self, beam_size: int, power: float = 0.6) -> tuple[list[tuple[int, ...]], list[float]]:
+    def search(self, beam_size: int, exponent: float = 0.6) -> tuple[list[tuple[int, ...]], list[float]]:
         tokens, scores = beam_search(
-            self.step, self.state, LIMITS, start=START, end=END, beam_size=beam_size, length_normalization=power
+            self.step, self.state, MAX_LENGTHS, start=START, end=END, beam_size=beam_size, length_normalization=exponent
         )
         rows = [tuple(row[: row.index(END) + 1] if END in row else row) for row in tokens.tolist()]
-        return [row[:limit] for row, limit in zip(rows, LIMITS.tolist(), strict=True)], scores.tolist()
+        return [row[:max_length] for row, max_length in zip(rows, MAX_LENGTHS.tolist(), strict=True)], scores.tolist()
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("power", [0.0, 0.6, 1.5])
-def test_a_beam_that_holds_everything_finds_the_best_of_all_sequences(seed: int, power: float) -> None:
-    model = Recurrence(seed)
-    found, scores = model.search(WORDS**3, power)
-    for row, limit in enumerate(LIMITS.tolist()):
-        every = [
-            (*most, END)
-            for length in range(limit)
-            for most in itertools.product([word for word in range(WORDS) if word != END], repeat=length)
+@pytest.mark.parametrize("exponent", [0.0, 0.6, 1.5])
+def test_a_large_enough_beam_equals_exhaustive_search(seed: int, exponent: float) -> None:
+    model = RandomDecoder(seed)
+    best, scores = model.search(VOCABULARY_SIZE**3, exponent)
+    for row, max_length in enumerate(MAX_LENGTHS.tolist()):
+        sequences = [
+            (*prefix, END)
+            for length in range(max_length)
+            for prefix in itertools.product([token for token in range(VOCABULARY_SIZE) if token != END], repeat=length)
         ]
-        ranked = {some: model.log_probability(row, some) / ((5 + len(some)) / 6) ** power for some in every}
-        assert found[row] == max(every, key=ranked.__getitem__)
-        assert scores[row] == pytest.approx(ranked[found[row]], abs=1e-4)
+        expected = {
+            sequence: model.log_probability(row, sequence) / ((5 + len(sequence)) / 6) ** exponent
+            for sequence in sequences
+        }
+        assert best[row] == max(sequences, key=expected.__getitem__)
+        assert scores[row] == pytest.approx(expected[best[row]], abs=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_beam_of_one_is_greedy(seed: int) -> None:
-    model = Recurrence(seed)
-    found, _ = model.search(1)
-    for row, limit in enumerate(LIMITS.tolist()):
+    model = RandomDecoder(seed)
+    best, _ = model.search(1)
+    for row, max_length in enumerate(MAX_LENGTHS.tolist()):
         greedy: tuple[int, ...] = ()
-        while len(greedy) < limit and END not in greedy:
-            greedy += (max(range(WORDS), key=lambda word: model.log_probability(row, (*greedy, word))),)
-        assert found[row] == greedy
+        while len(greedy) < max_length and END not in greedy:
+            greedy += (max(range(VOCABULARY_SIZE), key=lambda token: model.log_probability(row, (*greedy, token))),)
+        assert best[row] == greedy
 
 
 def table(probabilities: dict[tuple[int, ...], dict[int, float]]) -> Any:
-    """A step whose state is the number of a prefix, with the probabilities of what follows it."""
+    """A decoder step that looks up the probabilities of the next token by prefix. Its state is the prefix index."""
     prefixes = list(probabilities)
 
-    def step(words: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        logits, places = torch.full((len(words), WORDS), -1e4), []
-        for row, (word, place) in enumerate(zip(words[:, 0].tolist(), state[0, :, 0].int().tolist(), strict=True)):
-            prefix = () if word == START else (*prefixes[place], word)
-            places.append(prefixes.index(prefix) if prefix in prefixes else 0)
-            for token, share in probabilities.get(prefix, {PADDING: 1.0}).items():
-                logits[row, token] = math.log(share)
-        return logits, torch.tensor(places).view(1, -1, 1).float()
+    def step(tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        logits, indices = torch.full((len(tokens), VOCABULARY_SIZE), -1e4), []
+        for row, (last, index) in enumerate(zip(tokens[:, 0].tolist(), state[0, :, 0].int().tolist(), strict=True)):
+            prefix = () if last == START else (*prefixes[index], last)
+            indices.append(prefixes.index(prefix) if prefix in prefixes else 0)
+            for token, probability in probabilities.get(prefix, {PADDING: 1.0}).items():
+                logits[row, token] = math.log(probability)
+        return logits, torch.tensor(indices).view(1, -1, 1).float()
 
     return step
 
@@ -100,11 +104,11 @@ GARDEN_PATH = {
     (4,): {END: 0.5, 4: 0.25, 5: 0.25},
     (5,): {END: 1.0},
 }
-"""The likeliest first token leads to 0.3 in two tokens, the other one to 0.4."""
+"""The most probable first token leads to a sequence of probability 0.3, the other one to 0.4."""
 
 
 @pytest.mark.parametrize(("beam_size", "expected"), [(1, [4, END]), (2, [5, END]), (3, [5, END])])
-def test_a_beam_looks_beyond_the_likeliest_token(beam_size: int, expected: list[int]) -> None:
+def test_a_beam_finds_sequences_that_greedy_decoding_misses(beam_size: int, expected: list[int]) -> None:
     tokens, scores = beam_search(
         table(GARDEN_PATH), torch.zeros(1, 1, 1), torch.tensor([5]), start=START, end=END, beam_size=beam_size
     )
@@ -118,31 +122,34 @@ DISPLACED = {
     (5,): {4: 0.5, 5: 0.5},
     **{(a, b): {END: 0.1, 4: 0.45, 5: 0.45} for a in (4, 5) for b in (4, 5)},
 }
-"""Both of a beam of two start better than the sequence that ends at once, and end worse."""
+"""With a beam of two, both hypotheses are first more, then less probable than the sequence that ends at once."""
 
 
-def test_what_has_ended_is_not_lost_to_what_looks_better_for_a_while() -> None:
+def test_finished_hypotheses_are_not_displaced_by_unfinished_ones() -> None:
     step, settings = table(DISPLACED), {"start": START, "end": END, "length_normalization": 0.0}
     tokens, scores = beam_search(step, torch.zeros(1, 1, 1), torch.tensor([3]), beam_size=3, **settings)
     assert tokens[0].tolist() == [END, PADDING, PADDING]
     assert scores.item() == pytest.approx(math.log(0.2))
-    # A beam of two does not see it: what ends has to be among as many as go on.
+    # A beam of two misses it: a finished hypothesis must rank among the top ``beam_size``.
     tokens, _ = beam_search(step, torch.zeros(1, 1, 1), torch.tensor([3]), beam_size=2, **settings)
     assert END not in tokens
 
 
-def test_length_normalization_makes_longer_sequences_worth_it() -> None:
+def test_length_normalization_favors_longer_sequences() -> None:
     lengths = {(): {END: 0.3, 4: 0.7}, (4,): {4: 1.0}, (4, 4): {4: 1.0}, (4, 4, 4): {END: 0.42, 5: 0.58}}
-    step, state, limits = table(lengths), torch.zeros(1, 1, 1), torch.tensor([4])
-    for power, expected in ((0.0, [END]), (0.6, [4, 4, 4, END])):
-        tokens, scores = beam_search(step, state, limits, start=START, end=END, beam_size=3, length_normalization=power)
+    step, state, max_lengths = table(lengths), torch.zeros(1, 1, 1), torch.tensor([4])
+    for exponent, expected in ((0.0, [END]), (0.6, [4, 4, 4, END])):
+        tokens, scores = beam_search(
+            step, state, max_lengths, start=START, end=END, beam_size=3, length_normalization=exponent
+        )
         assert tokens[0, : len(expected)].tolist() == expected
         assert not tokens[0, len(expected) :].any()
-        share = 0.3 if expected == [END] else 0.7 * 0.42
-        assert scores.item() == pytest.approx(math.log(share) / ((5 + len(expected)) / 6) ** power, abs=1e-5)
+        probability = 0.3 if expected == [END] else 0.7 * 0.42
+        penalty = ((5 + len(expected)) / 6) ** exponent
+        assert scores.item() == pytest.approx(math.log(probability) / penalty, abs=1e-5)
 
 
-def test_where_nothing_ends_the_likeliest_is_taken_at_the_limit() -> None:
+def test_if_nothing_ends_the_most_probable_sequence_is_returned_at_the_maximum_length() -> None:
     endless = {(): {4: 0.6, 5: 0.4}, (4,): {4: 0.5, 5: 0.5}, (5,): {4: 0.9, 5: 0.1}}
     tokens, _ = beam_search(
         table(endless), torch.zeros(1, 2, 1), torch.tensor([2, 1]), start=START, end=END, beam_size=2
@@ -150,11 +157,11 @@ def test_where_nothing_ends_the_likeliest_is_taken_at_the_limit() -> None:
     assert tokens.tolist() == [[5, 4], [4, PADDING]]
 
 
-def test_the_penalty_is_that_of_the_paper() -> None:
-    assert penalty(torch.tensor([1, 7]), 0.6).tolist() == pytest.approx([1.0, 2**0.6])
+def test_length_penalty_matches_the_paper() -> None:
+    assert length_penalty(torch.tensor([1, 7]), 0.6).tolist() == pytest.approx([1.0, 2**0.6])
 
 
-def test_tokens_are_padded_after_their_end_or_limit() -> None:
+def test_tokens_are_padded_after_the_end_or_maximum_length() -> None:
     tokens = torch.tensor([[4, END, 5, 5], [4, 4, 4, 4], [END, END, 4, 4]])
     assert pad_after_end(tokens, torch.tensor([4, 3, 4]), END).tolist() == [
         [4, END, 0, 0],
@@ -163,8 +170,8 @@ def test_tokens_are_padded_after_their_end_or_limit() -> None:
     ]
 
 
-class Mapped(Pairs):
-    """Words whose letters are written as one or two others, by their neighbour."""
+class Rewritten(Pairs):
+    """Words in which letters are replaced by one or two others, depending on their neighbors."""
 
     def read(self) -> dict[Part, Records]:
         generator = random.Random(0)
@@ -173,13 +180,13 @@ class Mapped(Pairs):
 
 
 @pytest.fixture(scope="module")
-def data() -> Mapped:
-    return Mapped().prepare()
+def data() -> Rewritten:
+    return Rewritten().prepare()
 
 
 @pytest.fixture(scope="module", params=[("dot", "lstm"), ("additive", "gru"), ("none", "lstm")], ids="-".join)
-def trained(request: pytest.FixtureRequest, data: Mapped) -> Seq2Seq:
-    """A model that knows something, and is not yet sure of it."""
+def trained(request: pytest.FixtureRequest, data: Rewritten) -> Seq2Seq:
+    """A partly trained model: better than chance, but not confident."""
     torch.manual_seed(0)
     attention, cell = request.param
     model = Seq2Seq(data.spec, embedding_size=8, hidden_size=24, attention=attention, cell=cell)
@@ -193,36 +200,36 @@ def trained(request: pytest.FixtureRequest, data: Mapped) -> Seq2Seq:
 
 
 def log_probability(model: Seq2Seq, batch: Batch, tokens: Tensor) -> Tensor:
-    """Of a sequence for each row, up to its end."""
+    """Returns the log-probability of the sequence of each row, up to its end."""
     logits = model.forward_batch(batch._replace(targets=tokens.where(tokens != PADDING, IGNORE)))
     steps = logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
     return (steps * (tokens != PADDING)).sum(1)
 
 
 @torch.no_grad()
-def test_a_beam_finds_likelier_sequences_than_greedy_decoding(trained: Seq2Seq, data: Mapped) -> None:
+def test_a_beam_finds_more_probable_sequences_than_greedy_decoding(trained: Seq2Seq, data: Rewritten) -> None:
     batch = data.parts["test"]
     trained.beam_size = 1
-    greedy, (same, score) = trained.predict(batch), trained.search(batch)
-    assert torch.equal(greedy, same)
+    greedy, (beam_of_one, score) = trained.predict(batch), trained.search(batch)
+    assert torch.equal(greedy, beam_of_one)
     trained.beam_size, trained.length_normalization = 6, 0.0
-    found, beam_score = trained.search(batch)
-    assert torch.equal(trained.predict(batch), found)
-    gain = log_probability(trained, batch, found) - log_probability(trained, batch, greedy)
+    best, beam_score = trained.search(batch)
+    assert torch.equal(trained.predict(batch), best)
+    gain = log_probability(trained, batch, best) - log_probability(trained, batch, greedy)
     assert (gain > -1e-5).all()
     assert gain.max() > 0.01
-    assert torch.allclose(log_probability(trained, batch, found), beam_score, atol=1e-4)
+    assert torch.allclose(log_probability(trained, batch, best), beam_score, atol=1e-4)
     trained.length_normalization = 0.6
     assert (trained.search(batch)[1] >= score - 1e-5).all()
 
 
 @torch.no_grad()
-def test_padding_and_batch_size_change_no_prediction_of_a_beam(trained: Seq2Seq, data: Mapped) -> None:
+def test_padding_and_batch_size_do_not_change_beam_search(trained: Seq2Seq, data: Rewritten) -> None:
     trained.beam_size = 4
     batch = data.parts["test"]
     rows = [[token for token in row if token != PADDING] for row in trained.predict(batch).tolist()]
-    wide = Batch(torch.nn.functional.pad(batch.inputs, (0, 5)), None, batch.lengths)
-    assert [[token for token in row if token != PADDING] for row in trained.predict(wide).tolist()] == rows
-    for place in range(0, batch.size, 9):
-        one = batch.select(slice(place, place + 1))
-        assert [token for token in trained.predict(one)[0].tolist() if token != PADDING] == rows[place]
+    padded = Batch(torch.nn.functional.pad(batch.inputs, (0, 5)), None, batch.lengths)
+    assert [[token for token in row if token != PADDING] for row in trained.predict(padded).tolist()] == rows
+    for index in range(0, batch.size, 9):
+        sample = batch.select(slice(index, index + 1))
+        assert [token for token in trained.predict(sample)[0].tolist() if token != PADDING] == rows[index]

@@ -1,4 +1,4 @@
-"""How weights start, and why not at zero."""
+"""Weight initialization."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from primer.spec import Classes, Spec, Vector
 FAN_IN, FAN_OUT = 300, 500
 
 
-def started(name: str) -> tuple[nn.Linear, nn.BatchNorm1d, nn.Conv2d]:
+def initialized(name: str) -> tuple[nn.Linear, nn.BatchNorm1d, nn.Conv2d]:
     torch.manual_seed(0)
     layers = nn.Linear(FAN_IN, FAN_OUT), nn.BatchNorm1d(FAN_OUT), nn.Conv2d(20, 30, 5)
     initialize(nn.Sequential(*layers), name)
@@ -32,8 +32,8 @@ def started(name: str) -> tuple[nn.Linear, nn.BatchNorm1d, nn.Conv2d]:
         ("zeros", 0.0, 0.0),
     ],
 )
-def test_variances(name: str, linear: float, kernel: float) -> None:
-    dense, norm, convolution = started(name)
+def test_weights_have_the_variance_of_the_method(name: str, linear: float, kernel: float) -> None:
+    dense, norm, convolution = initialized(name)
     for layer, variance in ((dense, linear), (convolution, kernel)):
         assert layer.weight.var().item() == pytest.approx(variance, rel=0.03)
         assert layer.weight.mean().item() == pytest.approx(0.0, abs=0.04 * variance**0.5)
@@ -44,19 +44,19 @@ def test_variances(name: str, linear: float, kernel: float) -> None:
 
 
 def test_xavier_is_uniform_and_he_is_normal() -> None:
-    xavier, he = started("xavier")[0].weight, started("he")[0].weight
+    xavier, he = initialized("xavier")[0].weight, initialized("he")[0].weight
     assert xavier.abs().max().item() == pytest.approx((6 / (FAN_IN + FAN_OUT)) ** 0.5, rel=1e-3)
     assert he.abs().max() > 3.5 * (2 / FAN_IN) ** 0.5
 
 
-def test_default_is_left_to_the_layers() -> None:
+def test_default_keeps_the_initialization_of_pytorch() -> None:
     torch.manual_seed(0)
     layers = nn.Linear(FAN_IN, FAN_OUT), nn.BatchNorm1d(FAN_OUT), nn.Conv2d(20, 30, 5)
-    for mine, theirs in zip(started("default"), layers, strict=True):
-        assert torch.equal(mine.weight, theirs.weight)
+    for actual, expected in zip(initialized("default"), layers, strict=True):
+        assert torch.equal(actual.weight, expected.weight)
 
 
-def test_norms_over_several_dimensions_stay_at_one() -> None:
+def test_multidimensional_norm_weights_stay_at_one() -> None:
     for name in get_args(Initialization):
         norm = nn.LayerNorm([2, 3])
         initialize(norm, name)
@@ -66,22 +66,22 @@ def test_norms_over_several_dimensions_stay_at_one() -> None:
 def test_recurrent_biases_start_at_zero() -> None:
     lstm = nn.LSTM(3, 4)
     initialize(lstm, "xavier")
-    started = dict(lstm.named_parameters())
-    assert not started["bias_ih_l0"].any()
-    assert not started["bias_hh_l0"].any()
-    assert started["weight_hh_l0"].any()
+    parameters = dict(lstm.named_parameters())
+    assert not parameters["bias_ih_l0"].any()
+    assert not parameters["bias_hh_l0"].any()
+    assert parameters["weight_hh_l0"].any()
 
 
 @pytest.mark.parametrize("name", get_args(Initialization))
-def test_the_vector_of_padding_stays_at_zero(name: str) -> None:
-    embedding, other = nn.Embedding(5, 3, padding_idx=1), nn.Embedding(5, 3)
-    initialize(nn.ModuleList([embedding, other]), name)
-    assert embedding.weight.requires_grad
-    assert (embedding.weight != 0).any(dim=1).tolist() == [name != "zeros" and row != 1 for row in range(5)]
-    assert other.weight.any(dim=1).all() == (name != "zeros")
+def test_padding_embeddings_stay_at_zero(name: str) -> None:
+    padded, plain = nn.Embedding(5, 3, padding_idx=1), nn.Embedding(5, 3)
+    initialize(nn.ModuleList([padded, plain]), name)
+    assert padded.weight.requires_grad
+    assert (padded.weight != 0).any(dim=1).tolist() == [name != "zeros" and row != 1 for row in range(5)]
+    assert plain.weight.any(dim=1).all() == (name != "zeros")
 
 
-def test_another_name_is_refused() -> None:
+def test_unknown_name_is_an_error() -> None:
     with pytest.raises(
         InputError, match="initialization must be one of default, xavier, he, normal, orthogonal, zeros, not 'ones'"
     ):
@@ -89,7 +89,7 @@ def test_another_name_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["zeros", "xavier"])
-def test_units_that_start_at_zero_stay_the_same(name: Initialization) -> None:
+def test_units_initialized_to_zero_stay_identical(name: Initialization) -> None:
     torch.manual_seed(0)
     model = MLP(Spec(Vector(5), Classes(("a", "b"))), hidden_sizes=(8,), activation="sigmoid", initialization=name)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
@@ -101,5 +101,5 @@ def test_units_that_start_at_zero_stay_the_same(name: Initialization) -> None:
     layer = model.hidden[0]
     assert isinstance(layer, nn.Linear)
     assert layer.weight.any()
-    same = torch.allclose(layer.weight, layer.weight[:1].expand_as(layer.weight), atol=1e-7)
-    assert same == (name == "zeros")
+    identical = torch.allclose(layer.weight, layer.weight[:1].expand_as(layer.weight), atol=1e-7)
+    assert identical == (name == "zeros")

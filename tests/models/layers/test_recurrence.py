@@ -1,4 +1,4 @@
-"""Stacks of recurrent layers, dropout of sequences, and poolings."""
+"""Stacked recurrent layers, sequence dropout, pooling and instance normalization."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def packed(steps: Tensor = STEPS) -> Any:
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_a_stack_is_what_torch_calls_layers(bidirectional: bool) -> None:
+def test_a_stack_equals_the_layers_of_torch(bidirectional: bool) -> None:
     torch.manual_seed(0)
     theirs = nn.LSTM(6, 5, num_layers=2, batch_first=True, bidirectional=bidirectional)
     width = 10 if bidirectional else 5
@@ -41,14 +41,14 @@ def test_a_stack_is_what_torch_calls_layers(bidirectional: bool) -> None:
         for k in (0, 1):
             if f"_l{k}" in name:
                 ours.state_dict()[f"layers.{k}.{name.replace(f'_l{k}', '_l0')}"].copy_(value)
-    (states, final), (wanted, last) = ours(packed()), theirs(packed())
-    torch.testing.assert_close(states.data, wanted.data)
+    (states, final), (expected, last) = ours(packed()), theirs(packed())
+    torch.testing.assert_close(states.data, expected.data)
     torch.testing.assert_close(torch.cat([part[0] for part in final]), last[0])
     torch.testing.assert_close(torch.cat([part[1] for part in final]), last[1])
 
 
 @pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
-def test_a_carried_state_goes_on_where_the_sequence_was_cut(kind: type[Recurrent]) -> None:
+def test_a_sequence_split_in_two_with_carried_state_equals_the_whole(kind: type[Recurrent]) -> None:
     words = ("<pad>", "<unk>", *"abcd")
     torch.manual_seed(0)
     model = kind(Spec(Tokens(words), NextToken(words)), embedding_size=6, hidden_size=5, num_layers=2).eval()
@@ -58,18 +58,18 @@ def test_a_carried_state_goes_on_where_the_sequence_was_cut(kind: type[Recurrent
     torch.testing.assert_close(torch.cat([first, second], 1), model(tokens))
     assert not torch.allclose(second, model(tokens[:, 4:]))
     assert model(tokens).shape == (3, 9, 6)
-    torch.testing.assert_close(model(tokens)[:, :5], model(tokens[:, :5]))  # What is to come is not looked at.
+    torch.testing.assert_close(model(tokens)[:, :5], model(tokens[:, :5]))  # Causal.
 
 
-def test_the_next_token_is_not_read_from_behind() -> None:
+def test_bidirectional_next_token_prediction_is_an_error() -> None:
     words = ("<pad>", "<unk>", "a")
-    with pytest.raises(InputError, match="bidirectional=true would read the next token before it is said"):
+    with pytest.raises(InputError, match="bidirectional=true would read the token to predict"):
         LSTM(Spec(Tokens(words), NextToken(words)), bidirectional=True)
 
 
 @pytest.mark.parametrize("locked", [False, True])
 @pytest.mark.parametrize("pack", [False, True])
-def test_dropout_of_sequences(locked: bool, pack: bool) -> None:
+def test_sequence_dropout_masks(locked: bool, pack: bool) -> None:
     torch.manual_seed(0)
     drop, ones = SequenceDropout(0.25, locked), torch.ones(4, 7, 2000)
     out = drop(packed(ones) if pack else ones)
@@ -79,12 +79,12 @@ def test_dropout_of_sequences(locked: bool, pack: bool) -> None:
         torch.testing.assert_close(real[real > 0].unique(), torch.tensor([4 / 3]))
         assert (real == 0).float().mean().item() == pytest.approx(0.25, abs=0.04)
         assert bool((real == real[0]).all()) is (locked or length == 1)
-    assert not torch.equal(steps[0, 0], steps[1, 0])  # Each sequence has a mask of its own.
+    assert not torch.equal(steps[0, 0], steps[1, 0])  # Each sequence has its own mask.
     assert drop.eval()(ones) is ones
 
 
 @pytest.mark.parametrize("name", POOLINGS)
-def test_poolings_look_at_real_steps_alone(name: str) -> None:
+def test_pooling_ignores_padding(name: str) -> None:
     torch.manual_seed(0)
     pool = Pooling(name, 6, directions=1)
     alone = []
@@ -100,7 +100,7 @@ def test_poolings_look_at_real_steps_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_a_pooled_model_ignores_padding(pooling: Any) -> None:
+def test_a_model_with_pooling_ignores_padding(pooling: Any) -> None:
     torch.manual_seed(0)
     model = GRU(Spec(Series(6), Classes(("a", "b"))), hidden_size=5, pooling=pooling).eval()
     together = model(STEPS, LENGTHS)
@@ -108,7 +108,7 @@ def test_a_pooled_model_ignores_padding(pooling: Any) -> None:
         torch.testing.assert_close(together[k : k + 1], model(STEPS[k : k + 1, :length]))
 
 
-def test_the_forget_gate_starts_open() -> None:
+def test_forget_bias_is_set() -> None:
     model = LSTM(Spec(Series(6), Tags(("a", "b"))), hidden_size=5, num_layers=2, forget_bias=2.0)
     for layer in model.recurrence.layers:
         for direction in ("", "_reverse"):
@@ -118,50 +118,51 @@ def test_the_forget_gate_starts_open() -> None:
 
 
 @pytest.mark.parametrize(("kind", "gates"), [(RNN, 1), (GRU, 3), (LSTM, 4)])
-def test_orthogonal_recurrent_matrices(kind: type[Recurrent], gates: int) -> None:
+def test_recurrent_matrices_are_orthogonal(kind: type[Recurrent], gates: int) -> None:
     model = kind(Spec(Series(6), Tags(("a", "b"))), hidden_size=5, initialization="orthogonal")
     layer: Any = model.recurrence.layers[0]
     for weight in layer.weight_hh_l0.chunk(gates):
         torch.testing.assert_close(weight @ weight.T, torch.eye(5))
 
 
-def test_refuses_what_it_does_not_know() -> None:
+def test_unknown_pooling_is_an_error() -> None:
     with pytest.raises((InputError, TypeCheckError), match="pooling"):
         GRU(Spec(Series(6), Classes(("a", "b"))), pooling="median")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="pooling must be one of last, mean, max, attention, not 'median'"):
         Pooling("median", 6, 1)
 
 
-def test_a_window_is_less_its_mean_and_over_its_deviation() -> None:
+def test_instance_normalization_standardizes_forecast_features() -> None:
     normalized, mean, std = InstanceNormalization(6, (1, 1, 4))(STEPS)
-    for place, feature in enumerate((1, 1, 4)):
-        torch.testing.assert_close(mean[:, place], STEPS[..., feature].mean(1))
-        torch.testing.assert_close(std[:, place], STEPS[..., feature].std(1, correction=0), rtol=1e-4, atol=0.0)
-        again = normalized[..., feature] * std[:, None, place] + mean[:, None, place]
-        torch.testing.assert_close(again, STEPS[..., feature])
+    for index, feature in enumerate((1, 1, 4)):
+        torch.testing.assert_close(mean[:, index], STEPS[..., feature].mean(1))
+        torch.testing.assert_close(std[:, index], STEPS[..., feature].std(1, correction=0), rtol=1e-4, atol=0.0)
+        restored = normalized[..., feature] * std[:, None, index] + mean[:, None, index]
+        torch.testing.assert_close(restored, STEPS[..., feature])
     assert torch.equal(normalized[..., [0, 2, 3, 5]], STEPS[..., [0, 2, 3, 5]])
     assert torch.equal(InstanceNormalization(1, (0,))(torch.ones(2, 5, 1))[0], torch.zeros(2, 5, 1))
 
 
 @pytest.mark.parametrize("objective", [MSE, GaussianNLL])
 @pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
-def test_a_forecast_rises_and_swings_with_its_window(kind: type[Recurrent], objective: type[Regression]) -> None:
+def test_a_forecast_shifts_and_scales_with_its_window(kind: type[Recurrent], objective: type[Regression]) -> None:
     torch.manual_seed(0)
     spec = Spec(Series(3), Values(("a t+1", "a t+2", "b t+1", "b t+2"), continues=(0, 0, 1, 1)))
     model = kind(spec, hidden_size=5, instance_normalization=True, objective=objective(spec.target)).eval()
-    windows, level, swing = torch.randn(4, 9, 3), torch.tensor([7.0, -3.0, 0.0]), torch.tensor([20.0, 4.0, 1.0])
-    found, moved = (model.predict(Batch(steps)) for steps in (windows, windows * swing + level))
-    torch.testing.assert_close(moved, found * swing[[0, 0, 1, 1]] + level[[0, 0, 1, 1]], rtol=1e-3, atol=1e-3)
-    assert not torch.allclose(found, model.predict(Batch(windows + torch.tensor([0.0, 0.0, 1.0]))))
+    windows, shift, scale = torch.randn(4, 9, 3), torch.tensor([7.0, -3.0, 0.0]), torch.tensor([20.0, 4.0, 1.0])
+    forecast, transformed = (model.predict(Batch(steps)) for steps in (windows, windows * scale + shift))
+    expected = forecast * scale[[0, 0, 1, 1]] + shift[[0, 0, 1, 1]]
+    torch.testing.assert_close(transformed, expected, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(forecast, model.predict(Batch(windows + torch.tensor([0.0, 0.0, 1.0]))))
 
 
-def test_one_step_has_no_deviation() -> None:
+def test_instance_normalization_of_a_single_step_is_an_error() -> None:
     model = GRU(Spec(Series(1), Values(("a t+1",), continues=(0,))), instance_normalization=True)
-    with pytest.raises(InputError, match=r"takes data\.window of at least 2"):
+    with pytest.raises(InputError, match=r"needs data\.window of at least 2"):
         model(torch.ones(4, 1, 1))
 
 
 @pytest.mark.parametrize("target", [Classes(("no", "yes")), Values(("sum",))])
-def test_only_forecasts_are_normalized_by_their_window(target: Target) -> None:
-    with pytest.raises(InputError, match="instance_normalization=true is for forecasts"):
+def test_instance_normalization_without_a_forecast_is_an_error(target: Target) -> None:
+    with pytest.raises(InputError, match="instance_normalization=true needs a forecasting task"):
         LSTM(Spec(Series(3), target), instance_normalization=True)

@@ -16,8 +16,8 @@ from primer.models.encoder_decoder.seq2seq import Seq2Seq
 from primer.models.layers.scheduled_sampling import ScheduledSampling
 
 
-class Noted(Callback):
-    """The probability that each epoch trained with."""
+class RecordTeacherForcing(Callback):
+    """Records the teacher forcing probability of each epoch."""
 
     def __init__(self) -> None:
         self.values: list[float] = []
@@ -37,12 +37,12 @@ def build(data: Dates, **settings: Any) -> Seq2Seq:
 
 
 def run(trainer: Callable[..., Any], data: Dates, model: Seq2Seq, path: Any = None, **settings: Any) -> list[float]:
-    noted = Noted()
-    trainer(callbacks=[Resume(), noted], limit_val_batches=0, **settings).fit(model, datamodule=data, ckpt_path=path)
-    return noted.values
+    recorder = RecordTeacherForcing()
+    trainer(callbacks=[Resume(), recorder], limit_val_batches=0, **settings).fit(model, datamodule=data, ckpt_path=path)
+    return recorder.values
 
 
-def test_it_falls_in_equal_steps_from_epoch_to_epoch(data: Dates, quiet_trainer) -> None:
+def test_the_probability_decreases_linearly_over_epochs(data: Dates, quiet_trainer) -> None:
     model = build(data, teacher_forcing=1.0, teacher_forcing_end=0.25)
     assert run(quiet_trainer, data, model, max_epochs=4) == pytest.approx([1.0, 0.75, 0.5, 0.25])
     assert run(quiet_trainer, data, model, max_epochs=1) == [1.0]
@@ -51,26 +51,26 @@ def test_it_falls_in_equal_steps_from_epoch_to_epoch(data: Dates, quiet_trainer)
 @pytest.mark.parametrize(
     "settings",
     [
-        {"max_steps": 6},  # Two steps an epoch.
+        {"max_steps": 6},  # Two steps per epoch.
         {"max_epochs": 20, "max_steps": 6},
         {"max_epochs": 3, "max_steps": 1000},
         {"max_epochs": -1, "max_steps": 3, "accumulate_grad_batches": 2},
         {"max_epochs": 20, "max_steps": 3, "accumulate_grad_batches": 5},
     ],
 )
-def test_the_last_epoch_is_the_one_in_which_the_run_ends(data: Dates, settings: dict[str, int], quiet_trainer) -> None:
+def test_the_schedule_ends_in_the_last_epoch_of_the_run(data: Dates, settings: dict[str, int], quiet_trainer) -> None:
     model = build(data, teacher_forcing=1.0, teacher_forcing_end=0.25)
     assert run(quiet_trainer, data, model, **settings) == pytest.approx([1.0, 0.625, 0.25])
 
 
-def test_without_an_end_it_stays(data: Dates, quiet_trainer) -> None:
+def test_the_probability_is_constant_by_default(data: Dates, quiet_trainer) -> None:
     assert run(quiet_trainer, data, build(data, teacher_forcing=0.6), max_epochs=3) == pytest.approx([0.6] * 3)
 
 
-def test_a_resumed_run_goes_on_with_the_same(data: Dates, quiet_trainer, tmp_path) -> None:
+def test_a_resumed_run_continues_the_schedule(data: Dates, quiet_trainer, tmp_path) -> None:
     settings = {"teacher_forcing": 0.9, "teacher_forcing_end": 0.0}
-    whole = build(data, **settings)
-    assert run(quiet_trainer, data, whole, max_epochs=4) == pytest.approx([0.9, 0.6, 0.3, 0.0])
+    uninterrupted = build(data, **settings)
+    assert run(quiet_trainer, data, uninterrupted, max_epochs=4) == pytest.approx([0.9, 0.6, 0.3, 0.0])
 
     class Stop(Callback):
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -78,13 +78,13 @@ def test_a_resumed_run_goes_on_with_the_same(data: Dates, quiet_trainer, tmp_pat
                 trainer.save_checkpoint(tmp_path / "half.ckpt")
                 trainer.should_stop = True
 
-    first = build(data, **settings)
-    quiet_trainer(callbacks=[Resume(), Stop()], limit_val_batches=0, max_epochs=4).fit(first, datamodule=data)
-    second = build(data, **settings)
-    again = Dates(samples=40, batch_size=16).prepare()
-    assert run(quiet_trainer, again, second, tmp_path / "half.ckpt", max_epochs=4) == pytest.approx([0.3, 0.0])
-    for expected, found in zip(whole.parameters(), second.parameters(), strict=True):
-        assert torch.equal(expected, found)
+    interrupted = build(data, **settings)
+    quiet_trainer(callbacks=[Resume(), Stop()], limit_val_batches=0, max_epochs=4).fit(interrupted, datamodule=data)
+    resumed = build(data, **settings)
+    same_data = Dates(samples=40, batch_size=16).prepare()
+    assert run(quiet_trainer, same_data, resumed, tmp_path / "half.ckpt", max_epochs=4) == pytest.approx([0.3, 0.0])
+    for expected, actual in zip(uninterrupted.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(expected, actual)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,6 @@ def test_a_resumed_run_goes_on_with_the_same(data: Dates, quiet_trainer, tmp_pat
         (1.0, -0.1, "teacher_forcing_end must be from 0 to 1, not -0.1"),
     ],
 )
-def test_what_is_no_probability_is_refused(first: float, last: float | None, message: str) -> None:
+def test_invalid_probabilities_are_errors(first: float, last: float | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
         ScheduledSampling(first, last)

@@ -1,4 +1,4 @@
-"""Models of the next token over a long sequence: what is carried, what is measured, and where a run goes on."""
+"""Language models on long sequences: carried states, metrics, and resuming."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ every_kind = pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "some.txt").write_text(TEXT)
+    (tmp_path / "corpus.txt").write_text(TEXT)
     return tmp_path
 
 
 def text(folder: Path, **settings: Any) -> Text:
     sizes = {"batch_size": 4, "sequence_length": 20, "eval_streams": 3, **settings}
-    return Text(path="some.txt", data_dir=folder, **sizes).prepare()
+    return Text(path="corpus.txt", data_dir=folder, **sizes).prepare()
 
 
 def build(data: Text, kind: type[Recurrent] = LSTM, **settings: Any) -> Recurrent:
@@ -43,15 +43,15 @@ def build(data: Text, kind: type[Recurrent] = LSTM, **settings: Any) -> Recurren
     return kind(data.spec, **{"embedding_size": 8, "hidden_size": 16, **settings})
 
 
-def figures(model: Recurrent, data: Text, trainer: Any) -> dict[str, float]:
+def evaluate(model: Recurrent, data: Text, trainer: Any) -> dict[str, float]:
     return trainer().test(model, data, verbose=False)[0]
 
 
 @every_kind
-def test_the_borders_of_segments_change_no_figure(kind: type[Recurrent], folder: Path, quiet_trainer: Any) -> None:
+def test_sequence_length_does_not_change_the_metrics(kind: type[Recurrent], folder: Path, quiet_trainer: Any) -> None:
     whole = text(folder, sequence_length=10_000)
     model = build(whole, kind)
-    wanted = figures(model, whole, quiet_trainer)
+    expected = evaluate(model, whole, quiet_trainer)
     assert len(whole.test_dataloader()) == 1
     for settings in (
         {"sequence_length": 5},
@@ -60,10 +60,10 @@ def test_the_borders_of_segments_change_no_figure(kind: type[Recurrent], folder:
     ):
         data = text(folder, **settings)
         assert len(data.test_dataloader()) > 1
-        assert figures(model, data, quiet_trainer) == pytest.approx(wanted, rel=1e-5)
+        assert evaluate(model, data, quiet_trainer) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_figures_are_of_all_tokens(folder: Path, quiet_trainer: Any) -> None:
+def test_metrics_include_all_tokens(folder: Path, quiet_trainer: Any) -> None:
     data = text(folder, eval_streams=1, sequence_length=11)
     model = build(data).eval()
     tokens = data.parts["test"].inputs  # type: ignore[union-attr]
@@ -71,16 +71,16 @@ def test_the_figures_are_of_all_tokens(folder: Path, quiet_trainer: Any) -> None
         logits = model(tokens[None, :-1])[0].double()
     total = -logits.log_softmax(-1).gather(1, tokens[1:, None]).sum().item()
     count, unknown = len(tokens) - 1, int((tokens == 1).sum())
-    found = figures(model, data, quiet_trainer)
+    metrics = evaluate(model, data, quiet_trainer)
     assert unknown == 0
-    assert found["test/loss"] == pytest.approx(total / count, rel=1e-5)
-    assert found["test/perplexity"] == pytest.approx(math.exp(total / count), rel=1e-5)
-    assert found["test/bits_per_character"] == pytest.approx(total / count / math.log(2), rel=1e-5)
-    assert found["test/accuracy"] == pytest.approx((logits.argmax(-1) == tokens[1:]).double().mean().item(), rel=1e-5)
+    assert metrics["test/loss"] == pytest.approx(total / count, rel=1e-5)
+    assert metrics["test/perplexity"] == pytest.approx(math.exp(total / count), rel=1e-5)
+    assert metrics["test/bits_per_character"] == pytest.approx(total / count / math.log(2), rel=1e-5)
+    assert metrics["test/accuracy"] == pytest.approx((logits.argmax(-1) == tokens[1:]).double().mean().item(), rel=1e-5)
 
 
 @every_kind
-def test_the_state_is_carried_without_its_gradient(kind: type[Recurrent], folder: Path) -> None:
+def test_the_state_is_carried_between_batches_without_its_gradient(kind: type[Recurrent], folder: Path) -> None:
     data = text(folder, eval_streams=2, sequence_length=6)
     model = build(data, kind, num_layers=2)
     model.train()
@@ -89,69 +89,69 @@ def test_the_state_is_carried_without_its_gradient(kind: type[Recurrent], folder
     for batch in batches:
         model.on_train_batch_start(batch, batch_idx=1)
         outputs.append(model.forward_batch(batch))
-        # An optimizer may ask for the same batch again.
+        # Optimizers such as L-BFGS evaluate the same batch repeatedly.
         torch.testing.assert_close(model.forward_batch(batch), outputs[-1])
     for part in model._carried["train"]:
         for state in part if isinstance(part, tuple) else (part,):
             assert not state.requires_grad
     whole = model(torch.cat([batch.inputs for batch in batches], dim=1))
     torch.testing.assert_close(torch.cat(outputs, dim=1), whole)
-    # The last outputs depend on every segment, and their gradient on the tokens of the last one alone.
+    # The last outputs depend on all batches, but their gradient reaches only the tokens of the last batch.
     outputs[-1].sum().backward()
     assert model.embedding is not None
     assert model.embedding.words.weight.grad is not None
-    moved = model.embedding.words.weight.grad.any(dim=1).nonzero().flatten()
-    assert set(moved.tolist()) == set(batches[-1].inputs.flatten().tolist())
+    tokens = model.embedding.words.weight.grad.any(dim=1).nonzero().flatten()
+    assert set(tokens.tolist()) == set(batches[-1].inputs.flatten().tolist())
 
 
-def test_training_and_validation_carry_states_of_their_own(folder: Path, quiet_trainer: Any) -> None:
-    class Watch(L.Callback):
+def test_training_and_validation_carry_separate_states(folder: Path, quiet_trainer: Any) -> None:
+    class RecordBatchSizes(L.Callback):
         def __init__(self) -> None:
             self.rows: list[dict[str, int]] = []
 
-        def note(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+        def record(self, trainer: Any, pl_module: Any, *_: Any) -> None:
             carried = pl_module._carried.items()
             self.rows.append({"train" if key == "train" else "val": state[0][0].shape[1] for key, state in carried})
 
-        on_train_batch_end = on_validation_batch_end = note
+        on_train_batch_end = on_validation_batch_end = record
 
-    watch, data = Watch(), text(folder, sequence_length=100)
-    quiet_trainer(max_epochs=1, val_check_interval=2, callbacks=[watch]).fit(build(data), data)
-    assert watch.rows[:4] == [{"train": 4}, {"train": 4}, {"train": 4, "val": 3}, {"train": 4, "val": 3}]
-    assert {"train": 4} in watch.rows[4:]  # A validation that is over leaves nothing.
+    recorder, data = RecordBatchSizes(), text(folder, sequence_length=100)
+    quiet_trainer(max_epochs=1, val_check_interval=2, callbacks=[recorder]).fit(build(data), data)
+    assert recorder.rows[:4] == [{"train": 4}, {"train": 4}, {"train": 4, "val": 3}, {"train": 4, "val": 3}]
+    assert {"train": 4} in recorder.rows[4:]  # The state is discarded after validation.
     assert len(data.val_dataloader()) == 2
 
 
-def test_outside_of_a_run_each_batch_stands_for_itself(folder: Path, quiet_trainer: Any) -> None:
+def test_batches_are_independent_outside_of_a_run(folder: Path, quiet_trainer: Any) -> None:
     data = text(folder, sequence_length=100)
     model = build(data)
     batch = next(iter(data.test_dataloader()))
-    wanted = model(batch.inputs)
-    fewer = Batch(*(some[:2] for some in batch[:2]))
+    expected = model(batch.inputs)
+    smaller = Batch(*(tensor[:2] for tensor in batch[:2]))
     for stage in (None, "fit", "validate", "test", "predict"):
         if stage == "fit":
             quiet_trainer(max_epochs=1, max_steps=2, limit_val_batches=1).fit(model, data)
-            wanted = model.eval()(batch.inputs)
+            expected = model.eval()(batch.inputs)
         elif stage == "predict":
             (first, *_) = quiet_trainer().predict(model, data.test_dataloader())
-            assert torch.equal(first, wanted.argmax(-1))
+            assert torch.equal(first, expected.argmax(-1))
         elif stage:
             getattr(quiet_trainer(), stage)(model, data, verbose=False)
         for mode in (False, True):
             model.train(mode)
-            for some in (batch, fewer, batch):
-                torch.testing.assert_close(model.forward_batch(some), wanted[: some.size])
+            for each in (batch, smaller, batch):
+                torch.testing.assert_close(model.forward_batch(each), expected[: each.size])
         model.eval()
-        assert torch.equal(model.predict(fewer), wanted[:2].argmax(-1))
+        assert torch.equal(model.predict(smaller), expected[:2].argmax(-1))
 
 
-def test_a_prediction_carries_the_state(folder: Path, quiet_trainer: Any) -> None:
+def test_prediction_carries_the_state(folder: Path, quiet_trainer: Any) -> None:
     short, whole = text(folder, sequence_length=7), text(folder, sequence_length=10_000)
     model = build(short)
     for _ in range(2):
-        parts, (wanted,) = (quiet_trainer().predict(model, data.test_dataloader()) for data in (short, whole))
+        parts, (expected,) = (quiet_trainer().predict(model, data.test_dataloader()) for data in (short, whole))
         assert len(parts) > 2
-        assert torch.equal(torch.cat(parts, dim=1), wanted)
+        assert torch.equal(torch.cat(parts, dim=1), expected)
 
 
 def test_overfits_one_batch(folder: Path) -> None:
@@ -167,11 +167,11 @@ def test_overfits_one_batch(folder: Path) -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[0] > 2
-    assert losses[-1] < 0.1  # The first letter of each track has nothing before it, and all of them differ.
+    assert losses[-1] < 0.1  # The first letters of the streams differ, but have no context to predict them.
 
 
 class Stop(L.Callback):
-    """Ends a run after some steps, as if it were killed."""
+    """Aborts a run after 12 steps."""
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         if trainer.global_step >= 12:
@@ -179,40 +179,40 @@ class Stop(L.Callback):
 
 
 def run(trainer: Any, folder: Path, name: str, stop: bool = False, path: Path | None = None) -> Recurrent:
-    """Three epochs, of which the second is under way after 9 steps."""
+    """Trains for three epochs of 8 steps, with a checkpoint in the middle of the second."""
     training.seed_everything(5)
     data = text(folder, sequence_length=100, batch_size=3)
     assert len(data.train_dataloader()) == 8
     model = build(data, dropout=0.3, num_layers=2)
     saver = ModelCheckpoint(dirpath=folder / name, filename="{step}", save_top_k=-1, every_n_train_steps=9)
     callbacks = [Resume(), saver, *([Stop()] if stop else [])]
-    made = trainer(max_epochs=3, callbacks=callbacks, enable_checkpointing=True)
+    fitter = trainer(max_epochs=3, callbacks=callbacks, enable_checkpointing=True)
     try:
-        made.fit(model, data, ckpt_path=path, weights_only=True)
+        fitter.fit(model, data, ckpt_path=path, weights_only=True)
     except InterruptedError:
         assert stop
     return model
 
 
-def test_a_resumed_run_equals_the_unbroken_one(folder: Path, quiet_trainer: Any) -> None:
-    whole = run(quiet_trainer, folder, "whole")
-    run(quiet_trainer, folder, "broken", stop=True)
-    file = folder / "broken" / "step=9.ckpt"
+def test_a_resumed_run_equals_an_uninterrupted_run(folder: Path, quiet_trainer: Any) -> None:
+    uninterrupted = run(quiet_trainer, folder, "uninterrupted")
+    run(quiet_trainer, folder, "interrupted", stop=True)
+    file = folder / "interrupted" / "step=9.ckpt"
     resumed = run(quiet_trainer, folder, "resumed", path=file)
-    for (name, value), (_, wanted) in zip(resumed.named_parameters(), whole.named_parameters(), strict=True):
-        assert torch.equal(value, wanted), name
-    # It is the carried state that matters too: without it, another run.
+    for (name, value), (_, expected) in zip(resumed.named_parameters(), uninterrupted.named_parameters(), strict=True):
+        assert torch.equal(value, expected), name
+    # Without the carried state, the run differs.
     content = torch.load(file, weights_only=True)
     kept = content["callbacks"]["Resume"]["model"]
     kept["carried"] = [tuple(0 * state for state in part) for part in kept["carried"]]
     torch.save(content, file)
-    forgetful = run(quiet_trainer, folder, "forgetful", path=file)
-    assert not torch.equal(forgetful.head.weight, whole.head.weight)
-    assert load(file).spec == whole.spec
+    without_state = run(quiet_trainer, folder, "without_state", path=file)
+    assert not torch.equal(without_state.head.weight, uninterrupted.head.weight)
+    assert load(file).spec == uninterrupted.spec
 
 
 @pytest.mark.parametrize(("before", "after", "kept"), [(1, 1, True), (2, 2, False), (2, 1, False), (1, 2, False)])
-def test_of_several_processes_each_starts_without_the_state_of_the_first(
+def test_the_carried_state_is_resumed_only_with_a_single_process(
     before: int, after: int, kept: bool, folder: Path
 ) -> None:
     model, batch = build(text(folder)).train(), Batch(torch.tensor([[2, 3, 4]]), torch.tensor([[3, 4, 5]]))

@@ -52,22 +52,20 @@ def samples(inputs: Input, batch: int = 4, time: int = 7) -> Tensor:
 @each_direction
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("inputs", INPUTS)
-def test_outputs_have_the_shape_of_the_target(
-    kind: type[Recurrent], inputs: str, target: str, bidirectional: bool
-) -> None:
+def test_output_shapes(kind: type[Recurrent], inputs: str, target: str, bidirectional: bool) -> None:
     if (inputs, target) == ("image", "tags"):
-        with pytest.raises(InputError, match="one label for an image"):
+        with pytest.raises(InputError, match="one label per image"):
             build(kind, INPUTS[inputs], TARGETS[target])
         return
     model = build(kind, INPUTS[inputs], TARGETS[target], bidirectional=bidirectional, num_layers=2)
-    wanted = {"classes": (4, 3), "tags": (4, 7, 2), "values": (4, 2)}[target]
-    assert model(samples(INPUTS[inputs])).shape == wanted
+    expected = {"classes": (4, 3), "tags": (4, 7, 2), "values": (4, 2)}[target]
+    assert model(samples(INPUTS[inputs])).shape == expected
     if inputs != "image":
-        assert model(samples(INPUTS[inputs]), torch.tensor([7, 2, 1, 5])).shape == wanted
+        assert model(samples(INPUTS[inputs]), torch.tensor([7, 2, 1, 5])).shape == expected
 
 
 @every_kind
-def test_an_image_is_the_series_of_its_rows(kind: type[Recurrent]) -> None:
+def test_an_image_is_read_as_a_series_of_rows(kind: type[Recurrent]) -> None:
     image = build(kind, Image(2, 5, 4), TARGETS["classes"])
     series = build(kind, Series(8), TARGETS["classes"])
     images = samples(Image(2, 5, 4))
@@ -79,7 +77,7 @@ def test_an_image_is_the_series_of_its_rows(kind: type[Recurrent]) -> None:
 @each_direction
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("inputs", ["tokens", "series"])
-def test_padding_and_batch_size_change_no_output(
+def test_padding_and_batch_size_do_not_change_the_outputs(
     kind: type[Recurrent], inputs: str, target: str, bidirectional: bool
 ) -> None:
     settings: dict[str, Any] = {"bidirectional": bidirectional, "num_layers": 2, "normalization": "layer"}
@@ -88,38 +86,38 @@ def test_padding_and_batch_size_change_no_output(
     together = model(batch, lengths)
     for k, length in enumerate(lengths.tolist()):
         alone = model(batch[k : k + 1, :length])
-        here = together[k : k + 1, :length] if target == "tags" else together[k : k + 1]
-        torch.testing.assert_close(here, alone)
-    assert not torch.allclose(together[:1], model(batch[:1])[:1])  # So the steps after the third would matter.
+        row = together[k : k + 1, :length] if target == "tags" else together[k : k + 1]
+        torch.testing.assert_close(row, alone)
+    assert not torch.allclose(together[:1], model(batch[:1])[:1])  # Reading the padding would matter.
 
 
 @every_kind
-def test_padding_and_batch_size_change_no_metric(kind: type[Recurrent], quiet_trainer: Any) -> None:
-    figures = []
+def test_padding_and_batch_size_do_not_change_the_metrics(kind: type[Recurrent], quiet_trainer: Any) -> None:
+    metrics = []
     for size in (1, 7, 1000):
         data = PosTags(sentences=60, eval_batch_size=size).prepare()
         torch.manual_seed(0)
-        figures.append(quiet_trainer().test(kind(data.spec, **SMALL), data, verbose=False)[0])
-    assert figures[0]["test/loss"] > 0
-    for other in figures[1:]:
-        assert other == pytest.approx(figures[0], rel=1e-5)
+        metrics.append(quiet_trainer().test(kind(data.spec, **SMALL), data, verbose=False)[0])
+    assert metrics[0]["test/loss"] > 0
+    for values in metrics[1:]:
+        assert values == pytest.approx(metrics[0], rel=1e-5)
 
 
 @every_kind
 def test_the_backward_direction_starts_at_the_last_real_token(kind: type[Recurrent]) -> None:
-    both = build(kind, Series(3), Classes(("no", "yes")))
-    back = build(kind, Series(3), Classes(("no", "yes")), bidirectional=False)
+    bidirectional = build(kind, Series(3), Classes(("no", "yes")))
+    backward = build(kind, Series(3), Classes(("no", "yes")), bidirectional=False)
     weights = {
         name.removesuffix("_reverse"): value
-        for name, value in both.recurrence.state_dict().items()
+        for name, value in bidirectional.recurrence.state_dict().items()
         if name.endswith("_reverse")
     }
-    back.recurrence.load_state_dict(weights)
-    back.head = both.head = torch.nn.Identity()  # type: ignore[assignment]
+    backward.recurrence.load_state_dict(weights)
+    backward.head = bidirectional.head = torch.nn.Identity()  # type: ignore[assignment]
     steps, lengths = samples(Series(3)), torch.tensor([3, 7, 1, 5])
-    states = both(steps, lengths)[:, SMALL["hidden_size"] :]
+    states = bidirectional(steps, lengths)[:, SMALL["hidden_size"] :]
     for k, length in enumerate(lengths.tolist()):
-        torch.testing.assert_close(states[k : k + 1], back(steps[k : k + 1, :length].flip(1)))
+        torch.testing.assert_close(states[k : k + 1], backward(steps[k : k + 1, :length].flip(1)))
 
 
 @every_kind
@@ -130,25 +128,25 @@ def test_an_empty_sequence_is_read_as_one_step_of_padding(kind: type[Recurrent])
 
 
 def cell(kind: type[Recurrent], weights: dict[str, Tensor], x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """One step as the formulas of the docstrings have it."""
-    read, kept = (
+    """Computes one step by the formulas in the docstrings of the models."""
+    from_input, from_state = (
         x @ weights["layers.0.weight_ih_l0"].T + weights["layers.0.bias_ih_l0"],
         h @ weights["layers.0.weight_hh_l0"].T,
     )
-    kept = kept + weights["layers.0.bias_hh_l0"]
+    from_state = from_state + weights["layers.0.bias_hh_l0"]
     if kind is LSTM:
-        i, f, g, o = (read + kept).chunk(4)
+        i, f, g, o = (from_input + from_state).chunk(4)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         return o.sigmoid() * c.tanh(), c
     if kind is GRU:
-        (ir, iz, i_n), (hr, hz, hn) = read.chunk(3), kept.chunk(3)
+        (ir, iz, i_n), (hr, hz, hn) = from_input.chunk(3), from_state.chunk(3)
         r, z = (ir + hr).sigmoid(), (iz + hz).sigmoid()
         return (1 - z) * (i_n + r * hn).tanh() + z * h, c
-    return (read + kept).tanh(), c
+    return (from_input + from_state).tanh(), c
 
 
 @every_kind
-def test_equals_the_formula_of_the_cell(kind: type[Recurrent]) -> None:
+def test_outputs_equal_the_formulas_of_the_cell(kind: type[Recurrent]) -> None:
     model = build(kind, Series(3), bidirectional=False)
     weights, steps = model.recurrence.state_dict(), samples(Series(3), batch=1)
     h = c = torch.zeros(SMALL["hidden_size"])
@@ -159,22 +157,22 @@ def test_equals_the_formula_of_the_cell(kind: type[Recurrent]) -> None:
     torch.testing.assert_close(model(steps)[0], torch.stack(outputs))
 
 
-def test_relu_is_another_rnn() -> None:
+def test_rnn_with_relu() -> None:
     model = build(RNN, Series(3), bidirectional=False, activation="relu")
     weights, steps = model.recurrence.state_dict(), samples(Series(3), time=1)
-    summed = (
+    preactivation = (
         steps[:, 0] @ weights["layers.0.weight_ih_l0"].T
         + weights["layers.0.bias_ih_l0"]
         + weights["layers.0.bias_hh_l0"]
     )
-    torch.testing.assert_close(model(steps)[:, 0], model.head(summed.relu()))
+    torch.testing.assert_close(model(steps)[:, 0], model.head(preactivation.relu()))
 
 
 @every_kind
 def test_overfits_one_batch(kind: type[Recurrent]) -> None:
     model = build(kind, hidden_size=32).train()
     tokens = samples(WORDS, batch=8)
-    tags = torch.randint(2, tokens.shape, generator=torch.Generator().manual_seed(2))  # There is nothing to understand.
+    tags = torch.randint(2, tokens.shape, generator=torch.Generator().manual_seed(2))  # Random labels.
     lengths = torch.tensor([7, 7, 6, 5, 4, 3, 2, 1])
     tags[torch.arange(7) >= lengths[:, None]] = IGNORE
     batch = Batch(tokens, tags, lengths)
@@ -186,28 +184,28 @@ def test_overfits_one_batch(kind: type[Recurrent]) -> None:
 
 
 @every_kind
-def test_learns_a_task_where_order_matters(kind: type[Recurrent], record_figure: Callable[[str], None]) -> None:
-    """Which of two words comes first: no count of the words tells, so that a guess is right half of the time."""
+def test_learns_a_task_that_depends_on_order(kind: type[Recurrent], record_figure: Callable[[str], None]) -> None:
+    """The class is which of two words comes first. Word counts carry no information, so chance level is 0.5."""
     generator = torch.Generator().manual_seed(3)
 
-    def some(size: int) -> Batch:
+    def sample_batch(size: int) -> Batch:
         tokens = torch.randint(4, len(WORDS.vocabulary), (size, 9), generator=generator)
         lengths = torch.randint(5, 10, (size,), generator=generator)
-        places = torch.rand(size, 5, generator=generator).argsort(1)[:, :2]
-        tokens.scatter_(1, places, torch.tensor([2, 3]).expand(size, 2))
-        return Batch(tokens, (places[:, 0] < places[:, 1]).long(), lengths)
+        positions = torch.rand(size, 5, generator=generator).argsort(1)[:, :2]
+        tokens.scatter_(1, positions, torch.tensor([2, 3]).expand(size, 2))
+        return Batch(tokens, (positions[:, 0] < positions[:, 1]).long(), lengths)
 
     model = build(kind, target=Classes(("second", "first")), hidden_size=16).train()
-    fit(model, lambda _: some(64), steps=250)
-    test = some(1000)
+    fit(model, lambda _: sample_batch(64), steps=250)
+    test = sample_batch(1000)
     with torch.no_grad():
         accuracy = (model.eval().predict(test) == test.targets).float().mean().item()
-    record_figure(f"{kind.__name__}: which comes first: {accuracy:.3f}; a guess: 0.500")
+    record_figure(f"{kind.__name__}: which of two words comes first: {accuracy:.3f}; chance: 0.500")
     assert accuracy > 0.9
 
 
 @every_kind
-def test_a_sparse_embedding_moves_the_words_of_a_batch_alone(kind: type[Recurrent]) -> None:
+def test_a_sparse_embedding_updates_only_the_words_of_the_batch(kind: type[Recurrent]) -> None:
     model = build(kind, sparse=True).train()
     assert model.embedding is not None
     before = model.embedding.words.weight.detach().clone()
@@ -217,25 +215,25 @@ def test_a_sparse_embedding_moves_the_words_of_a_batch_alone(kind: type[Recurren
     assert model.embedding.words.weight.grad.is_sparse
     head = model.head.weight.detach().clone()
     build_optimizer(SparseAdam, model).step()
-    moved = (model.embedding.words.weight != before).any(dim=1)
-    assert moved.nonzero().flatten().tolist() == [2, 3]
+    changed = (model.embedding.words.weight != before).any(dim=1)
+    assert changed.nonzero().flatten().tolist() == [2, 3]
     assert not torch.equal(model.head.weight, head)
 
 
 @every_kind
-def test_a_run_with_sparse_adam_trains(kind: type[Recurrent], quiet_trainer: Any) -> None:
+def test_sparse_adam_updates_all_parameters(kind: type[Recurrent], quiet_trainer: Any) -> None:
     data = PosTags(sentences=100, test_fraction=0.1).prepare()
     model = kind(data.spec, sparse=True, **SMALL)
     model.optimizer = SparseAdam
     before = {name: value.clone() for name, value in model.state_dict().items()}
     quiet_trainer(max_epochs=2).fit(model, data)
-    still = [name for name, value in model.state_dict().items() if torch.equal(value, before[name])]
-    assert still == []
+    unchanged = [name for name, value in model.state_dict().items() if torch.equal(value, before[name])]
+    assert unchanged == []
 
 
 @every_kind
 @pytest.mark.parametrize("initialization", ["default", "xavier", "he", "normal", "zeros"])
-def test_padding_starts_at_zero(kind: type[Recurrent], initialization: str) -> None:
+def test_padding_embeddings_start_at_zero(kind: type[Recurrent], initialization: str) -> None:
     model = build(kind, initialization=initialization)
     assert model.embedding is not None
     assert not model.embedding.words.weight[0].any()
@@ -243,7 +241,7 @@ def test_padding_starts_at_zero(kind: type[Recurrent], initialization: str) -> N
 
 
 @every_kind
-def test_dropout_acts_in_training_alone(kind: type[Recurrent]) -> None:
+def test_dropout_applies_in_training_only(kind: type[Recurrent]) -> None:
     model, tokens = build(kind, dropout=0.5, num_layers=2), samples(WORDS)
     torch.testing.assert_close(model(tokens), model(tokens), rtol=0, atol=0)
     model.train()
@@ -251,7 +249,9 @@ def test_dropout_acts_in_training_alone(kind: type[Recurrent]) -> None:
 
 
 @every_kind
-def test_a_checkpoint_gives_the_model_back(kind: type[Recurrent], quiet_trainer: Any, tmp_path: Path) -> None:
+def test_a_loaded_checkpoint_computes_the_same_outputs(
+    kind: type[Recurrent], quiet_trainer: Any, tmp_path: Path
+) -> None:
     data = PosTags(sentences=40).prepare()
     extra: dict[str, Any] = {"activation": "relu"} if kind is RNN else {}
     model = kind(data.spec, num_layers=2, bidirectional=False, normalization="layer", **SMALL, **extra)
@@ -275,18 +275,18 @@ def test_a_checkpoint_gives_the_model_back(kind: type[Recurrent], quiet_trainer:
         ({"inputs": Vector(3)}, "does not take inputs of type Vector"),
     ],
 )
-def test_refuses_what_makes_no_network(kind: type[Recurrent], settings: dict[str, Any], message: str) -> None:
-    with pytest.raises((InputError, TypeCheckError), match=message):  # The latter is how tests refuse an unknown name.
+def test_invalid_settings_are_errors(kind: type[Recurrent], settings: dict[str, Any], message: str) -> None:
+    with pytest.raises((InputError, TypeCheckError), match=message):  # In tests, jaxtyping rejects unknown names.
         build(kind, **settings)
 
 
-def test_the_rnn_refuses_another_activation() -> None:
+def test_unknown_activation_of_an_rnn_is_an_error() -> None:
     with pytest.raises((InputError, TypeCheckError), match="activation"):
         build(RNN, activation="gelu")
 
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
-def test_a_model_chooses_its_data_unless_the_user_does(name: str) -> None:
+def test_a_model_selects_its_default_data_unless_overridden(name: str) -> None:
     def data(*overrides: str) -> str:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             return compose("train", [f"model={name}", *overrides]).data._target_
@@ -297,7 +297,7 @@ def test_a_model_chooses_its_data_unless_the_user_does(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
-def test_commands_are_checked_without_building_anything(name: str) -> None:
+def test_commands_are_checked_without_building_the_model(name: str) -> None:
     check_command("train", [f"model={name}"])
     check_command("train", [f"model={name}", "data=digits", "model.bidirectional=false"])
     with pytest.raises(InputError, match=r"model.hidden_size must be an integer, not 'many'"):
@@ -309,7 +309,7 @@ def test_commands_are_checked_without_building_anything(name: str) -> None:
 
 
 def fit(model: Recurrent, batches: Any, steps: int) -> float:
-    """Adam for some steps; the first loss."""
+    """Trains with Adam and returns the loss of the first step."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     losses = []
     for step in range(steps):
@@ -322,11 +322,11 @@ def fit(model: Recurrent, batches: Any, steps: int) -> float:
     return losses[0]
 
 
-def test_a_sparse_embedding_with_another_optimizer_is_refused() -> None:
+def test_a_sparse_embedding_with_a_dense_optimizer_is_an_error() -> None:
     with pytest.raises(InputError, match="optimizer=sparse_adam"):
         build_optimizer(torch.optim.AdamW, build(LSTM, sparse=True))
 
 
-def test_penalties_leave_a_sparse_embedding_out() -> None:
+def test_penalties_exclude_a_sparse_embedding() -> None:
     model = build(LSTM, sparse=True)
     assert all(parameter is not model.embedding.words.weight for parameter in decayed(model)[0])

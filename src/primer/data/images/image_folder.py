@@ -92,7 +92,7 @@ class ImageFolder(DataModule):
         self.workers = min(8, cores()) if workers is None else workers
 
     def read(self) -> dict[Part, Records]:
-        """Return records of the row of an image, among all images of the folder, and its class index."""
+        """Returns records of the row of an image, among all images of the folder, and its class index."""
         files, empty = find_images(self.path)
         if empty:
             self._reject_or_skip("class folders without images (.png, .jpg, .jpeg)", empty)
@@ -180,5 +180,5 @@ class ImageStream(Stream):
 
 
 def record_rows(records: list[tuple[int, int]]) -> np.ndarray:
-    """Return the rows of records, without their classes."""
+    """Returns the rows of records, without their classes."""
     return np.array([row for row, _ in records], dtype=np.int64)

@@ -83,10 +83,10 @@ class Loader(ABC):
 
     @abstractmethod
     def fetch(self, rows: Iterator[Tensor | slice]) -> Iterator[Batch]:
-        """Yield the samples at each of ``rows`` in turn, on the device."""
+        """Yields the samples at each of ``rows`` in turn, on the device."""
 
     def batch_rows(self, first: int) -> Iterator[Tensor | slice]:
-        """Yield this process's rows of each batch of the epoch, starting at batch ``first``."""
+        """Yields this process's rows of each batch of the epoch, starting at batch ``first``."""
         starts = self.batch_starts()
         order = self._order()
         if order is None and self.transform:
@@ -113,7 +113,7 @@ class Loader(ABC):
             yield batch
 
     def set_epoch(self, epoch: int) -> None:
-        """Iterate over ``epoch`` next. A state loaded from the middle of that epoch is kept."""
+        """Sets the epoch to iterate over next. A state loaded from the middle of that epoch is kept."""
         if epoch != self.epoch:
             self.epoch, self.position, self._resuming = epoch, 0, False
         self._started = False
@@ -124,17 +124,17 @@ class Loader(ABC):
         return SimpleNamespace(sampler=self)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch, the number of its batches yielded so far, and the seed."""
+        """Returns the epoch, the number of its batches yielded so far, and the seed."""
         return {"epoch": self.epoch, "position": self.position, "seed": self.seed}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue where ``state`` was saved, or with the next epoch if that epoch was complete."""
+        """Continues where ``state`` was saved, or with the next epoch if that epoch was complete."""
         self.epoch, self.position, self.seed = state["epoch"], state["position"], state["seed"]
         self._resuming = 0 < self.position < len(self)
         self._started = self.position >= len(self)
 
     def batch_starts(self) -> list[int]:
-        """Return the start of each batch, followed by the end of the last one."""
+        """Returns the start of each batch, followed by the end of the last one."""
         size = self.size
         starts = [*range(0, size, self.batch_size), size]
         if self.shuffle and len(starts) > 2 and size - starts[-2] < 2 * self.world_size:
@@ -142,7 +142,7 @@ class Loader(ABC):
         return starts
 
     def derive_seed(self, *numbers: int) -> int:
-        """Combine the loader's seed with ``numbers``."""
+        """Combines the loader's seed with ``numbers``."""
         return hash((self.seed, *numbers)) % 2**63
 
     def _order(self) -> Tensor | None:
@@ -190,7 +190,7 @@ class TensorLoader(Loader):
 
 
 def bucket_by_length(order: Tensor, lengths: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
-    """Return a random order in which the samples of a batch have similar lengths but consecutive batches do not.
+    """Returns a random order in which the samples of a batch have similar lengths but consecutive batches do not.
     The last, incomplete batch holds random samples, not the longest ones."""
     full = len(order) // batch_size * batch_size
     noisy = lengths * (1 + LENGTH_NOISE * torch.rand(len(lengths), generator=generator))

@@ -13,8 +13,8 @@ from primer.regularization.augmentation.color import YIQ
 from primer.spec import Image
 
 
-def presentation(native: Image, wanted: Image) -> Callable[[Tensor], Tensor] | None:
-    """Return a function that changes the channels and the size of raw images, or None if both already match.
+def presentation(native: Image, target: Image) -> Callable[[Tensor], Tensor] | None:
+    """Returns a function that changes the channels and the size of raw images, or None if both already match.
 
     Grayscale images are repeated over three channels; color images are reduced to their luma. Images are resized
     bilinearly, with antialiasing when they shrink, and without keeping the aspect ratio. Bytes are scaled to [0, 1].
@@ -22,21 +22,21 @@ def presentation(native: Image, wanted: Image) -> Callable[[Tensor], Tensor] | N
     Raises:
         InputError: for any other change of channels.
     """
-    if (native.channels, native.height, native.width) == (wanted.channels, wanted.height, wanted.width):
+    if (native.channels, native.height, native.width) == (target.channels, target.height, target.width):
         return None
-    if native.channels != wanted.channels and {native.channels, wanted.channels} != {1, 3}:
+    if native.channels != target.channels and {native.channels, target.channels} != {1, 3}:
         raise InputError(
-            f"images with {native.channels} channels cannot be converted to {wanted.channels}: only 1 to 3 and 3 to 1"
+            f"images with {native.channels} channels cannot be converted to {target.channels}: only 1 to 3 and 3 to 1"
         )
     luma = YIQ[0].view(1, 3, 1, 1)
 
     def convert(images: Tensor) -> Tensor:
         images = images.float() / 255 if images.dtype == torch.uint8 else images
-        if native.channels > wanted.channels:
+        if native.channels > target.channels:
             images = (images * luma.to(images)).sum(1, keepdim=True)
-        if (native.height, native.width) != (wanted.height, wanted.width):
-            size = (wanted.height, wanted.width)
+        if (native.height, native.width) != (target.height, target.width):
+            size = (target.height, target.width)
             images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-        return images.expand(-1, wanted.channels, -1, -1) if native.channels < wanted.channels else images
+        return images.expand(-1, target.channels, -1, -1) if native.channels < target.channels else images
 
     return convert

@@ -11,7 +11,7 @@ from primer.spec import Image, Input, Series, Vector
 
 
 def moments(values: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and the standard deviation of each column of ``(samples, features)`` or each channel of
+    """Returns the mean and the standard deviation of each column of ``(samples, features)`` or each channel of
     ``(samples, channels, height, width)``. Bytes are scaled to [0, 1]. A constant column gets a standard deviation of
     1."""
     means, stds = [], []
@@ -23,7 +23,7 @@ def moments(values: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _byte_statistics(row: Tensor) -> tuple[float, float, float]:
-    """Return the mean, the standard deviation and the largest absolute value, computed from a histogram of the 256
+    """Returns the mean, the standard deviation and the largest absolute value, computed from a histogram of the 256
     levels: converting to floats would take eight times the memory of the data set."""
     frequencies = torch.bincount(row, minlength=256).double() / max(1, len(row))
     levels = torch.arange(256, dtype=torch.float64) / 255
@@ -37,7 +37,7 @@ def _float_statistics(row: Tensor) -> tuple[float, float, float]:
 
 
 def standardize(kind: Input) -> Callable[[Tensor], Tensor] | None:
-    """Return a function that scales raw inputs to mean 0 and standard deviation 1, or None if inputs of this kind are
+    """Returns a function that scales raw inputs to mean 0 and standard deviation 1, or None if inputs of this kind are
     not standardized.
 
     Bytes are scaled to [0, 1] first, so that ``mean`` and ``std`` have the same meaning for bytes and floats.

@@ -32,10 +32,10 @@ class Splits(ABC):
 
     @abstractmethod
     def labels(self, records: Any) -> np.ndarray | None:
-        """Return one label per sample for stratified splits, or None if there are no labels."""
+        """Returns one label per sample for stratified splits, or None if there are no labels."""
 
     def split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
-        """Return all three parts, given those that were read; missing parts are held out from ``train``."""
+        """Returns all three parts, given those that were read; missing parts are held out from ``train``."""
         pool, val, test = parts["train"], parts.get("val"), parts.get("test")
         if self.folds is not None:
             if val is not None:
@@ -65,7 +65,7 @@ class Splits(ABC):
         return {"train": pool, "val": val, "test": test}
 
     def hold_out(self, records: Records, count: int) -> tuple[Records, Records]:
-        """Split off ``count`` samples, stratified by class if possible, and return the rest and the held-out samples.
+        """Splits off ``count`` samples, stratified by class if possible, and returns the rest and the held-out samples.
         The only sample of a class is not held out if there are enough others: a class that is not learned cannot be
         tested."""
         size = _size(records)
@@ -88,7 +88,7 @@ class Splits(ABC):
         return _take(records, np.setdiff1d(np.arange(size), leave)), _take(records, np.sort(leave))
 
     def split_fold(self, records: Records) -> tuple[Records, Records]:
-        """Return the samples outside of this fold, and those in it."""
+        """Returns the samples outside of this fold, and those in it."""
         assert self.folds is not None
         size, labels = _size(records), self.labels(records)
         if self.folds > size:

@@ -41,7 +41,7 @@ class Stream(ABC):
 
     @abstractmethod
     def select(self, index: Tensor | slice) -> Batch:
-        """Return the samples at ``index``. Raises ``InputError`` if one cannot be read."""
+        """Returns the samples at ``index``. Raises ``InputError`` if one cannot be read."""
 
 
 class StreamLoader(Loader):
@@ -102,7 +102,7 @@ class ChunkSampler:
 
 
 def split_into_chunks(rows: Iterator[Tensor | slice], size: int, counts: deque[int]) -> Iterator[np.ndarray]:
-    """Yield the rows of all batches in chunks, appending the number of chunks of each batch to ``counts``.
+    """Yields the rows of all batches in chunks, appending the number of chunks of each batch to ``counts``.
 
     This must not hold a reference to the loader, which could otherwise never be freed.
     """
@@ -128,26 +128,26 @@ class ChunkDataset(Dataset):
 
 
 def raise_worker_error(part: Batch | str) -> Batch:
-    """Return the chunk, or raise ``InputError`` if the worker returned an error message instead."""
+    """Returns the chunk, or raises ``InputError`` if the worker returned an error message instead."""
     if isinstance(part, str):
         raise InputError(part)
     return part
 
 
 def concatenate(parts: list[Batch]) -> Batch:
-    """Concatenate batches."""
+    """Concatenates batches."""
     if len(parts) == 1:
         return parts[0]
     return Batch(*(None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True)))  # type: ignore[arg-type]
 
 
 def cores() -> int:
-    """Return the number of CPU cores that this process may use."""
+    """Returns the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory() -> int:
-    """Return the available memory in bytes (free or reclaimable), capped by the container's limit."""
+    """Returns the available memory in bytes (free or reclaimable), capped by the container's limit."""
     limits = []
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()

@@ -20,7 +20,7 @@ MISSING = {"", "?", "na", "n/a", "nan", "null"}
 
 
 def read_rows(path: Path, delimiter: str = ",", least: int = 2) -> tuple[list[str], list[Row]]:
-    """Return the column names, and each row with its line number. Cells are stripped; missing values become "".
+    """Returns the column names, and each row with its line number. Cells are stripped; missing values become "".
 
     Blank lines are skipped. A column without a name is named after its position: ``column 1``.
 
@@ -50,7 +50,7 @@ def read_rows(path: Path, delimiter: str = ",", least: int = 2) -> tuple[list[st
 
 
 def read_cells(path: Path, delimiter: str = ",") -> list[Row]:
-    """Return each row that is not blank, with its line number. Cells are stripped.
+    """Returns each row that is not blank, with its line number. Cells are stripped.
 
     Raises:
         InputError: if the file cannot be read or is not a table, with the line.
@@ -74,7 +74,7 @@ def read_cells(path: Path, delimiter: str = ",") -> list[Row]:
 
 
 def parse_delimiter(name: str) -> str:
-    """Return the delimiter that a user means by ``name``: a character, or ``tab``.
+    """Returns the delimiter that a user means by ``name``: a character, or ``tab``.
 
     Raises:
         InputError: if it is not a single character, or not allowed as a delimiter.
@@ -86,7 +86,7 @@ def parse_delimiter(name: str) -> str:
 
 
 def as_numbers(texts: list[str]) -> np.ndarray | None:
-    """Convert cells to numbers, NaN for missing values. Returns None if a cell is not a number or all are missing."""
+    """Converts cells to numbers, NaN for missing values. Returns None if a cell is not a number or all are missing."""
     try:
         return np.array([float(text) if text else math.nan for text in texts]) if any(texts) else None
     except ValueError:

@@ -16,7 +16,7 @@ Image.preinit()  # At import rather than concurrently in several threads.
 
 
 def decode(path: str | Path, channels: int, height: int, width: int) -> np.ndarray:
-    """Decode a PNG or JPEG file, whatever its suffix, to bytes of shape ``(channels, height, width)``.
+    """Decodes a PNG or JPEG file, whatever its suffix, to bytes of shape ``(channels, height, width)``.
 
     The image is rotated upright according to its EXIF data. Transparent pixels (alpha channel or palette) are
     composited onto white. 16-bit grayscale is reduced to 8 bits. With one channel, colors are converted to their luma
@@ -46,7 +46,7 @@ def decode(path: str | Path, channels: int, height: int, width: int) -> np.ndarr
 
 
 def flatten_alpha(image: Image.Image) -> Image.Image:
-    """Composite the image onto white, and reduce 16-bit grayscale to 8 bits."""
+    """Composites the image onto white, and reduces 16-bit grayscale to 8 bits."""
     if image.mode.startswith("I"):
         gray = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((gray * 255 + 32767) // 65535).astype(np.uint8))
@@ -57,7 +57,7 @@ def flatten_alpha(image: Image.Image) -> Image.Image:
 
 
 def resize_and_crop(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Resize the largest centered crop with the aspect ratio of ``height`` and ``width`` to that size."""
+    """Resizes the largest centered crop with the aspect ratio of ``height`` and ``width`` to that size."""
     scale = max(height / image.height, width / image.width)
     crop_height, crop_width = min(image.height, height / scale), min(image.width, width / scale)
     left, top = (image.width - crop_width) / 2, (image.height - crop_height) / 2
@@ -66,7 +66,7 @@ def resize_and_crop(image: Image.Image, height: int, width: int) -> Image.Image:
 
 
 def describe_error(path: Path, error: Exception) -> str:
-    """Say briefly what is wrong with a file."""
+    """Says briefly what is wrong with a file."""
     if isinstance(error, UnidentifiedImageError):
         return "the content is not a PNG or JPEG" if path.stat().st_size else "the file is empty"
     message = getattr(error, "strerror", None) or " ".join(str(error).split())

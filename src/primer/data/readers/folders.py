@@ -22,21 +22,21 @@ Files = dict[Part, list[tuple[str, str]]]
 
 
 def find_images(root: Path) -> tuple[Files, list[Path]]:
-    """Return the images of a folder, and the class folders without any.
+    """Returns the images of a folder, and the class folders without any.
 
     Raises:
         InputError: if the folder does not exist, or does not have one folder per class or part.
     """
-    wanted = "data.path must be a folder with one folder of images per class, or with the folders train, val and test"
+    hint = "data.path must be a folder with one folder of images per class, or with the folders train, val and test"
     if not root.is_dir():
-        raise InputError(f"{root} is a file; {wanted}" if root.exists() else f"there is no folder {root}; {wanted}")
+        raise InputError(f"{root} is a file; {hint}" if root.exists() else f"there is no folder {root}; {hint}")
     files: Files = {}
     empty = []
     for part, folder in part_folders(root).items():
         files[part] = []
         classes = list_folders(folder)
         if not classes:
-            raise InputError(f"there are no folders in {folder}; {wanted}")
+            raise InputError(f"there are no folders in {folder}; {hint}")
         for name in classes:
             images = list_images(folder / name, root)
             files[part] += [(image, name) for image in images]
@@ -46,7 +46,7 @@ def find_images(root: Path) -> tuple[Files, list[Path]]:
 
 
 def class_names(root: Path, files: Files) -> tuple[str, ...]:
-    """Return the classes of the training part in alphabetical order.
+    """Returns the classes of the training part in alphabetical order.
 
     Raises:
         InputError: if there are fewer than two, or another part has a class that the training part lacks.
@@ -68,7 +68,7 @@ def class_names(root: Path, files: Files) -> tuple[str, ...]:
 
 
 def part_folders(root: Path) -> dict[Part, Path]:
-    """Return the folder of each part. If the data set is not split, this is ``root`` for ``train`` and nothing else."""
+    """Returns the folder of each part. If the data set is not split, the only part is ``train`` in ``root``."""
     subfolders = list_folders(root)
     part_names = [name for name in subfolders if name.lower() in PARTS]
     lower = {name.lower() for name in part_names}
@@ -86,7 +86,7 @@ def part_folders(root: Path) -> dict[Part, Path]:
 
 
 def list_folders(root: Path) -> list[str]:
-    """Return the names of the folders in a folder, except hidden ones."""
+    """Returns the names of the folders in a folder, except hidden ones."""
     try:
         return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
@@ -94,7 +94,7 @@ def list_folders(root: Path) -> list[str]:
 
 
 def list_images(folder: Path, root: Path) -> list[str]:
-    """Return the paths, relative to ``root``, of the images in a folder and its subfolders, except hidden ones."""
+    """Returns the paths, relative to ``root``, of the images in a folder and its subfolders, except hidden ones."""
     images = []
     for current, subfolders, names in os.walk(folder, onerror=raise_unreadable, followlinks=True):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
@@ -105,12 +105,12 @@ def list_images(folder: Path, root: Path) -> list[str]:
 
 
 def summarize(items: Iterable[object]) -> str:
-    """Join the first few items with commas, and say how many more there are."""
+    """Joins the first few items with commas, and says how many more there are."""
     texts = [str(item) for item in items]
     more = len(texts) - MAX_NAMES
     return ", ".join(texts[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def raise_unreadable(error: OSError) -> NoReturn:
-    """Report that a folder cannot be read."""
+    """Reports that a folder cannot be read."""
     raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error

@@ -26,7 +26,7 @@ class Piece(NamedTuple):
 
 
 def read_grids(file: Path) -> tuple[list[str], dict[Part, list[Piece]]]:
-    """Return the names of the voices, and the pieces of each part.
+    """Returns the names of the voices, and the pieces of each part.
 
     Raises:
         InputError: if the file is not valid JSON (with the line) or a piece is malformed (with the piece and step).

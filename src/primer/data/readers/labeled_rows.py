@@ -26,7 +26,7 @@ class LabeledRow(NamedTuple):
 
 
 def read_labeled(path: Path, format: str, columns: tuple[Column, Column], header: bool) -> list[LabeledRow]:
-    """Return the text and the label of each row.
+    """Returns the text and the label of each row.
 
     Args:
         path: the file.
@@ -59,7 +59,7 @@ def read_labeled(path: Path, format: str, columns: tuple[Column, Column], header
 def read_table(
     path: Path, format: str, columns: tuple[Column, Column], header: bool
 ) -> list[tuple[int, dict[Column, str]]]:
-    """Return the cells of each row, keyed by column name and by column number, with the line number."""
+    """Returns the cells of each row, keyed by column name and by column number, with the line number."""
     if format == "csv":
         rows = read_cells(path)
     else:
@@ -86,7 +86,7 @@ def read_table(
 
 
 def read_json_lines(path: Path) -> list[tuple[int, dict[Column, Any]]]:
-    """Return the objects of a file, each with its line number."""
+    """Returns the objects of a file, each with its line number."""
     rows: list[tuple[int, dict[Column, Any]]] = []
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
@@ -104,7 +104,7 @@ def read_json_lines(path: Path) -> list[tuple[int, dict[Column, Any]]]:
 
 
 def get_text(cells: dict[Column, Any], column: Column, location: str) -> str:
-    """Return a value as a string. Raises ``InputError`` if it is missing or not a scalar."""
+    """Returns a value as a string. Raises ``InputError`` if it is missing or not a scalar."""
     if column not in cells:
         raise InputError(f"{location}: there is no key {column!r}; the keys are {', '.join(map(str, cells))}")
     value = cells[column]

@@ -9,27 +9,27 @@ from primer.data.loading.splits import Part
 from primer.errors import InputError
 
 
-def find_files(data_dir: Path, wanted: str, **files: str | None) -> dict[Part, Path]:
-    """Return the paths of ``train``, ``dev`` and ``test``, if given, by part.
+def find_files(data_dir: Path, hint: str, **files: str | None) -> dict[Part, Path]:
+    """Returns the paths of ``train``, ``dev`` and ``test``, if given, by part.
 
     Args:
         data_dir: the folder that is searched first.
-        wanted: what the files should be, for the error message.
+        hint: what the files should be, which ends the error message.
         **files: the files; None if not given.
 
     Raises:
         InputError: if a file does not exist.
     """
     names: dict[str, Part] = {"train": "train", "dev": "val", "test": "test"}
-    return {names[name]: find_file(file, data_dir, wanted) for name, file in files.items() if file is not None}
+    return {names[name]: find_file(file, data_dir, hint) for name, file in files.items() if file is not None}
 
 
-def find_file(file: str, data_dir: Path, wanted: str) -> Path:
-    """Return the path of a file. A relative path is looked up in ``data_dir``, then in the current folder; ``~`` is the
-    home folder.
+def find_file(file: str, data_dir: Path, hint: str) -> Path:
+    """Returns the path of a file. A relative path is looked up in ``data_dir``, then in the current folder; ``~`` is
+    the home folder.
 
     Raises:
-        InputError: if the file does not exist; the message ends with ``wanted``.
+        InputError: if the file does not exist; the message ends with ``hint``.
     """
     path, reason = Path(os.path.expanduser(file)), ""  # Path.expanduser raises if the user does not exist.
     for folder in (data_dir, Path()):
@@ -39,12 +39,12 @@ def find_file(file: str, data_dir: Path, wanted: str) -> Path:
         except OSError as error:  # The name is too long, or a folder is not accessible.
             reason = f" ({error.strerror})"
     searched = f" in {data_dir} or in {Path.cwd()}" if not path.is_absolute() else ""
-    raise InputError(f"there is no file {file}{searched}{reason}: {wanted}")
+    raise InputError(f"there is no file {file}{searched}{reason}: {hint}")
 
 
 def read_lines(path: Path) -> list[str]:
-    r"""Return the lines of a file. Lines end with ``\n`` or ``\r\n``; other separators, such as form feeds, are part of
-    the line.
+    r"""Returns the lines of a file. Lines end with ``\n`` or ``\r\n``; other separators, such as form feeds, are part
+    of the line.
 
     Raises:
         InputError: if the file cannot be read or is not UTF-8, with the line.
@@ -53,7 +53,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_text(path: Path) -> str:
-    """Return the content of a file, with its line endings unchanged.
+    """Returns the content of a file, with its line endings unchanged.
 
     Raises:
         InputError: if the file cannot be read or is not UTF-8, with the line.

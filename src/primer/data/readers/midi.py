@@ -21,7 +21,7 @@ CHANNELS = [k for k in range(16) if k != 9]
 
 
 def midi(steps: Sequence[Sequence[int]], rest: int, voices: Sequence[str]) -> bytes:
-    """Return a MIDI file with one track per voice. Equal pitches in consecutive steps are one long note.
+    """Returns a MIDI file with one track per voice. Equal pitches in consecutive steps are one long note.
 
     Args:
         steps: the pitch of each voice at each sixteenth note.

@@ -24,7 +24,7 @@ DISTINCT = 16
 def read_steps(
     file: Path, columns: list[str], time: str | None = None, delimiter: str = ",", interpolate: bool = False
 ) -> tuple[np.ndarray, int]:
-    """Return the steps in order, ``(steps, columns)``, and the line number of the last one.
+    """Returns the steps in order, ``(steps, columns)``, and the line number of the last one.
 
     Args:
         file: the file, with column names in its first line and one row per step.
@@ -63,7 +63,7 @@ def read_steps(
 
 
 def _check_spread(location: str, column: np.ndarray) -> None:
-    """Reject numbers whose differences would be lost in single precision."""
+    """Rejects numbers whose differences would be lost in single precision."""
     spread, largest = (column.std(), np.abs(column).max()) if column.size else (0.0, 0.0)
     if 0 < spread < DISTINCT * np.spacing(np.float32(largest)):
         raise InputError(
@@ -73,7 +73,7 @@ def _check_spread(location: str, column: np.ndarray) -> None:
 
 
 def _parse_column(file: Path, rows: list[Row], name: str, index: int) -> np.ndarray:
-    """Return a column as numbers, NaN for empty cells."""
+    """Returns a column as numbers, NaN for empty cells."""
     column = np.full(len(rows), np.nan)
     for k, (line, cells) in enumerate(rows):
         try:
@@ -86,7 +86,7 @@ def _parse_column(file: Path, rows: list[Row], name: str, index: int) -> np.ndar
 
 
 def _sort_by_time(file: Path, rows: list[Row], column: int, interpolate: bool) -> tuple[list[Row], np.ndarray]:
-    """Return the rows sorted by time, and the step number of each, from 0."""
+    """Returns the rows sorted by time, and the step number of each, from 0."""
     times = [_parse_time(file, line, cells[column]) for line, cells in rows]
     rows = [rows[k] for k in sorted(range(len(rows)), key=times.__getitem__)]
     gaps = [later - earlier for earlier, later in pairwise(sorted(times))]
@@ -117,7 +117,7 @@ def _sort_by_time(file: Path, rows: list[Row], column: int, interpolate: bool) -
 
 
 def _parse_time(file: Path, line: int, text: str) -> float:
-    """Convert a number, or a date to seconds since 1970. Eight digits are a date."""
+    """Converts a number, or a date to seconds since 1970. Eight digits are a date."""
     try:
         if not (len(text) == 8 and text.isdecimal()) and math.isfinite(float(text)):
             return float(text)
@@ -133,5 +133,5 @@ def _parse_time(file: Path, line: int, text: str) -> float:
 
 
 def _with_blanks(row: Row, following: Row) -> list[Row]:
-    """Return the row, followed by an empty row for each blank line before the next one."""
+    """Returns the row, followed by an empty row for each blank line before the next one."""
     return [row, *((line, [""]) for line in range(row[0] + 1, following[0]))]

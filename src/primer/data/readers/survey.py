@@ -41,7 +41,7 @@ class Survey:
 def survey(
     root: Path, names: list[str], shape: Shape, *, workers: int, keep: bool = False, cache: Path | None = None
 ) -> Survey:
-    """Decode all files, in threads: most of the work is done outside of Python.
+    """Decodes all files, in threads: most of the work is done outside of Python.
 
     Args:
         root: folder of the files.
@@ -81,7 +81,7 @@ def survey(
 
 
 def file_stamps(root: Path, names: list[str]) -> np.ndarray:
-    """Return the size and modification time of each file, ``(files, 2)``; -1 for files that do not exist."""
+    """Returns the size and modification time of each file, ``(files, 2)``; -1 for files that do not exist."""
     stamps = np.full((len(names), 2), -1, np.int64)
     for row, name in enumerate(names):
         with suppress(OSError):
@@ -91,7 +91,7 @@ def file_stamps(root: Path, names: list[str]) -> np.ndarray:
 
 
 def load_cache(cache: Path, names: list[str], stamps: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """Return the rows of files that are new or have changed since ``cache`` was written, and copy the cached sums of
+    """Returns the rows of files that are new or have changed since ``cache`` was written, and copies the cached sums of
     the other files to ``sums``."""
     rows = np.arange(len(names))
     try:
@@ -107,7 +107,7 @@ def load_cache(cache: Path, names: list[str], stamps: np.ndarray, sums: np.ndarr
 
 
 def save_cache(cache: Path, names: list[str], stamps: np.ndarray, result: Survey) -> None:
-    """Write the sums of all intact files, sorted by name."""
+    """Writes the sums of all intact files, sorted by name."""
     intact = np.setdiff1d(np.arange(len(names)), np.fromiter(result.errors, np.int64))
     encoded = encode_names(names)
     rows = intact[np.argsort(encoded[intact])]
@@ -119,7 +119,7 @@ def save_cache(cache: Path, names: list[str], stamps: np.ndarray, result: Survey
 
 
 def channel_moments(sums: np.ndarray, values: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and the standard deviation of each channel, scaled to [0, 1], given the sums of files with
+    """Returns the mean and the standard deviation of each channel, scaled to [0, 1], given the sums of files with
     ``values`` bytes per channel. Computed from integers, so they do not depend on the order of the files."""
     means, stds = [], []
     for total, squares in sums.sum(0).T.tolist():
@@ -130,5 +130,5 @@ def channel_moments(sums: np.ndarray, values: int) -> tuple[tuple[float, ...], t
 
 
 def encode_names(names: list[str]) -> np.ndarray:
-    """Return file names as an array of bytes, which is smaller than strings and can represent any file name."""
+    """Returns file names as an array of bytes, which is smaller than strings and can represent any file name."""
     return np.array([os.fsencode(name) for name in names])

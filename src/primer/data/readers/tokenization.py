@@ -31,10 +31,10 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def encode(self, text: str) -> Tensor:
-        """Return the indices, ``(tokens,)``. Each character that is not in the vocabulary is one unknown token."""
+        """Returns the indices, ``(tokens,)``. Each character that is not in the vocabulary is one unknown token."""
 
     def decode(self, tokens: Tensor) -> str:
-        """Return the text of ``(tokens,)`` indices."""
+        """Returns the text of ``(tokens,)`` indices."""
         known = len(SPECIAL)
         return "".join(self.words[k - known] if k >= known else REPLACEMENT for k in tokens.tolist())
 

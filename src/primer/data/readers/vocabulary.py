@@ -19,26 +19,26 @@ SPECIAL = ("<pad>", "<unk>")
 
 
 def vocabulary(words: Iterable[str], min_count: int) -> tuple[str, ...]:
-    """Return padding and unknown, then the words that occur at least ``min_count`` times, most frequent first."""
+    """Returns padding and unknown, then the words that occur at least ``min_count`` times, most frequent first."""
     counts = Counter(words)
     kept = sorted((w for w, count in counts.items() if count >= min_count), key=lambda w: (-counts[w], w))
     return (*SPECIAL, *(word for word in kept if word not in SPECIAL))
 
 
 def token_to_index(words: tuple[str, ...], special: int = len(SPECIAL)) -> dict[str, int]:
-    """Map each word of a vocabulary to its index. The first ``special`` entries are not words: a literal ``<pad>`` in a
-    text is an unknown word."""
+    """Maps each word of a vocabulary to its index. The first ``special`` entries are not words: a literal ``<pad>`` in
+    a text is an unknown word."""
     return {word: index for index, word in enumerate(words[special:], start=special)}
 
 
 def indices(sequences: Iterable[Iterable[str]], words: tuple[str, ...]) -> list[list[int]]:
-    """Return the vocabulary index of each token; ``UNKNOWN`` for tokens that are not in the vocabulary."""
+    """Returns the vocabulary index of each token; ``UNKNOWN`` for tokens that are not in the vocabulary."""
     known = token_to_index(words)
     return [[known.get(token, UNKNOWN) for token in sequence] for sequence in sequences]
 
 
 def padded(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    """Pad rows of different lengths with ``value``, to ``(rows, longest)``."""
+    """Pads rows of different lengths with ``value``, to ``(rows, longest)``."""
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
     result = np.full(mask.shape, value, dtype=np.int64)
@@ -63,7 +63,7 @@ class Spellings:
         self.table = torch.full((1, 1 + length), PADDING)
 
     def rows(self, sentences: Iterable[Iterable[str]]) -> list[list[int]]:
-        """Return the row number of each word of each sentence, adding rows for new words. Row 0 is padding."""
+        """Returns the row number of each word of each sentence, adding rows for new words. Row 0 is padding."""
         before = len(self.known)
         numbers = [[self.known.setdefault(word, len(self.known) + 1) for word in sentence] for sentence in sentences]
         if new := [self._spell(word) for word in islice(self.known, before, None)]:
@@ -71,7 +71,7 @@ class Spellings:
         return numbers
 
     def unpack(self, batch: Batch) -> Batch:
-        """Expand inputs from row numbers, ``(batch, time)``, to ``(batch, time, 1 + letters)``."""
+        """Expands inputs from row numbers, ``(batch, time)``, to ``(batch, time, 1 + letters)``."""
         self.table = self.table.to(batch.inputs.device)
         inputs = F.embedding(batch.inputs, self.table)
         if inputs.device.type == "cpu":  # On other devices, finding the longest word would cause a synchronization.

@@ -39,7 +39,7 @@ class Generated(DataModule):
 
     @abstractmethod
     def draw(self, count: int, generator: torch.Generator) -> Batch:
-        """Draw ``count`` samples."""
+        """Draws ``count`` samples."""
 
     def read(self) -> dict[Part, Records]:
         fractions: dict[Part, float] = {"train": 1, "val": self.val_fraction, "test": self.test_fraction}

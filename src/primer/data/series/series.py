@@ -88,7 +88,7 @@ class TimeSeries(DataModule):
         self.window, self.horizon, self.stride, self.season = window, horizon, stride, season
 
     def read(self) -> dict[Part, Records]:
-        """Return all steps in order, ``(steps, features)``, as the inputs of a batch."""
+        """Returns all steps in order, ``(steps, features)``, as the inputs of a batch."""
         if self.path is None or not self.target:
             raise InputError("data=series requires a file and a column to forecast: set data.path and data.target")
         columns = [*self.target, *self.covariates]
@@ -130,7 +130,7 @@ class TimeSeries(DataModule):
         return Batch(windows[:, : self.window], targets)
 
     def _naive_errors(self, values: Tensor, lags: list[int]) -> tuple[float, ...]:
-        """Return the mean absolute errors, on the training part, of forecasting each value by the one ``lag`` steps
+        """Returns the mean absolute errors, on the training part, of forecasting each value by the one ``lag`` steps
         earlier; an empty tuple if one of them is 0, since errors cannot be scaled by it."""
         if max(lags) >= len(values):
             raise InputError(

@@ -83,7 +83,7 @@ class CSVTable(DataModule):
         self.columns, self.ignore = columns, ignore
 
     def read(self) -> dict[Part, Records]:
-        """Return unencoded inputs: missing numbers are NaN, and categories are indices into ``self.categories``."""
+        """Returns unencoded inputs: missing numbers are NaN, and categories are indices into ``self.categories``."""
         if self.path is None:
             raise InputError("data=csv requires a file: set data.path, and data.target to the column to predict")
         self.file = find_file(str(self.path), self.data_dir, "data.path names a CSV file")
@@ -132,11 +132,11 @@ class CSVTable(DataModule):
         return Batch(torch.cat([part.float() for part in parts], dim=1), records.targets)
 
     def _impute(self, name: str, column: Tensor) -> Tensor:
-        """Replace missing numbers by the mean of the training part. Returns shape ``(rows, 1)``."""
+        """Replaces missing numbers by the mean of the training part. Returns shape ``(rows, 1)``."""
         return torch.where(column.isnan(), self.means[name], column)[:, None]
 
     def _select_inputs(self, names: list[str]) -> list[str]:
-        """Return the names of the input columns."""
+        """Returns the names of the input columns."""
         if not self.target:
             raise InputError(f"data.target must be the column to predict; {suggest('', names)}")
         for setting, columns in (("target", self.target), ("columns", self.columns or ()), ("ignore", self.ignore)):
@@ -152,7 +152,7 @@ class CSVTable(DataModule):
         return selected
 
     def _drop_missing(self, names: list[str], rows: list[Row]) -> list[Row]:
-        """Apply the policy for missing values to the rows."""
+        """Applies the policy for missing values to the rows."""
         required = self.target if self.missing == "impute" else [*self.input_columns, *self.target]
         positions = [names.index(name) for name in required]
         complete = [row for row in rows if all(row[1][k] for k in positions)]
@@ -171,7 +171,7 @@ class CSVTable(DataModule):
         return complete
 
     def _parse_targets(self, cells: dict[str, list[str]]) -> np.ndarray:
-        """Return the targets, and set ``self.classes`` to the class names, which are empty for regression."""
+        """Returns the targets, and sets ``self.classes`` to the class names, which are empty for regression."""
         self.classes: tuple[str, ...] = ()
         name, texts = next(iter(cells.items()))
         numbers = as_numbers(texts)
@@ -212,7 +212,7 @@ class CSVTable(DataModule):
         return self._check_range(name, numbers)
 
     def _parse_input(self, name: str, texts: list[str]) -> np.ndarray:
-        """Return an input column as numbers, or as indices into its categories."""
+        """Returns an input column as numbers, or as indices into its categories."""
         numbers = as_numbers(texts)
         if numbers is not None:
             return self._check_range(name, numbers)

@@ -57,7 +57,7 @@ class NoisySurface(DataModule):
         self.test_noise = noise if test_noise is None else test_noise
 
     def read(self) -> dict[Part, Records]:
-        """Return targets with two columns: the surface, and noise with a standard deviation of 1."""
+        """Returns targets with two columns: the surface, and noise with a standard deviation of 1."""
         generator = torch.Generator().manual_seed(self.data_seed)
         points = torch.rand(self.samples, 2, generator=generator) * 2 - 1
         noise = torch.randn(self.samples, generator=generator)
@@ -79,6 +79,6 @@ class NoisySurface(DataModule):
 
 
 def surface(points: Float[Tensor, "samples 2"]) -> Float[Tensor, " samples"]:
-    """Return the height of the surface, without noise."""
+    """Returns the height of the surface, without noise."""
     x, y = points.unbind(1)
     return torch.sin(math.pi * x) * torch.cos(math.pi * y / 2)

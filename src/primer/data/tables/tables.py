@@ -27,7 +27,7 @@ class Table(DataModule):
 
     @abstractmethod
     def load(self) -> Any:
-        """Return the result of scikit-learn's loader, with ``data``, ``target`` and ``feature_names``."""
+        """Returns the result of scikit-learn's loader, with ``data``, ``target`` and ``feature_names``."""
 
     def read(self) -> dict[Part, Records]:
         table = self.load()

@@ -42,13 +42,13 @@ class BIO(Tagging):
         self.files = {"train": train, "dev": dev, "test": test}
 
     def read(self) -> dict[Part, Records]:
-        wanted = "data.train, data.dev and data.test name files with a word and its tag on each line"
-        files = find_files(self.data_dir, wanted, **self.files)
+        hint = "data.train, data.dev and data.test name files with a word and its tag on each line"
+        files = find_files(self.data_dir, hint, **self.files)
         return {part: read_bio(path, self.column) for part, path in files.items()}
 
 
 def read_bio(path: Path, column: int = -1) -> list[Any]:
-    """Return the sentences of a file.
+    """Returns the sentences of a file.
 
     Raises:
         InputError: if the file cannot be read or is malformed, with the line.
@@ -80,7 +80,7 @@ def read_bio(path: Path, column: int = -1) -> list[Any]:
 
 
 def parse_row(cells: list[str], column: int, location: str) -> tuple[str, str]:
-    """Return the word and its tag. Raises ``InputError`` if either is malformed."""
+    """Returns the word and its tag. Raises ``InputError`` if either is malformed."""
     word, tag = cells[0], cells[column if column < 0 else column - 1]
     if not word:
         raise InputError(f"{location}: the first column, the word, is empty")

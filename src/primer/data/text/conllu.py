@@ -51,21 +51,21 @@ class CoNLLU(Tagging):
         self.files = {"train": train, "dev": dev, "test": test}
 
     def read(self) -> dict[Part, Records]:
-        wanted = "data.train, data.dev and data.test name CoNLL-U files"
-        train = find_file(self.files["train"] or "", self.data_dir, wanted)
+        hint = "data.train, data.dev and data.test name CoNLL-U files"
+        train = find_file(self.files["train"] or "", self.data_dir, hint)
         files = {part: sibling_file(train, part) if file == "auto" else file for part, file in self.files.items()}
-        paths = find_files(self.data_dir, wanted, **files)
+        paths = find_files(self.data_dir, hint, **files)
         return {part: read_conllu(path, self.column) for part, path in paths.items()}
 
 
 def sibling_file(train: Path, part: str) -> str | None:
-    """Return the file of another part next to the training file, or None if there is none."""
+    """Returns the file of another part next to the training file, or None if there is none."""
     file = train.with_name(train.name.replace("train", part))
     return str(file) if file != train and file.is_file() else None
 
 
 def read_conllu(path: Path, column: str = "upos") -> list[Any]:
-    """Return the sentences of a CoNLL-U file.
+    """Returns the sentences of a CoNLL-U file.
 
     Raises:
         InputError: if the file cannot be read or is malformed, with the line.

@@ -82,7 +82,7 @@ class Dates(Pairs):
 
 
 def format_date(day: date, generator: random.Random) -> str:
-    """Write a date in a random notation."""
+    """Writes a date in a random notation."""
     choice = generator.choice
     digits = choice(("{}", "{:02}"))
     ordinal, full_year = f"{day.day}{ordinal_suffix(day.day)}", str(day.year)
@@ -103,10 +103,10 @@ def format_date(day: date, generator: random.Random) -> str:
 
 
 def maybe_abbreviate(name: str, generator: random.Random) -> str:
-    """Return a name in full, or its first three letters with or without a period."""
+    """Returns a name in full, or its first three letters with or without a period."""
     return generator.choice((name, name[:3], name[:3] + "." if len(name) > 3 else name))
 
 
 def ordinal_suffix(number: int) -> str:
-    """Return the suffix of an ordinal number: st, nd, rd or th."""
+    """Returns the suffix of an ordinal number: st, nd, rd or th."""
     return "th" if number in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

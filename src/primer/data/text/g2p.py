@@ -41,7 +41,7 @@ class G2P(Pairs):
 
 
 def pronunciation_records(entries: dict[str, list[list[str]]], stress: bool) -> list[Any]:
-    """Return each word of letters with its distinct pronunciations, in alphabetical order."""
+    """Returns each word of letters with its distinct pronunciations, in alphabetical order."""
     records: list[Any] = []
     for word in sorted(entries):
         if word.isascii() and word.isalpha():

@@ -76,8 +76,8 @@ class Music(TokenStream):
             run_folder.write(self.corpus, json.dumps({"voices": VOICES, "rest": REST, "train": pieces}))
 
     def read(self) -> dict[Part, Records]:
-        wanted = "data.path names a JSON file of pieces"
-        file = self.corpus if self.path is None else find_file(self.path, self.data_dir, wanted)
+        hint = "data.path names a JSON file of pieces"
+        file = self.corpus if self.path is None else find_file(self.path, self.data_dir, hint)
         self.voices, parts = read_grids(file)
         if self.unique:
             seen: set[tuple[int, ...]] = set()
@@ -102,18 +102,16 @@ class Music(TokenStream):
         return self.to_batch(torch.from_numpy(np.concatenate([np.zeros(0, dtype=np.int64), *tokens])))
 
     def prompt(self, text: str | None = None) -> Tensor:
-        """Return the tokens of a prompt. ``text`` gives the notes of each step: ``67 62 59 rest 67 62 59 43``."""
+        """Returns the tokens of a prompt. ``text`` gives the notes of each step: ``67 62 59 rest 67 62 59 43``."""
         if not text:
             return self.parts["test"].inputs[: 1 + PROMPT * len(self.voices)]  # type: ignore[union-attr]
         index = self._token_to_index()
         if unknown := [word for word in text.split() if word not in index]:
-            raise InputError(
-                f"a prompt must consist of {SILENCE} and pitches of the training part, but has {unknown[0]!r}"
-            )
+            raise InputError(f"a prompt is made of {SILENCE} and the pitches of the training part, not {unknown[0]!r}")
         return torch.tensor([index[word] for word in (START, *text.split())])
 
     def write_sample(self, tokens: Tensor, prompt: int, folder: Path) -> None:
-        """Write ``sample.json``, with the time steps and the number of those in the prompt, and ``sample.mid``."""
+        """Writes ``sample.json``, with the time steps and the number of those in the prompt, and ``sample.mid``."""
         steps, prompt_steps = self.decode(tokens), len(self.decode(tokens[:prompt]))
         content = {
             "step": "sixteenth note",
@@ -126,7 +124,7 @@ class Music(TokenStream):
         run_folder.write(folder / "sample.mid", midi(steps, REST, self.voices))
 
     def decode(self, tokens: Tensor) -> list[list[int]]:
-        """Return the complete time steps of a sequence. Unknown notes become rests."""
+        """Returns the complete time steps of a sequence. Unknown notes become rests."""
         assert isinstance(self.spec.input, Tokens)
         steps: list[list[int]] = []
         step: list[int] = []
@@ -152,14 +150,14 @@ class Music(TokenStream):
 
 
 def transpose(piece: Piece, semitones: int) -> Iterator[Piece]:
-    """Yield the transposed piece, unless it would leave the MIDI range."""
+    """Yields the transposed piece, unless it would leave the MIDI range."""
     steps = [[pitch if pitch == REST else pitch + semitones for pitch in step] for step in piece.steps]
     if all(pitch == REST or 0 <= pitch < PITCHES for step in steps for pitch in step):
         yield piece._replace(steps=steps)
 
 
 def chorales() -> Iterator[Piece]:
-    """Yield Bach's four-part chorales in the order of Riemenschneider's edition. Takes about a minute.
+    """Yields Bach's four-part chorales in the order of Riemenschneider's edition. Takes about a minute.
 
     Raises:
         InputError: if ``music21`` is not installed.
@@ -173,7 +171,7 @@ def chorales() -> Iterator[Piece]:
 
 
 def four_part_piece(score: Any) -> Iterator[Piece]:
-    """Yield a ``music21`` score as a piece on the grid, if it has four parts."""
+    """Yields a ``music21`` score as a piece on the grid, if it has four parts."""
     voices = [quantize(part.flatten().notesAndRests) for part in score.parts]
     if len(voices) == 4:
         steps = zip_longest(*voices, fillvalue=REST)
@@ -181,7 +179,7 @@ def four_part_piece(score: Any) -> Iterator[Piece]:
 
 
 def quantize(notes: Iterable[Any]) -> list[int]:
-    """Return the pitch at each sixteenth note, given the ``music21`` notes and rests of a voice."""
+    """Returns the pitch at each sixteenth note, given the ``music21`` notes and rests of a voice."""
     pitches: list[int] = []
     for note in notes:
         start, end = (int(-(-4 * beats // 1)) for beats in (note.offset, note.offset + note.quarterLength))

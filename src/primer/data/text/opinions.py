@@ -99,7 +99,7 @@ class Opinions(LabeledTexts):
 
 
 def expand(symbol: str, positive: bool, generator: random.Random) -> list[str]:
-    """Expand a symbol of the grammar at random to words of the given polarity."""
+    """Expands a symbol of the grammar at random to words of the given polarity."""
     if symbol in POLAR:
         return [generator.choice(POLAR[symbol][not positive].split())]
     if symbol in NEUTRAL:
@@ -113,6 +113,6 @@ def expand(symbol: str, positive: bool, generator: random.Random) -> list[str]:
 
 @cache
 def weighted_expansions(symbol: str) -> tuple[list[list[str]], list[int]]:
-    """Return the expansions of a symbol, and their weights."""
+    """Returns the expansions of a symbol, and their weights."""
     rules = [rule.split() for rule in GRAMMAR[symbol]]
     return [rule[1:] for rule in rules], [int(rule[0]) for rule in rules]

@@ -57,13 +57,13 @@ class PairFiles(Pairs):
         self.level, self.columns, self.header = level, (source_column, target_column), header
 
     def read(self) -> dict[Part, Records]:
-        wanted = "data.path, data.dev and data.test name files of pairs"
-        files = find_files(self.data_dir, wanted, **self.files)
+        hint = "data.path, data.dev and data.test name files of pairs"
+        files = find_files(self.data_dir, hint, **self.files)
         return {part: read_pairs(path, self.level, self.columns, self.header) for part, path in files.items()}
 
 
 def read_pairs(path: Path, level: str, columns: tuple[int, int] = (1, 2), header: bool = False) -> list[Any]:
-    """Return each source of a file with its distinct targets, in order of first occurrence.
+    """Returns each source of a file with its distinct targets, in order of first occurrence.
 
     Raises:
         InputError: if the file cannot be read, has no pairs or is malformed, with the line.

@@ -61,5 +61,5 @@ class Pairs(DataModule):
 
 
 def alphabetical(sequences: Iterable[Iterable[str]], special: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a vocabulary: the special entries, then all tokens of the sequences in alphabetical order."""
+    """Returns a vocabulary: the special entries, then all tokens of the sequences in alphabetical order."""
     return (*special, *sorted(set(chain.from_iterable(sequences)) - set(special)))

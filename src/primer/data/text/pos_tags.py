@@ -162,7 +162,7 @@ class PosTags(Tagging):
 
 
 def expand(symbol: str, generator: random.Random) -> list[tuple[str, str]]:
-    """Expand a symbol of the grammar at random to words with their tags."""
+    """Expands a symbol of the grammar at random to words with their tags."""
     if "/" in symbol:
         word, tag = symbol.split("/")
         return [(word, tag)]
@@ -176,6 +176,6 @@ def expand(symbol: str, generator: random.Random) -> list[tuple[str, str]]:
 
 @cache
 def weighted_expansions(symbol: str) -> tuple[list[list[str]], list[int]]:
-    """Return the expansions of a symbol, and their weights."""
+    """Returns the expansions of a symbol, and their weights."""
     rules = [rule.split() for rule in GRAMMAR[symbol]]
     return [rule[1:] for rule in rules], [int(rule[0]) for rule in rules]

@@ -110,7 +110,7 @@ class Tagging(DataModule):
 
 
 def most_frequent_tag_accuracy(train: Batch, test: Batch) -> float:
-    """Return the accuracy on ``test`` of a baseline without context, which predicts the most frequent tag of each word
+    """Returns the accuracy on ``test`` of a baseline without context, which predicts the most frequent tag of each word
     in ``train``, and the most frequent tag overall for words that ``train`` does not contain."""
     words, tags = _without_padding(train)
     counts = np.zeros((int(max(train.inputs.max(), test.inputs.max())) + 1, int(tags.max()) + 1), dtype=np.int64)
@@ -121,7 +121,7 @@ def most_frequent_tag_accuracy(train: Batch, test: Batch) -> float:
 
 
 def _without_padding(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Return the words and tags of a batch as two flat arrays."""
+    """Returns the words and tags of a batch as two flat arrays."""
     assert batch.targets is not None
     mask = batch.targets != IGNORE
     return batch.inputs[mask].numpy(), batch.targets[mask].numpy()

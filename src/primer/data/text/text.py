@@ -76,7 +76,7 @@ class Text(TokenStream):
         return self.tokenizer.encode(text) if text else self.parts["test"].inputs[:PROMPT]  # type: ignore[union-attr]
 
     def write_sample(self, tokens: Tensor, prompt: int, folder: Path) -> None:
-        """Write the prompt and its continuation to ``sample.txt``."""
+        """Writes the prompt and its continuation to ``sample.txt``."""
         assert self.tokenizer is not None
         run_folder.write(folder / "sample.txt", self.tokenizer.decode(tokens) + "\n")
 
@@ -94,7 +94,7 @@ class Text(TokenStream):
 
 
 def python_documentation() -> str:
-    """Return the concatenated topics of Python's ``help()``. Paragraphs that occurred in an earlier topic are removed,
+    """Returns the concatenated topics of Python's ``help()``. Paragraphs that occurred in an earlier topic are removed,
     so that parts do not overlap. About 370,000 characters, slightly different for each Python version."""
     from pydoc_data.topics import topics
 

@@ -147,11 +147,11 @@ class TextClassification(LabeledTexts):
 
 
 def tokenize(text: str, lowercase: bool = True) -> list[str]:
-    """Split a text into words and punctuation."""
+    """Splits a text into words and punctuation."""
     return TOKEN.findall(text.lower() if lowercase else text)
 
 
 def _numbers_first(label: str) -> tuple[bool, float, str]:
-    """Sort key: integers first, in numerical order, then other labels in alphabetical order."""
+    """Sorts key: integers first, in numerical order, then other labels in alphabetical order."""
     number = label.removeprefix("-").isdecimal()
     return not number, float(label) if number else 0.0, label

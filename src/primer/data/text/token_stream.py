@@ -76,7 +76,7 @@ class TokenStreamLoader(Loader):
         return (slice(*ends) for ends in pairwise(self.batch_starts()[first:]))
 
     def _offset(self) -> int:
-        """Return the start of the first stream in this epoch."""
+        """Returns the start of the first stream in this epoch."""
         if not self.random_start:
             return 0
         generator = torch.Generator().manual_seed(self.derive_seed(self.epoch))
@@ -117,11 +117,11 @@ class TokenStream(DataModule):
 
     @abstractmethod
     def prompt(self, text: str | None = None) -> Tensor:
-        """Return ``(tokens,)`` for a model to continue: the user's text, or the start of the test part by default."""
+        """Returns ``(tokens,)`` for a model to continue: the user's text, or the start of the test part by default."""
 
     @abstractmethod
     def write_sample(self, tokens: Tensor, prompt: int, folder: Path) -> None:
-        """Write a generated sequence to files in ``folder``. Its first ``prompt`` tokens are the prompt."""
+        """Writes a generated sequence to files in ``folder``. Its first ``prompt`` tokens are the prompt."""
 
     def loader(self, part: Part, train: bool, bucket: bool = True) -> Loader:
         tokens = self.parts[part].inputs  # type: ignore[union-attr]
@@ -131,13 +131,13 @@ class TokenStream(DataModule):
         return TokenStreamLoader(tokens, streams, self.sequence_length, shuffle=train, **self.placement())
 
     def to_batch(self, tokens: Tensor) -> Batch:
-        """Return a part. Raises ``InputError`` if it has a single token, and so nothing to predict."""
+        """Returns a part. Raises ``InputError`` if it has a single token, and so nothing to predict."""
         if len(tokens) == 1:
             raise InputError("the training, validation or test part has only one token: use a longer text")
         return Batch(tokens)
 
 
 def next_token_spec(words: tuple[str, ...], unit: str) -> Spec:
-    """Return the spec of next-token prediction over padding, unknown and the given tokens."""
+    """Returns the spec of next-token prediction over padding, unknown and the given tokens."""
     vocabulary = (*SPECIAL, *words)
     return Spec(Tokens(vocabulary), NextToken(vocabulary, unit))

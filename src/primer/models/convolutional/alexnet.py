@@ -8,38 +8,40 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from primer.models.base import Model
-from primer.models.layers.blocks import check_rate, check_sizes, groups_after
-from primer.models.layers.image_size import Stem, enlarged, stem_for, usable_sides
+from primer.models.layers.image_size import Stem, pad_or_enlarge, resolve_input_size, stem_for
 from primer.models.layers.initialization import Initialization, initialize
+from primer.models.layers.sequential import split_after
+from primer.models.layers.validation import check_rate, check_sizes
 from primer.objectives import Objective
 from primer.spec import Classes, Image, Spec, Values, convolved_size
 
-WINDOW = 3
-"""Maximum pooling sees 3x3 pixels with stride 2, so that windows overlap."""
+POOL = 3
+"""Kernel size of the max pooling layers. The stride is 2, so that windows overlap."""
 
-LARGEST_MAP = 6
-"""The side to which the last maps are averaged at most: what an image of 224 pixels leaves."""
+MAX_POOLED_SIDE = 6
+"""Maximum side of the feature maps after average pooling: that of a 224x224 image."""
 
 
 class AlexNet(Model):
-    """AlexNet (Krizhevsky, Sutskever and Hinton 2012), in the form for one processor (Krizhevsky 2014, "One weird
-    trick for parallelizing convolutional neural networks"): five convolutions, three of them followed by overlapping
-    maximum pooling, then three full connections. The paper's dropout is 0.5.
+    """AlexNet (Krizhevsky, Sutskever and Hinton 2012), in the single-GPU version (Krizhevsky 2014, "One weird trick
+    for parallelizing convolutional neural networks"): five convolutions, three of them followed by overlapping max
+    pooling, then three fully connected layers. The paper uses a dropout of 0.5.
 
-    The published stem is a convolution of 11x11 pixels with stride 4, which at 224x224 leaves maps of 55x55. The one
-    for images of up to 64 pixels is of 5x5 with stride 1. The other layers are the same.
+    The published stem is an 11x11 convolution with stride 4, which maps 224x224 images to 55x55 feature maps. The stem
+    for images of up to 64 pixels is a 5x5 convolution with stride 1. The other layers are identical.
 
     Args:
-        spec: what the data set offers.
-        stem: ``published``, ``small``, or by the size of the images.
-        hidden_size: the units of each of the two hidden full connections.
-        initialization: of the weights.
-        dropout: the share of what enters each hidden full connection that is dropped in training.
-        resize: whether images that are too small for the layers are padded or enlarged; False refuses them.
-        objective: the loss and the metrics.
+        spec: description of the data set.
+        stem: ``published``, ``small``, or ``auto``, which chooses by the size of the images.
+        hidden_size: number of units of each of the two hidden fully connected layers.
+        initialization: weight initialization.
+        dropout: dropout probability of the inputs of each hidden fully connected layer.
+        resize: whether to pad or enlarge images that are too small for the layers; otherwise they are an error.
+        objective: loss and metrics; by default chosen from the target type.
 
     Raises:
-        ValueError: for an image that is too small, a size under 1, a rate outside [0, 1) or an unknown name.
+        InputError: if an image is too small, a size is less than 1, the dropout probability is outside [0, 1), or a
+            name is unknown.
     """
 
     inputs = Image
@@ -62,25 +64,25 @@ class AlexNet(Model):
         assert isinstance(spec.input, Image)
         kernel, stride, padding = STEMS[stem_for(spec.input, stem)]
 
-        def maps(side: int) -> dict[str, int]:
+        def sizes(side: int) -> dict[str, int]:
             return map_sizes(side, kernel, stride, padding)
 
-        self.least, sides = usable_sides("AlexNet", spec.input, maps, resize)
-        height, width = (min(LARGEST_MAP, maps(side)["pool3"]) for side in sides)
+        self.min_side, sides = resolve_input_size("AlexNet", spec.input, sizes, resize)
+        height, width = (min(MAX_POOLED_SIDE, sizes(side)["pool3"]) for side in sides)
         self.features = nn.Sequential(
             nn.Conv2d(spec.input.channels, 64, kernel, stride, padding),
             nn.ReLU(),
-            nn.MaxPool2d(WINDOW, 2),
+            nn.MaxPool2d(POOL, 2),
             nn.Conv2d(64, 192, kernel_size=5, padding=2),
             nn.ReLU(),
-            nn.MaxPool2d(WINDOW, 2),
+            nn.MaxPool2d(POOL, 2),
             nn.Conv2d(192, 384, kernel_size=3, padding=1),
             nn.ReLU(),
             nn.Conv2d(384, 256, kernel_size=3, padding=1),
             nn.ReLU(),
             nn.Conv2d(256, 256, kernel_size=3, padding=1),
             nn.ReLU(),
-            nn.MaxPool2d(WINDOW, 2),
+            nn.MaxPool2d(POOL, 2),
         )
         self.average = nn.AdaptiveAvgPool2d((height, width))
         self.classifier = nn.Sequential(
@@ -95,11 +97,11 @@ class AlexNet(Model):
         initialize(self, initialization)
 
     def forward(self, inputs: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch outputs"]:  # type: ignore[override]
-        maps = self.average(self.features(enlarged(inputs, self.least)))
+        maps = self.average(self.features(pad_or_enlarge(inputs, self.min_side)))
         return self.head(self.classifier(maps.flatten(1)))
 
     def depth_groups(self) -> list[list[nn.Module]]:
-        return [*groups_after(self.features, nn.MaxPool2d), [self.classifier], [self.head]]
+        return [*split_after(self.features, nn.MaxPool2d), [self.classifier], [self.head]]
 
     @classmethod
     def torchvision_name(cls, hidden_size: int = 4096, **_: object) -> str | None:
@@ -111,9 +113,9 @@ STEMS = {"published": (11, 4, 2), "small": (5, 1, 2)}
 
 
 def map_sizes(side: int, kernel: int, stride: int, padding: int) -> dict[str, int]:
-    """The side of the maps after the layers that shrink them, from that of the image."""
-    sizes = {"conv1": convolved_size(side, kernel, stride, padding)}
-    last = sizes["conv1"]
+    """Maps the side of an image to the side of the feature maps after each layer that shrinks them."""
+    side = convolved_size(side, kernel, stride, padding)
+    sizes = {"conv1": side}
     for name in ("pool1", "pool2", "pool3"):
-        last = sizes[name] = convolved_size(last, WINDOW, stride=2)
+        side = sizes[name] = convolved_size(side, POOL, stride=2)
     return sizes

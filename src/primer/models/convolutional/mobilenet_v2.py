@@ -10,40 +10,41 @@ from torchvision.ops import StochasticDepth
 
 from primer.errors import InputError
 from primer.models.base import Model
-from primer.models.layers.blocks import Normalization, check_rate, normalization_layer
 from primer.models.layers.image_size import Stem, stem_for
 from primer.models.layers.initialization import Initialization, initialize
+from primer.models.layers.normalization import Normalization, normalization_layer
+from primer.models.layers.validation import check_rate
 from primer.objectives import Objective
 from primer.spec import Classes, Image, Spec, Values
 
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-"""Expansion, channels, number of blocks, and stride of the first of them: table 2 of the paper."""
+"""Expansion, channels, number of blocks, and stride of the first block of each stage: table 2 of the paper."""
 
-STEM, LAST = 32, 1280
-"""The channels of the first and of the last convolution."""
+FIRST_CHANNELS, LAST_CHANNELS = 32, 1280
+"""Number of channels of the first and the last convolution."""
 
 
 class MobileNetV2(Model):
-    """MobileNetV2 (Sandler, Howard, Zhu, Zhmoginov and Chen 2018): a convolution, 17 inverted residual blocks, a
-    convolution of 1x1, the mean over all pixels, and one full connection. The dropout of the published network is 0.2.
+    """MobileNetV2 (Sandler, Howard, Zhu, Zhmoginov and Chen 2018): a convolution, 17 inverted residual blocks, a 1x1
+    convolution, global average pooling, and a fully connected layer. The published network uses a dropout of 0.2.
 
-    The published stem has stride 2, and the network shrinks an image 32 times. For images of up to 64 pixels the stem
-    and the second stage have stride 1, so that it is 8 times.
+    The published stem has stride 2, and the network downsamples images by a factor of 32. For images of up to 64
+    pixels, the stem and the second stage have stride 1, so that the factor is 8.
 
     Args:
-        spec: what the data set offers. Images of any size will do.
-        width_multiplier: what the channels of each layer are multiplied by; they are rounded to multiples of 8, and
-            the last convolution has 1,280 at least.
-        stem: ``published``, ``small``, or by the size of the images.
-        normalization: after each convolution.
-        initialization: of the weights.
-        dropout: the share of the averaged features that is dropped in training.
-        stochastic_depth: the probability that the last block is skipped for a sample in training; it grows linearly
-            from the first block on, and blocks without a shortcut are never skipped (Huang et al. 2016).
-        objective: the loss and the metrics.
+        spec: description of the data set. Images may have any size.
+        width_multiplier: multiplies the number of channels of each layer, rounded to multiples of 8. The last
+            convolution has at least 1,280 channels.
+        stem: ``published``, ``small``, or ``auto``, which chooses by the size of the images.
+        normalization: normalization after each convolution.
+        initialization: weight initialization.
+        dropout: dropout probability of the averaged features.
+        stochastic_depth: probability of skipping the last block for a sample in training. It increases linearly from
+            the first block to the last; blocks without a shortcut are never skipped (Huang et al. 2016).
+        objective: loss and metrics; by default chosen from the target type.
 
     Raises:
-        ValueError: for a multiplier that is not positive, a rate outside [0, 1) or an unknown name.
+        InputError: if the multiplier is not positive, a probability is outside [0, 1), or a name is unknown.
     """
 
     inputs = Image
@@ -68,22 +69,23 @@ class MobileNetV2(Model):
             raise InputError(f"width_multiplier must be more than 0, not {width_multiplier}")
         assert isinstance(spec.input, Image)
         small = stem_for(spec.input, stem) == "small"
-        before = rounded(STEM * width_multiplier)
+        in_channels = round_channels(FIRST_CHANNELS * width_multiplier)
         layers: list[nn.Module] = [
-            convolution(spec.input.channels, before, normalization, kernel_size=3, stride=1 if small else 2)
+            conv_norm_relu6(spec.input.channels, in_channels, normalization, kernel_size=3, stride=1 if small else 2)
         ]
-        blocks = sum(count for _, _, count, _ in STAGES)
+        total = sum(count for _, _, count, _ in STAGES)
         for stage, (expansion, channels, count, first_stride) in enumerate(STAGES):
-            after = rounded(channels * width_multiplier)
-            for place in range(count):
-                stride = first_stride if not place and not (small and stage == 1) else 1
-                skipped = stochastic_depth * len(layers) / blocks
-                layers.append(InvertedResidual(before, after, stride, expansion, normalization, skipped))
-                before = after
-        last = rounded(LAST * max(1.0, width_multiplier))
-        self.features = nn.Sequential(*layers, convolution(before, last, normalization, kernel_size=1))
+            out_channels = round_channels(channels * width_multiplier)
+            for block in range(count):
+                stride = first_stride if not block and not (small and stage == 1) else 1
+                skip = stochastic_depth * len(layers) / total
+                layers.append(InvertedResidual(in_channels, out_channels, stride, expansion, normalization, skip))
+                in_channels = out_channels
+        last_channels = round_channels(LAST_CHANNELS * max(1.0, width_multiplier))
+        last = conv_norm_relu6(in_channels, last_channels, normalization, kernel_size=1)
+        self.features = nn.Sequential(*layers, last)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(last, self.outputs)
+        self.head = nn.Linear(last_channels, self.outputs)
         initialize(self, initialization)
 
     def forward(self, inputs: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch outputs"]:  # type: ignore[override]
@@ -98,40 +100,52 @@ class MobileNetV2(Model):
 
 
 class InvertedResidual(nn.Module):
-    """A thin input is expanded, filtered channel by channel, and projected back without an activation (figure 3 of the
-    paper); what goes in is added where the shapes agree."""
+    """Expands the channels, applies a depthwise convolution, and projects back without an activation (figure 3 of the
+    paper). The input is added if the output has the same shape."""
 
     def __init__(
-        self, before: int, after: int, stride: int, expansion: int, normalization: Normalization, skipped: float
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        expansion: int,
+        normalization: Normalization,
+        skip_probability: float,
     ) -> None:
         super().__init__()
-        wide = before * expansion
-        expand = [convolution(before, wide, normalization, kernel_size=1)] if expansion > 1 else []
+        hidden = in_channels * expansion
+        expand = [conv_norm_relu6(in_channels, hidden, normalization, kernel_size=1)] if expansion > 1 else []
         self.conv = nn.Sequential(
             *expand,
-            convolution(wide, wide, normalization, kernel_size=3, stride=stride, groups=wide),
-            nn.Conv2d(wide, after, kernel_size=1, bias=False),
-            normalization_layer(normalization, after, image=True),
+            conv_norm_relu6(hidden, hidden, normalization, kernel_size=3, stride=stride, groups=hidden),
+            nn.Conv2d(hidden, out_channels, kernel_size=1, bias=False),
+            normalization_layer(normalization, out_channels, image=True),
         )
-        self.residual = stride == 1 and before == after
-        self.skip = StochasticDepth(skipped, "row") if self.residual else nn.Identity()
+        self.residual = stride == 1 and in_channels == out_channels
+        self.skip = StochasticDepth(skip_probability, "row") if self.residual else nn.Identity()
 
-    def forward(self, x: Float[Tensor, "batch before height width"]) -> Float[Tensor, "batch after h w"]:
+    def forward(self, x: Float[Tensor, "batch in_channels height width"]) -> Float[Tensor, "batch out_channels h w"]:
         return x + self.skip(self.conv(x)) if self.residual else self.conv(x)
 
 
-def convolution(
-    before: int, after: int, normalization: Normalization, kernel_size: int, stride: int = 1, groups: int = 1
+def conv_norm_relu6(
+    in_channels: int,
+    out_channels: int,
+    normalization: Normalization,
+    kernel_size: int,
+    stride: int = 1,
+    groups: int = 1,
 ) -> nn.Sequential:
-    """A convolution, its normalisation, and ReLU6, which is min(max(x, 0), 6)."""
+    """Builds a convolution followed by normalization and ReLU6, min(max(x, 0), 6)."""
+    padding = kernel_size // 2
     return nn.Sequential(
-        nn.Conv2d(before, after, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False),
-        normalization_layer(normalization, after, image=True),
+        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False),
+        normalization_layer(normalization, out_channels, image=True),
         nn.ReLU6(),
     )
 
 
-def rounded(channels: float) -> int:
-    """The nearest multiple of 8, never less than 8 nor than 0.9 times what was asked for."""
+def round_channels(channels: float) -> int:
+    """Rounds to the nearest multiple of 8, but never below 8 or below 0.9 times the argument."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * channels else nearest

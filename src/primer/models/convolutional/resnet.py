@@ -12,9 +12,10 @@ from torchvision.ops import StochasticDepth
 
 from primer.errors import InputError
 from primer.models.base import Model
-from primer.models.layers.blocks import Normalization, check_rate, check_sizes, normalization_layer
 from primer.models.layers.image_size import Stem, stem_for
 from primer.models.layers.initialization import Initialization, initialize
+from primer.models.layers.normalization import Normalization, normalization_layer
+from primer.models.layers.validation import check_rate, check_sizes
 from primer.objectives import Objective
 from primer.spec import Classes, Image, Spec, Values
 
@@ -28,36 +29,37 @@ PUBLISHED: dict[tuple[str, tuple[int, ...]], str] = {
     ("bottleneck", (3, 4, 23, 3)): "resnet101",
     ("bottleneck", (3, 8, 36, 3)): "resnet152",
 }
-"""What torchvision calls the networks of table 1 of the paper."""
+"""Torchvision's names of the networks in table 1 of the paper, by block and layers."""
 
 
 class ResNet(Model):
-    r"""A residual network (He, Zhang, Ren and Sun 2016): a stem, stages of residual blocks, the mean over all pixels,
-    and one full connection. Each block learns what is to be added to its input: :math:`y = F(x) + x`.
+    r"""A residual network (He, Zhang, Ren and Sun 2016): a stem, stages of residual blocks, global average pooling, and
+    a fully connected layer. Each block learns a residual that is added to its input: :math:`y = F(x) + x`.
 
-    Each stage but the first halves height and width and doubles the channels. ``layers=[2, 2, 2, 2]`` with basic blocks
-    is ResNet-18, ``[3, 4, 6, 3]`` ResNet-34, and with bottlenecks ResNet-50, whose stride is in the 3x3 convolution.
-    The family for CIFAR (section 4.2) has ``width=16``, three stages of n blocks each, the small stem and padding
-    shortcuts: 6n + 2 layers.
+    Each stage but the first halves the height and width and doubles the channels. ``layers=[2, 2, 2, 2]`` with basic
+    blocks is ResNet-18. ``[3, 4, 6, 3]`` is ResNet-34, or with bottlenecks ResNet-50, with the stride in the 3x3
+    convolution. The CIFAR networks (section 4.2) have ``width=16``, three stages of n blocks each, the small stem and
+    padding shortcuts: 6n + 2 layers.
 
     Args:
-        spec: what the data set offers. Images of any size will do.
-        block: ``basic``, two convolutions of 3x3; or ``bottleneck``, one of 3x3 between two of 1x1.
-        layers: the number of blocks in each stage.
-        width: the channels of the first stage; a bottleneck puts out four times as many.
-        stem: ``published``, a convolution of 7x7 and pooling, both with stride 2; ``small``, a convolution of 3x3 with
-            stride 1; or by the size of the images.
-        shortcut: what the input of a block goes through where its shape changes: a ``projection`` by a 1x1 convolution
-            (option B of the paper), or subsampling and ``padding`` with zeros, which has no parameters (option A).
-        normalization: after each convolution.
-        initialization: of the weights.
-        dropout: the share of the averaged features that is dropped in training.
-        stochastic_depth: the probability that the last block is skipped for a sample in training; it grows linearly
-            from the first block on (Huang et al. 2016).
-        objective: the loss and the metrics.
+        spec: description of the data set. Images may have any size.
+        block: ``basic``, two 3x3 convolutions; or ``bottleneck``, a 3x3 convolution between two 1x1 convolutions.
+        layers: number of blocks in each stage.
+        width: number of channels of the first stage; bottlenecks output four times as many.
+        stem: ``published``, a 7x7 convolution and pooling, both with stride 2; ``small``, a 3x3 convolution with
+            stride 1; or ``auto``, which chooses by the size of the images.
+        shortcut: shortcut of blocks that change the shape: ``projection``, a 1x1 convolution (option B of the paper);
+            or ``padding``, subsampling and zero-padding of the channels, without parameters (option A).
+        normalization: normalization after each convolution.
+        initialization: weight initialization.
+        dropout: dropout probability of the averaged features.
+        stochastic_depth: probability of skipping the last block for a sample in training. It increases linearly from
+            the first block to the last (Huang et al. 2016).
+        objective: loss and metrics; by default chosen from the target type.
 
     Raises:
-        ValueError: for a size under 1, no stages, a rate outside [0, 1) or an unknown name.
+        InputError: if a size is less than 1, there are no stages, a probability is outside [0, 1), or a name is
+            unknown.
     """
 
     inputs = Image
@@ -93,7 +95,7 @@ class ResNet(Model):
         if shortcut not in ("projection", "padding"):
             raise InputError(f"shortcut must be projection or padding, not {shortcut!r}")
         if not layers:
-            raise InputError("layers must name the blocks of at least one stage: [2, 2, 2, 2] is ResNet-18")
+            raise InputError("layers must give the number of blocks of at least one stage: [2, 2, 2, 2] is ResNet-18")
         assert isinstance(spec.input, Image)
         small = stem_for(spec.input, stem) == "small"
         kernel, stride = (3, 1) if small else (7, 2)
@@ -101,26 +103,26 @@ class ResNet(Model):
         self.bn1 = normalization_layer(normalization, width, image=True)
         self.pool = nn.Identity() if small else nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
 
-        stages, before, done = [], width, 0
-        for stage, blocks in enumerate(layers):
-            channels, parts = width * 2**stage, []
-            for place in range(blocks):
-                done += 1
-                parts.append(
+        stages, in_channels, depth = [], width, 0
+        for stage, num_blocks in enumerate(layers):
+            channels, blocks = width * 2**stage, []
+            for index in range(num_blocks):
+                depth += 1
+                blocks.append(
                     BLOCKS[block](
-                        before,
+                        in_channels,
                         channels,
-                        stride=2 if stage and not place else 1,
+                        stride=2 if stage and not index else 1,
                         shortcut=shortcut,
                         normalization=normalization,
-                        skipped=stochastic_depth * done / sum(layers),
+                        skip_probability=stochastic_depth * depth / sum(layers),
                     )
                 )
-                before = channels * BLOCKS[block].expansion
-            stages.append(nn.Sequential(*parts))
+                in_channels = channels * BLOCKS[block].expansion
+            stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(before, self.outputs)
+        self.head = nn.Linear(in_channels, self.outputs)
         initialize(self, initialization)
 
     def forward(self, inputs: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch outputs"]:  # type: ignore[override]
@@ -140,53 +142,65 @@ class ResNet(Model):
         normalization: str = "batch",
         **_: object,
     ) -> str | None:
-        as_published = width == 64 and shortcut == "projection" and normalization == "batch"
-        return PUBLISHED.get((block, tuple(layers))) if as_published else None
+        published = width == 64 and shortcut == "projection" and normalization == "batch"
+        return PUBLISHED.get((block, tuple(layers))) if published else None
 
 
 class BasicBlock(nn.Module):
-    """Two convolutions of 3x3 pixels beside a shortcut (figure 5, left, of the paper)."""
+    """Two 3x3 convolutions with a shortcut connection (figure 5, left, of the paper)."""
 
     expansion: ClassVar[int] = 1
 
     def __init__(
-        self, before: int, channels: int, stride: int, shortcut: Shortcut, normalization: Normalization, skipped: float
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int,
+        shortcut: Shortcut,
+        normalization: Normalization,
+        skip_probability: float,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(before, channels, 3, stride, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
         self.bn1 = normalization_layer(normalization, channels, image=True)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = normalization_layer(normalization, channels, image=True)
-        self.downsample = shortcut_layer(before, channels, stride, shortcut, normalization)
-        self.skip = StochasticDepth(skipped, "row")
+        self.downsample = shortcut_layer(in_channels, channels, stride, shortcut, normalization)
+        self.skip = StochasticDepth(skip_probability, "row")
 
-    def forward(self, x: Float[Tensor, "batch before height width"]) -> Float[Tensor, "batch channels h w"]:
+    def forward(self, x: Float[Tensor, "batch in_channels height width"]) -> Float[Tensor, "batch channels h w"]:
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         return F.relu(self.skip(out) + self.downsample(x))
 
 
 class Bottleneck(nn.Module):
-    """A convolution of 3x3 pixels on a quarter of the channels, between two of 1x1, beside a shortcut (figure 5,
-    right, of the paper). The stride is that of the 3x3 convolution, as in torchvision."""
+    """A 3x3 convolution on a quarter of the channels, between two 1x1 convolutions, with a shortcut connection (figure
+    5, right, of the paper). The stride is in the 3x3 convolution, as in torchvision."""
 
     expansion: ClassVar[int] = 4
 
     def __init__(
-        self, before: int, channels: int, stride: int, shortcut: Shortcut, normalization: Normalization, skipped: float
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int,
+        shortcut: Shortcut,
+        normalization: Normalization,
+        skip_probability: float,
     ) -> None:
         super().__init__()
-        after = channels * self.expansion
-        self.conv1 = nn.Conv2d(before, channels, 1, bias=False)
+        out_channels = channels * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
         self.bn1 = normalization_layer(normalization, channels, image=True)
         self.conv2 = nn.Conv2d(channels, channels, 3, stride, padding=1, bias=False)
         self.bn2 = normalization_layer(normalization, channels, image=True)
-        self.conv3 = nn.Conv2d(channels, after, 1, bias=False)
-        self.bn3 = normalization_layer(normalization, after, image=True)
-        self.downsample = shortcut_layer(before, after, stride, shortcut, normalization)
-        self.skip = StochasticDepth(skipped, "row")
+        self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
+        self.bn3 = normalization_layer(normalization, out_channels, image=True)
+        self.downsample = shortcut_layer(in_channels, out_channels, stride, shortcut, normalization)
+        self.skip = StochasticDepth(skip_probability, "row")
 
-    def forward(self, x: Float[Tensor, "batch before height width"]) -> Float[Tensor, "batch after h w"]:
+    def forward(self, x: Float[Tensor, "batch in_channels height width"]) -> Float[Tensor, "batch out_channels h w"]:
         out = F.relu(self.bn1(self.conv1(x)))
         out = F.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
@@ -196,22 +210,24 @@ class Bottleneck(nn.Module):
 BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
-def shortcut_layer(before: int, after: int, stride: int, shortcut: Shortcut, normalization: Normalization) -> nn.Module:
-    """What takes the input of a block to the shape of its output."""
-    if stride == 1 and before == after:
+def shortcut_layer(
+    in_channels: int, out_channels: int, stride: int, shortcut: Shortcut, normalization: Normalization
+) -> nn.Module:
+    """Builds the layer that maps the input of a block to the shape of its output."""
+    if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     if shortcut == "padding":
-        return PaddingShortcut(after - before, stride)
-    convolution = nn.Conv2d(before, after, 1, stride, bias=False)
-    return nn.Sequential(convolution, normalization_layer(normalization, after, image=True))
+        return PaddingShortcut(out_channels - in_channels, stride)
+    convolution = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+    return nn.Sequential(convolution, normalization_layer(normalization, out_channels, image=True))
 
 
 class PaddingShortcut(nn.Module):
-    """Every second pixel, and channels of zeros for those that are new."""
+    """Subsamples by ``stride`` and appends ``extra_channels`` channels of zeros."""
 
-    def __init__(self, channels: int, stride: int) -> None:
+    def __init__(self, extra_channels: int, stride: int) -> None:
         super().__init__()
-        self.channels, self.stride = channels, stride
+        self.extra_channels, self.stride = extra_channels, stride
 
-    def forward(self, x: Float[Tensor, "batch before height width"]) -> Float[Tensor, "batch after h w"]:
-        return F.pad(x[..., :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.channels))
+    def forward(self, x: Float[Tensor, "batch in_channels height width"]) -> Float[Tensor, "batch out_channels h w"]:
+        return F.pad(x[..., :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra_channels))

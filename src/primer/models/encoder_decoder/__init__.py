@@ -1,1 +1,1 @@
-"""Encoder-decoder networks."""
+"""Encoder-decoder models."""

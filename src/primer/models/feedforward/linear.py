@@ -6,33 +6,33 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from primer.models.base import Model
-from primer.models.layers.blocks import check_rate
 from primer.models.layers.initialization import Initialization, initialize
+from primer.models.layers.validation import check_rate
 from primer.objectives import Objective
 from primer.spec import Classes, Image, Spec, Values, Vector
 
 
 class Linear(Model):
-    r"""One linear layer, :math:`\hat{y} = W x + b`, on standardised inputs. Images are read as vectors.
+    r"""One linear layer, :math:`\hat{y} = W x + b`, on standardized inputs. Images are flattened.
 
-    The objective makes it one of the classic models:
+    The objective turns it into one of the classic models:
 
     - ``mse`` (the default for values): linear regression by least squares (Legendre 1805); with
       ``regularization.l2`` ridge regression, with ``regularization.l1`` the lasso (Tibshirani 1996).
-    - ``mae``, ``huber``: regression that outliers move less; ``gaussian_nll``: with a variance for each prediction.
-    - ``bce``: logistic regression for two classes (Cox 1958), one unit whose output is the log-odds of the second
-      class. Its decision, whether the sum is positive, is the perceptron's (Rosenblatt 1958).
-    - ``cross_entropy`` (the default for classes): multinomial logistic, or softmax, regression.
+    - ``mae``, ``huber``: regression that is robust to outliers; ``gaussian_nll``: with a predicted variance.
+    - ``bce``: binary logistic regression (Cox 1958), a single unit whose output is the log-odds of the second class.
+      Its decision rule, whether the output is positive, is that of the perceptron (Rosenblatt 1958).
+    - ``cross_entropy`` (the default for classes): multinomial logistic regression, also called softmax regression.
 
     Args:
-        spec: what the data set offers.
-        initialization: of the weights. Zeros do no harm where there are no hidden units to stay the same, and no class
-            is preferred at the start.
-        dropout: the share of inputs that is dropped in training (Srivastava et al. 2014).
-        objective: the loss and the metrics.
+        spec: description of the data set.
+        initialization: weight initialization. Zeros are harmless without hidden units, since there is no symmetry to
+            break, and favor no class initially.
+        dropout: dropout probability of the inputs (Srivastava et al. 2014).
+        objective: loss and metrics; by default chosen from the target type.
 
     Raises:
-        ValueError: for a rate outside [0, 1) or an unknown initialisation.
+        InputError: if the dropout probability is outside [0, 1) or the initialization is unknown.
     """
 
     inputs = Vector | Image

@@ -8,34 +8,29 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from primer.models.base import Model
-from primer.models.layers.blocks import (
-    Activation,
-    Normalization,
-    activation_layer,
-    check_rate,
-    check_sizes,
-    normalization_layer,
-)
+from primer.models.layers.activations import Activation, activation_layer
 from primer.models.layers.initialization import Initialization, initialize
+from primer.models.layers.normalization import Normalization, normalization_layer
+from primer.models.layers.validation import check_rate, check_sizes
 from primer.objectives import Objective
 from primer.spec import Classes, Image, Spec, Values, Vector
 
 
 class MLP(Model):
-    """A multilayer perceptron: each hidden layer is linear, normalisation, activation, dropout
-    (Rumelhart, Hinton and Williams 1986). Images are read as vectors.
+    """A multilayer perceptron (Rumelhart, Hinton and Williams 1986). Each hidden layer is a linear layer followed by
+    normalization, activation and dropout. Images are flattened.
 
     Args:
-        spec: what the data set offers.
-        hidden_sizes: the number of units in each hidden layer; none gives a linear model.
-        activation: of the hidden layers.
-        normalization: of the hidden layers.
-        initialization: of the weights.
-        dropout: the share of hidden units that is dropped in training (Srivastava et al. 2014).
-        objective: the loss and the metrics.
+        spec: description of the data set.
+        hidden_sizes: number of units of each hidden layer; an empty list gives a linear model.
+        activation: activation function of the hidden layers.
+        normalization: normalization of the hidden layers.
+        initialization: weight initialization.
+        dropout: dropout probability of the hidden units (Srivastava et al. 2014).
+        objective: loss and metrics; by default chosen from the target type.
 
     Raises:
-        ValueError: for a size under 1, a rate outside [0, 1) or an unknown name.
+        InputError: if a size is less than 1, the dropout probability is outside [0, 1), or a name is unknown.
     """
 
     inputs = Vector | Image

@@ -1,1 +1,1 @@
-"""Layers and search procedures that several models share."""
+"""Layers and decoding algorithms shared by several models."""

@@ -1,4 +1,4 @@
-"""What a decoder looks back at, and how."""
+"""Attention mechanisms for decoders."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from torch import Tensor, nn
 
 
 class Memory(NamedTuple):
-    """What a decoder looks back at: the encoder's states ``(batch, source, memory)``, what they are found by
-    ``(batch, source, hidden)``, computed once, and where there is only padding ``(batch, source)``."""
+    """Encoder outputs that a decoder attends to.
+
+    Attributes:
+        states: ``(batch, source, memory)`` encoder states.
+        keys: ``(batch, source, hidden)`` projections of the states, computed once per sequence.
+        padding: ``(batch, source)`` True at padding positions.
+    """
 
     states: Tensor
     keys: Tensor
@@ -20,12 +25,12 @@ class Memory(NamedTuple):
 
 
 class Attention(nn.Module, ABC):
-    r"""The mean of the encoder's states :math:`h_j`, weighted by how well they suit the decoder's state :math:`s`:
-    :math:`c = \sum_j a_j h_j` with :math:`a = \mathrm{softmax}(\mathrm{score}(s, h))`.
+    r"""Computes context vectors: averages of the encoder states :math:`h_j`, weighted by their scores against the
+    decoder state :math:`s`, :math:`c = \sum_j a_j h_j` with :math:`a = \mathrm{softmax}(\mathrm{score}(s, h))`.
 
     Args:
-        hidden_size: of the decoder.
-        memory_size: of the encoder's states.
+        hidden_size: size of the decoder states.
+        memory_size: size of the encoder states.
     """
 
     def __init__(self, hidden_size: int, memory_size: int) -> None:
@@ -35,7 +40,7 @@ class Attention(nn.Module, ABC):
     def forward(
         self, queries: Float[Tensor, "batch target hidden"], memory: Memory
     ) -> tuple[Float[Tensor, "batch target memory"], Float[Tensor, "batch target source"]]:
-        """The mean for each query, and the weights, which are 0 on padding."""
+        """Returns the context vector of each query and the attention weights, which are 0 at padding positions."""
         scores = self.score(queries, memory.keys).masked_fill(memory.padding[:, None], float("-inf"))
         weights = scores.softmax(dim=-1)
         return weights @ memory.states, weights
@@ -44,19 +49,19 @@ class Attention(nn.Module, ABC):
     def score(
         self, queries: Float[Tensor, "batch target hidden"], keys: Float[Tensor, "batch source hidden"]
     ) -> Float[Tensor, "batch target source"]:
-        """How well each key suits each query."""
+        """Returns the score of each key for each query."""
 
 
-class Dot(Attention):
-    r"""The general form of Luong, Pham and Manning 2015 (equation 8), :math:`s^\top W h_j`, over the root of the size
-    (Vaswani et al. 2017) so that the first softmax is not too sharp."""
+class DotProductAttention(Attention):
+    r"""The "general" score of Luong, Pham and Manning 2015 (equation 8), :math:`s^\top W h_j`, scaled by the inverse
+    square root of the hidden size (Vaswani et al. 2017) so that the softmax is not too peaked at initialization."""
 
     def score(self, queries: Tensor, keys: Tensor) -> Tensor:
         return queries @ keys.transpose(1, 2) / math.sqrt(keys.shape[-1])
 
 
-class Additive(Attention):
-    r""":math:`v^\top \tanh(W s + U h_j)` (Bahdanau, Cho and Bengio 2015, section A.1.2)."""
+class AdditiveAttention(Attention):
+    r"""The additive score :math:`v^\top \tanh(W s + U h_j)` (Bahdanau, Cho and Bengio 2015, section A.1.2)."""
 
     def __init__(self, hidden_size: int, memory_size: int) -> None:
         super().__init__(hidden_size, memory_size)
@@ -67,4 +72,8 @@ class Additive(Attention):
         return self.energy((self.query(queries)[:, :, None] + keys[:, None]).tanh()).squeeze(-1)
 
 
-ATTENTIONS: dict[str, type[Attention] | None] = {"none": None, "additive": Additive, "dot": Dot}
+ATTENTIONS: dict[str, type[Attention] | None] = {
+    "none": None,
+    "additive": AdditiveAttention,
+    "dot": DotProductAttention,
+}

@@ -1,4 +1,4 @@
-"""The vectors of words: looked up, and made of their letters."""
+"""Word embeddings, optionally combined with character-level representations."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from primer.errors import InputError
-from primer.models.layers.blocks import check_sizes
+from primer.models.layers.validation import check_sizes
 from primer.spec import PADDING, Tokens
 
 Characters = Literal["none", "cnn", "lstm"]
 
 
 class TokenEmbedding(nn.Module):
-    """A vector for each token, and beside it, where asked for, one that is made of its letters: what an unknown word
-    is still known by.
+    """Embeds tokens, optionally concatenating a representation computed from their characters, which also describes
+    unknown words.
 
     Args:
-        tokens: the vocabulary, and that of the letters.
-        size: the length of the vector that is looked up.
-        characters: how letters are read: ``none``, ``cnn`` (Ma and Hovy 2016) or ``lstm`` (Lample et al. 2016).
-        character_size: the length of the vector that is made of letters.
-        sparse: whether the gradient holds only the tokens of a batch.
+        tokens: the vocabularies of words and of characters.
+        size: size of the word embedding.
+        characters: character encoder: ``none``, ``cnn`` (Ma and Hovy 2016) or ``lstm`` (Lample et al. 2016).
+        character_size: size of the character-level representation.
+        sparse: whether the gradient of the word embedding is sparse, with rows only for the tokens of the batch.
 
     Attributes:
-        features: the length of both vectors together.
+        features: size of the concatenated vector.
 
     Raises:
-        ValueError: for a size under 1, an unknown name, or data without letters.
+        InputError: if a size is less than 1, the encoder is unknown, or the data does not provide characters.
     """
 
     def __init__(
@@ -39,66 +39,67 @@ class TokenEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(embedding_size=size, character_size=character_size)
-        if characters not in ("none", *SPELLINGS):
-            raise InputError(f"characters must be one of none, {', '.join(SPELLINGS)}, not {characters!r}")
+        if characters not in ("none", *CHARACTER_ENCODERS):
+            raise InputError(f"characters must be one of none, {', '.join(CHARACTER_ENCODERS)}, not {characters!r}")
         if characters != "none" and not tokens.characters:
             raise InputError(
-                f"characters={characters} reads the letters of words, which this data set does not spell: tagged words "
-                "have them, data=pos_tags, conllu or bio with data.characters=true"
+                f"characters={characters} needs the characters of each word, which this data set does not provide: "
+                "use data=pos_tags, conllu or bio with data.characters=true"
             )
         self.words = nn.Embedding(len(tokens.vocabulary), size, padding_idx=PADDING, sparse=sparse)
-        self.words.weight.sparse = sparse  # type: ignore[attr-defined]  # primer.optim.SparseAdam looks here.
+        self.words.weight.sparse = sparse  # type: ignore[attr-defined]  # Read by primer.optim.SparseAdam.
         self.letters = None
         if characters != "none":
-            self.letters = SPELLINGS[characters](len(tokens.characters), character_size)
+            self.letters = CHARACTER_ENCODERS[characters](len(tokens.characters), character_size)
         self.features = size + (character_size if self.letters is not None else 0)
 
     def forward(
         self, tokens: Int[Tensor, "batch time"] | Int[Tensor, "batch time word"]
     ) -> Float[Tensor, "batch time features"]:
-        """``(batch, time)`` indices of words in, or ``(batch, time, 1 + letters)`` with their spelling."""
+        """Embeds ``(batch, time)`` word indices, or ``(batch, time, 1 + characters)`` word indices, each followed by
+        the character indices of the word."""
         if tokens.ndim == 2:
             return self.words(tokens)
-        words, letters = tokens[..., 0], tokens[..., 1:]
-        vectors = self.words(words)
+        words, characters = tokens[..., 0], tokens[..., 1:]
+        word_vectors = self.words(words)
         if self.letters is None:
-            return vectors
+            return word_vectors
         real = words != PADDING
-        spelled = vectors.new_zeros(*words.shape, self.features - vectors.shape[-1])
-        spelled[real] = self.letters(letters[real]).to(spelled.dtype)
-        return torch.cat([vectors, spelled], dim=-1)
+        character_vectors = word_vectors.new_zeros(*words.shape, self.features - word_vectors.shape[-1])
+        character_vectors[real] = self.letters(characters[real]).to(character_vectors.dtype)
+        return torch.cat([word_vectors, character_vectors], dim=-1)
 
 
-class SpellingCNN(nn.Module):
-    """The largest response of each filter to three letters in a row (Ma and Hovy 2016, section 2.1)."""
+class CharacterCNN(nn.Module):
+    """Convolves over three characters at a time and max-pools over the word (Ma and Hovy 2016, section 2.1)."""
 
-    def __init__(self, letters: int, size: int, letter_size: int = 30) -> None:
+    def __init__(self, num_characters: int, size: int, embedding_size: int = 30) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(letters, letter_size, padding_idx=PADDING)
-        self.filters = nn.Conv1d(letter_size, size, kernel_size=3, padding=1)
+        self.embedding = nn.Embedding(num_characters, embedding_size, padding_idx=PADDING)
+        self.filters = nn.Conv1d(embedding_size, size, kernel_size=3, padding=1)
 
-    def forward(self, letters: Int[Tensor, "words letters"]) -> Float[Tensor, "words size"]:
-        responses = self.filters(self.embedding(letters).transpose(1, 2))
-        # A word's response does not depend on how long the longest word of its batch is.
-        return responses.masked_fill((letters == PADDING)[:, None], float("-inf")).amax(dim=2)
+    def forward(self, characters: Int[Tensor, "words characters"]) -> Float[Tensor, "words size"]:
+        responses = self.filters(self.embedding(characters).transpose(1, 2))
+        # Mask padding, so that the result does not depend on the longest word of the batch.
+        return responses.masked_fill((characters == PADDING)[:, None], float("-inf")).amax(dim=2)
 
 
-class SpellingLSTM(nn.Module):
-    """The last states of an LSTM that reads the letters forward, and of one that reads them backward (Lample et al.
-    2016, section 4.1)."""
+class CharacterLSTM(nn.Module):
+    """Concatenates the final states of a forward and a backward LSTM over the characters (Lample et al. 2016,
+    section 4.1)."""
 
-    def __init__(self, letters: int, size: int, letter_size: int = 30) -> None:
+    def __init__(self, num_characters: int, size: int, embedding_size: int = 30) -> None:
         super().__init__()
         if size % 2:
-            raise InputError(f"character_size must be even for characters=lstm, half of it a direction, not {size}")
-        self.embedding = nn.Embedding(letters, letter_size, padding_idx=PADDING)
-        self.lstm = nn.LSTM(letter_size, size // 2, batch_first=True, bidirectional=True)
+            raise InputError(f"character_size must be even with characters=lstm (half per direction), not {size}")
+        self.embedding = nn.Embedding(num_characters, embedding_size, padding_idx=PADDING)
+        self.lstm = nn.LSTM(embedding_size, size // 2, batch_first=True, bidirectional=True)
 
-    def forward(self, letters: Int[Tensor, "words letters"]) -> Float[Tensor, "words size"]:
-        lengths = (letters != PADDING).sum(1).clamp(min=1).cpu()
-        packed = pack_padded_sequence(self.embedding(letters), lengths, batch_first=True, enforce_sorted=False)
+    def forward(self, characters: Int[Tensor, "words characters"]) -> Float[Tensor, "words size"]:
+        lengths = (characters != PADDING).sum(1).clamp(min=1).cpu()
+        packed = pack_padded_sequence(self.embedding(characters), lengths, batch_first=True, enforce_sorted=False)
         hidden = self.lstm(packed)[1][0]
         return torch.cat([hidden[0], hidden[1]], dim=-1)
 
 
-SPELLINGS: dict[str, type[SpellingCNN] | type[SpellingLSTM]] = {"cnn": SpellingCNN, "lstm": SpellingLSTM}
+CHARACTER_ENCODERS: dict[str, type[CharacterCNN] | type[CharacterLSTM]] = {"cnn": CharacterCNN, "lstm": CharacterLSTM}

@@ -1,4 +1,4 @@
-"""Images that are too small for a network: refused by the arithmetic of its layers, or enlarged."""
+"""Handling of small images: choosing a stem, checking that every layer has an output, padding and enlarging."""
 
 from __future__ import annotations
 
@@ -14,68 +14,73 @@ from primer.spec import Image
 
 Stem = Literal["auto", "small", "published"]
 
-SMALL = 64
-"""The largest side of an image for which ``auto`` takes the stem for small images."""
+MAX_SMALL_SIDE = 64
+"""Largest image side for which ``auto`` chooses the stem for small images."""
 
 MapSizes = Callable[[int], dict[str, int]]
-"""The side of the maps after each layer that shrinks them, from that of the image."""
+"""Maps the side of an image to the side of the feature maps after each layer that shrinks them."""
 
 
 def stem_for(image: Image, stem: str) -> str:
-    """``small`` or ``published``: what ``stem`` says, or by the image's size. Raises ``ValueError`` for another."""
+    """Resolves ``auto`` to ``small`` or ``published`` by the size of the image.
+
+    Raises:
+        InputError: if the stem is unknown.
+    """
     if stem not in ("auto", "small", "published"):
         raise InputError(f"stem must be auto, small or published, not {stem!r}")
     if stem != "auto":
         return stem
-    return "small" if max(image.height, image.width) <= SMALL else "published"
+    return "small" if max(image.height, image.width) <= MAX_SMALL_SIDE else "published"
 
 
-def usable_sides(
-    model: str, image: Image, map_sizes: MapSizes, resize: bool, field: int | None = None
+def resolve_input_size(
+    model: str, image: Image, map_sizes: MapSizes, resize: bool, min_side: int | None = None
 ) -> tuple[int, list[int]]:
-    """The least side that the layers of a model are given, and the height and width that they see of an image.
+    """Computes the minimum side of a model's inputs, and the height and width of its inputs after resizing.
 
     Args:
-        model: its name.
-        image: what the data set offers.
-        map_sizes: the arithmetic of the layers.
-        resize: whether smaller sides are enlarged to the least one; otherwise it is 1, and they are refused.
-        field: the least side; that of which every layer leaves something by default.
+        model: name of the model, for the error message.
+        image: images of the data set.
+        map_sizes: computes the sizes of the model's feature maps.
+        resize: whether smaller images are padded or enlarged to the minimum side; otherwise the minimum is 1, and
+            images that are too small are an error.
+        min_side: minimum side; by default the smallest one for which every layer has an output.
 
     Raises:
-        ValueError: for the first side of which a layer would leave nothing.
+        InputError: if a layer would have an empty output.
     """
-    enough = smallest_side(map_sizes)
-    least = (field or enough) if resize else 1
-    sides = [max(side, least) for side in (image.height, image.width)]
+    smallest = smallest_side(map_sizes)
+    minimum = (min_side or smallest) if resize else 1
+    sides = [max(side, minimum) for side in (image.height, image.width)]
     for side in sides:
         sizes = map_sizes(side)
         if min(sizes.values()) < 1:
-            left = ", ".join(f"{name} {max(size, 0)}" for name, size in sizes.items())
+            listed = ", ".join(f"{name} {max(size, 0)}" for name, size in sizes.items())
             raise InputError(
-                f"an image with a side of {side} pixels is too small for {model}: its maps would have sides of {left}; "
-                f"{enough} pixels are enough, and model.resize=true enlarges what is smaller"
+                f"an image with a side of {side} pixels is too small for {model}: the sides of its feature maps would "
+                f"be {listed}; use at least {smallest} pixels, or model.resize=true to pad or enlarge smaller images"
             )
-    return least, sides
+    return minimum, sides
 
 
 def smallest_side(map_sizes: MapSizes) -> int:
-    """The least side of an image of which every layer leaves something."""
+    """Returns the smallest image side for which every layer has an output."""
     return next(side for side in count(1) if min(map_sizes(side).values()) >= 1)
 
 
-def enlarged(images: Tensor, side: int) -> Tensor:
-    """``(batch, channels, height, width)`` images whose sides are at least ``side``.
+def pad_or_enlarge(images: Tensor, min_side: int) -> Tensor:
+    """Resizes ``(batch, channels, height, width)`` images so that both sides are at least ``min_side``.
 
-    What lacks an eighth of it or less is padded by repeating the edge, so that no pixel changes; what is smaller is
-    enlarged bilinearly.
+    Images that lack at most an eighth of it are padded by repeating the edge, which leaves all pixels unchanged.
+    Smaller images are enlarged by bilinear interpolation.
     """
     height, width = images.shape[-2:]
-    wanted = max(height, side), max(width, side)
-    if wanted == (height, width):
+    target = max(height, min_side), max(width, min_side)
+    if target == (height, width):
         return images
-    if min(height, width) < side * 7 / 8:
-        return F.interpolate(images, wanted, mode="bilinear", align_corners=False)
-    more = wanted[0] - height, wanted[1] - width
-    edges = (more[1] // 2, more[1] - more[1] // 2, more[0] // 2, more[0] - more[0] // 2)
-    return F.pad(images, edges, mode="replicate")
+    if min(height, width) < min_side * 7 / 8:
+        return F.interpolate(images, target, mode="bilinear", align_corners=False)
+    rows, columns = target[0] - height, target[1] - width
+    padding = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+    return F.pad(images, padding, mode="replicate")

@@ -1,4 +1,4 @@
-"""Recurrent layers one upon the other, dropout between them, and what is made of their states."""
+"""Stacked recurrent layers, sequence dropout, pooling over time, and instance normalization."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from primer.errors import InputError
 
 State = list[Tensor | tuple[Tensor, Tensor]]
-"""Of each layer the state after the last step, ``(directions, batch, hidden)``; of an LSTM that and the cell."""
+"""The state of each layer after the last step: ``(directions, batch, hidden)``, and for an LSTM also the cell state."""
 
 POOLINGS = ("last", "mean", "max", "attention")
 
 EPSILON = 1e-5
-"""What is added to the variance of a window, in that of the training part: a constant window has none."""
+"""Added to the variance of a window, relative to that of the training part, because a constant window has none."""
 
 
 class Stack(nn.Module):
-    """Recurrent layers, each of which reads the states of the one before.
+    """Stacks recurrent layers, each of which reads the states of the layer below.
 
     Args:
-        layers: of one layer each, the batch first.
-        dropout: between layers.
+        layers: single-layer modules with ``batch_first=True``.
+        dropout: applied between layers.
     """
 
     def __init__(self, layers: list[nn.RNNBase], dropout: nn.Module) -> None:
@@ -33,7 +33,7 @@ class Stack(nn.Module):
     def forward(
         self, steps: Tensor | PackedSequence, state: State | None = None
     ) -> tuple[Tensor | PackedSequence, State]:
-        """The states of the last layer at each step, and those of all layers after the last one."""
+        """Returns the states of the last layer at each step, and the final states of all layers."""
         final: State = []
         for k, layer in enumerate(self.layers):
             steps = self.dropout(steps) if k else steps
@@ -43,11 +43,11 @@ class Stack(nn.Module):
 
 
 class SequenceDropout(nn.Module):
-    """Dropout of sequences. ``locked``, one mask serves all steps of a sequence (Gal and Ghahramani 2016).
+    """Dropout for sequences.
 
     Args:
-        rate: the share of values that is dropped in training; the others grow, so that their sum stays.
-        locked: whether the mask of a sequence is the same at each step.
+        rate: dropout probability; the remaining values are scaled by ``1 / (1 - rate)``.
+        locked: whether all steps of a sequence share one mask (Gal and Ghahramani 2016).
     """
 
     def __init__(self, rate: float, locked: bool = False) -> None:
@@ -55,7 +55,7 @@ class SequenceDropout(nn.Module):
         self.rate, self.locked = rate, locked
 
     def forward(self, steps: Tensor | PackedSequence) -> Tensor | PackedSequence:
-        """``(batch, time, features)``, ``(batch, features)``, or packed sequences."""
+        """Accepts ``(batch, time, features)``, ``(batch, features)``, or packed sequences."""
         if not self.training or not self.rate:
             return steps
         if isinstance(steps, PackedSequence):
@@ -69,23 +69,23 @@ class SequenceDropout(nn.Module):
         if batch_sizes is None:
             return values.new_empty(len(values), 1, values.shape[-1]).bernoulli_(keep).div_(keep)
         mask = values.new_empty(int(batch_sizes[0]), values.shape[-1]).bernoulli_(keep).div_(keep)
-        # Packed steps of the same time stand together, the longest sequence first.
+        # A packed sequence stores all values of one time step together, the longest sequence first.
         rows = torch.cat([torch.arange(size) for size in batch_sizes.tolist()])
         return mask[rows.to(values.device)]
 
 
 class Pooling(nn.Module):
-    """One vector for a whole sequence.
+    """Reduces the states of a sequence to one vector.
 
     Args:
-        name: ``last``, the states at which the reading ends, that after the last real step and, backward, that after
-            the first; ``mean`` or ``max`` over the real steps; ``attention``, a mean whose weights are learnt (Yang
-            et al. 2016, equations 5 to 7).
-        features: the length of the state of a step.
-        directions: 2 where the sequence is read backward too.
+        name: ``last``, the final states: after the last real step and, for the backward direction, after the first;
+            ``mean`` or ``max`` over the real steps; or ``attention``, a mean with learned weights (Yang et al. 2016,
+            equations 5 to 7).
+        features: size of the state at each step.
+        directions: 2 if the recurrent layers are bidirectional, else 1.
 
     Raises:
-        ValueError: for another name.
+        InputError: if the name is unknown.
     """
 
     def __init__(self, name: str, features: int, directions: int) -> None:
@@ -101,7 +101,7 @@ class Pooling(nn.Module):
         if self.name == "last":
             hidden = final[-1][0] if isinstance(final[-1], tuple) else final[-1]
             return torch.cat(tuple(hidden[-self.directions :]), dim=-1)
-        steps, real = unpacked(states)
+        steps, real = unpack(states)
         if self.name == "max":
             return steps.masked_fill(~real[..., None], float("-inf")).amax(1)
         scores = torch.zeros_like(steps[..., 0]) if self.energy is None else self.energy(steps).squeeze(-1)
@@ -110,13 +110,14 @@ class Pooling(nn.Module):
 
 
 class InstanceNormalization(nn.Module):
-    r"""Windows of series, each less its own mean :math:`m` and over its own deviation :math:`s`, so that a level or a
-    swing that training never had is forecast like any other. Forecasts are taken back by :math:`s y + m`: reversible
-    instance normalization (Kim et al. 2022, equations 1 to 3, without the learnt scale). Other features stay.
+    r"""Standardizes each window of a series by its own mean :math:`m` and standard deviation :math:`s`, so that levels
+    and amplitudes that never occur in training are forecast like any others. Forecasts are mapped back by
+    :math:`s y + m`: reversible instance normalization (Kim et al. 2022, equations 1 to 3, without the learned affine
+    parameters). Features that are not forecast are left unchanged.
 
     Args:
-        features: how many a step has.
-        continues: for each value that is forecast, the feature that it goes on from.
+        features: number of features per step.
+        continues: for each forecast value, the index of the feature that it continues.
     """
 
     forecast: Tensor
@@ -132,18 +133,18 @@ class InstanceNormalization(nn.Module):
     def forward(
         self, steps: Float[Tensor, "batch time features"]
     ) -> tuple[Float[Tensor, "batch time features"], Float[Tensor, "batch values"], Float[Tensor, "batch values"]]:
-        """The normalized steps, and the mean and the deviation that take each value back."""
+        """Returns the normalized steps, and the mean and standard deviation that map each forecast value back."""
         mean = torch.where(self.forecast, steps.mean(1), 0.0)
         std = torch.where(self.forecast, (steps.var(1, correction=0) + EPSILON).sqrt(), 1.0)
         normalized = (steps - mean[:, None]) / std[:, None]
         return normalized, mean.index_select(1, self.continues), std.index_select(1, self.continues)
 
 
-def unpacked(
-    states: Tensor | PackedSequence, total: int | None = None
+def unpack(
+    states: Tensor | PackedSequence, total_length: int | None = None
 ) -> tuple[Float[Tensor, "batch time features"], Bool[Tensor, "batch time"]]:
-    """The states of each sequence side by side, zero on padding, and which of them are real."""
+    """Returns padded states, zero at padding positions, and a mask of the real steps."""
     if isinstance(states, Tensor):
         return states, torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
-    steps, lengths = pad_packed_sequence(states, batch_first=True, total_length=total)
+    steps, lengths = pad_packed_sequence(states, batch_first=True, total_length=total_length)
     return steps, torch.arange(steps.shape[1], device=steps.device) < lengths.to(steps.device)[:, None]

@@ -1,4 +1,4 @@
-"""Continues a sequence: one token after the other, each chosen from what the model says of the next."""
+"""Autoregressive sampling from language models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from primer.spec import PADDING, UNKNOWN
 
 @runtime_checkable
 class StatefulLM(Protocol):
-    """A model of the next token that can go on from where it stopped, such as ``Recurrent``."""
+    """A language model that can continue from a previous state, such as ``Recurrent``."""
 
     training: bool
 
@@ -26,7 +26,11 @@ class StatefulLM(Protocol):
 
 
 def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    """Raises ``ValueError`` for a setting of ``choose`` that is out of its range."""
+    """Checks the settings of ``probabilities``.
+
+    Raises:
+        InputError: if a setting is out of range.
+    """
     if not 0 <= temperature < float("inf"):
         raise InputError(f"temperature must be at least 0, not {temperature}")
     if top_k is not None and top_k < 1:
@@ -38,29 +42,29 @@ def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -
 def probabilities(
     logits: Float[Tensor, "batch words"], temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
 ) -> Float[Tensor, "batch words"]:
-    """What ``choose`` draws from.
+    """Computes the distribution that ``sample_token`` samples from.
 
     Args:
-        logits: of each token; minus infinity for one that must not be drawn.
-        temperature: what the logits are divided by; 0 leaves the likeliest token alone.
-        top_k: only so many likeliest tokens are drawn from (Fan, Lewis and Dauphin 2018).
-        top_p: only the fewest likeliest tokens are drawn from that together are at least so probable, after
-            ``temperature`` and ``top_k`` (Holtzman et al. 2020, section 3.1).
+        logits: logits of each token; minus infinity excludes a token.
+        temperature: divides the logits; 0 keeps only the most probable token.
+        top_k: keep only the ``top_k`` most probable tokens (Fan, Lewis and Dauphin 2018).
+        top_p: keep only the smallest set of most probable tokens whose total probability is at least ``top_p``, after
+            ``temperature`` and ``top_k`` are applied (Holtzman et al. 2020, section 3.1).
 
     Raises:
-        ValueError: for a setting out of its range.
+        InputError: if a setting is out of range.
     """
     check_sampling(temperature, top_k, top_p)
     top_k = 1 if temperature == 0 else top_k
     ordered, tokens = logits.float().sort(dim=-1, descending=True, stable=True)
     if top_k is not None:
         ordered[..., top_k:] = -torch.inf
-    shares = (ordered / (temperature or 1)).softmax(-1)
+    probs = (ordered / (temperature or 1)).softmax(-1)
     if top_p is not None:
-        before = shares.cumsum(-1) - shares
-        shares = shares.masked_fill(before >= top_p, 0)
-        shares = shares / shares.sum(-1, keepdim=True)
-    return torch.zeros_like(shares).scatter(-1, tokens, shares)
+        preceding = probs.cumsum(-1) - probs
+        probs = probs.masked_fill(preceding >= top_p, 0)
+        probs = probs / probs.sum(-1, keepdim=True)
+    return torch.zeros_like(probs).scatter(-1, tokens, probs)
 
 
 def sample_token(
@@ -70,14 +74,14 @@ def sample_token(
     top_p: float | None = None,
     generator: Generator | None = None,
 ) -> Int[Tensor, " batch"]:
-    """A token for each row of logits, drawn from ``probabilities``.
+    """Samples a token for each row of logits.
 
     Args:
-        logits, temperature, top_k, top_p: as there.
-        generator: of the random numbers, on the CPU, so that every device draws the same.
+        logits, temperature, top_k, top_p: see ``probabilities``.
+        generator: random number generator on the CPU, so that samples do not depend on the device.
     """
-    shares = probabilities(logits, temperature, top_k, top_p).cpu()
-    return torch.multinomial(shares, 1, generator=generator).squeeze(-1).to(logits.device)
+    probs = probabilities(logits, temperature, top_k, top_p).cpu()
+    return torch.multinomial(probs, 1, generator=generator).squeeze(-1).to(logits.device)
 
 
 @torch.no_grad()
@@ -90,23 +94,23 @@ def generate(
     top_p: float | None = None,
     generator: Generator | None = None,
 ) -> Int[Tensor, "batch steps"]:
-    """The tokens that a model puts after a prompt, never padding and never unknown.
+    """Generates the continuation of a prompt, without padding or unknown tokens.
 
-    The prompt is read once; then each token is read alone, from the state that was reached.
+    The prompt is read once. After that, each new token is read alone, starting from the previous state.
 
     Args:
-        model: of the next token. What it has in hand of a test or a training is left as it is.
-        prompt: at least one token each.
-        steps: how many tokens are chosen.
-        temperature, top_k, top_p, generator: as in ``choose``.
+        model: language model. Its training mode and the state that it carries between batches are preserved.
+        prompt: at least one token per row.
+        steps: number of tokens to generate.
+        temperature, top_k, top_p, generator: see ``sample_token``.
 
     Raises:
-        ValueError: for an empty prompt, or a setting out of its range.
+        InputError: if the prompt is empty or a setting is out of range.
     """
     check_sampling(temperature, top_k, top_p)
     if not prompt.shape[1]:
-        raise InputError("a prompt must have at least one token")
-    training, chosen, state, latest = model.training, [], None, prompt
+        raise InputError("the prompt must have at least one token")
+    training, generated, state, latest = model.training, [], None, prompt
     model.train(False)
     try:
         for _ in range(steps):
@@ -114,7 +118,7 @@ def generate(
             logits = outputs[:, -1].clone()
             logits[:, [PADDING, UNKNOWN]] = -torch.inf
             latest = sample_token(logits, temperature, top_k, top_p, generator)[:, None]
-            chosen.append(latest)
+            generated.append(latest)
     finally:
         model.train(training)
-    return torch.cat(chosen, dim=1) if chosen else prompt[:, :0]
+    return torch.cat(generated, dim=1) if generated else prompt[:, :0]

@@ -1,4 +1,4 @@
-"""How often a decoder is fed the truth while it learns."""
+"""Scheduled sampling: a schedule for the teacher forcing of a decoder."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from primer.errors import InputError
 
 
 class ScheduledSampling:
-    """The probability that a step of training is fed the true token and not the predicted one: from epoch to epoch it
-    falls or rises in equal steps (Bengio et al. 2015, section 2.4, linear decay). It depends on the number of the
-    epoch alone, so a resumed run goes on with the same.
+    """The probability that a training step feeds the decoder the true token instead of the predicted one. It changes
+    linearly from epoch to epoch (Bengio et al. 2015, section 2.4, linear decay). It depends only on the epoch, so a
+    resumed run continues the schedule.
 
     Args:
-        first: in the first epoch.
-        last: in the last epoch; None for the same.
+        first: probability in the first epoch.
+        last: probability in the last epoch; None keeps it constant.
 
     Raises:
-        ValueError: for a probability outside [0, 1].
+        InputError: if a probability is outside [0, 1].
     """
 
     def __init__(self, first: float, last: float | None = None) -> None:
         self.first, self.last = first, first if last is None else last
-        for name, share in (("teacher_forcing", self.first), ("teacher_forcing_end", self.last)):
-            if not 0 <= share <= 1:
-                raise InputError(f"{name} must be from 0 to 1, not {share}")
+        for name, probability in (("teacher_forcing", self.first), ("teacher_forcing_end", self.last)):
+            if not 0 <= probability <= 1:
+                raise InputError(f"{name} must be from 0 to 1, not {probability}")
 
     def at(self, epoch: int, epochs: int | float) -> float:
-        """The probability in an epoch of a run of some, counted from 0."""
+        """Returns the probability in an epoch, counted from 0, of a run of ``epochs`` epochs."""
         if self.first != self.last and math.isinf(epochs):
             raise InputError("teacher_forcing_end needs the length of the run: set trainer.max_epochs")
         done = min(1.0, epoch / max(1, epochs - 1))

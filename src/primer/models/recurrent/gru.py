@@ -10,8 +10,8 @@ from primer.models.recurrent.recurrent import Recurrent
 
 
 class GRU(Recurrent):
-    r"""A recurrent network whose new state is a mixture of the old one and a candidate (Cho et al. 2014): two gates,
-    and three quarters of an LSTM's weights.
+    r"""A recurrent network whose new state interpolates between the previous state and a candidate (Cho et al. 2014).
+    It has two gates and three quarters of the weights of an LSTM.
 
     .. math::
         r_t &= \sigma(W_{ir} x_t + b_{ir} + W_{hr} h_{t-1} + b_{hr}) \\
@@ -19,7 +19,7 @@ class GRU(Recurrent):
         n_t &= \tanh(W_{in} x_t + b_{in} + r_t \odot (W_{hn} h_{t-1} + b_{hn})) \\
         h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
-    Its arguments are those of ``primer.models.recurrent.recurrent.Recurrent``.
+    See ``primer.models.recurrent.recurrent.Recurrent`` for the arguments.
     """
 
     def layer(self, **settings: Any) -> nn.GRU:

@@ -11,9 +11,9 @@ from primer.spec import Spec
 
 
 class LSTM(Recurrent):
-    r"""A recurrent network with a memory :math:`c_t` that gates write to, clear and read (Hochreiter and Schmidhuber
-    1997; the forget gate is Gers et al. 2000). The memory is added to, not multiplied by a matrix, so a gradient
-    survives many steps:
+    r"""A recurrent network with a cell state :math:`c_t` that gates write, erase and read (Hochreiter and Schmidhuber
+    1997; forget gate: Gers et al. 2000). The cell state is updated additively instead of by a matrix product, so
+    gradients survive many steps:
 
     .. math::
         i_t &= \sigma(W_{ii} x_t + b_{ii} + W_{hi} h_{t-1} + b_{hi}) \\
@@ -24,10 +24,10 @@ class LSTM(Recurrent):
         h_t &= o_t \odot \tanh(c_t)
 
     Args:
-        spec: what the data set offers.
-        forget_bias: what the bias of the forget gate, :math:`b_{if} + b_{hf}`, starts at: 1 or 2 keep the memory
-            while nothing is learnt yet (Jozefowicz et al. 2015, section 2.2); None leaves it to the initialization.
-        kwargs: as in ``primer.models.recurrent.recurrent.Recurrent``.
+        spec: description of the data set.
+        forget_bias: initial bias of the forget gate, :math:`b_{if} + b_{hf}`. A value of 1 or 2 preserves the cell
+            state early in training (Jozefowicz et al. 2015, section 2.2); None leaves it to ``initialization``.
+        kwargs: see ``primer.models.recurrent.recurrent.Recurrent``.
     """
 
     def __init__(self, spec: Spec, forget_bias: float | None = None, **kwargs: Any) -> None:

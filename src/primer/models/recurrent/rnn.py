@@ -1,4 +1,4 @@
-"""The simple recurrent network."""
+"""The Elman recurrent network."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from primer.spec import Spec
 
 
 class RNN(Recurrent):
-    r"""A recurrent network whose state is one layer of the input and the state before (Elman 1990):
+    r"""A simple recurrent network, whose state is a single layer of the input and the previous state (Elman 1990):
 
     .. math:: h_t = \tanh(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})
 
-    Its gradient shrinks or grows with each step, so it hardly learns what lies far back (Bengio et al. 1994).
+    Its gradients vanish or explode over time, so it hardly learns long-range dependencies (Bengio et al. 1994).
 
     Args:
-        spec: what the data set offers.
-        activation: tanh or relu.
-        kwargs: as in ``primer.models.recurrent.recurrent.Recurrent``.
+        spec: description of the data set.
+        activation: ``tanh`` or ``relu``.
+        kwargs: see ``primer.models.recurrent.recurrent.Recurrent``.
 
     Raises:
-        ValueError: for another activation, and as ``Recurrent``.
+        InputError: if the activation is unknown, and in the cases listed for ``Recurrent``.
     """
 
     def __init__(self, spec: Spec, activation: Literal["tanh", "relu"] = "tanh", **kwargs: Any) -> None:
         if activation not in ("tanh", "relu"):
             raise InputError(f"activation must be one of tanh, relu, not {activation!r}")
-        self.activation = activation  # First, since the base's constructor builds the layers.
+        self.activation = activation  # Set first, since the constructor of the base class builds the layers.
         super().__init__(spec, **kwargs)
 
     def layer(self, **settings: Any) -> nn.RNN:

@@ -26,7 +26,7 @@ class Augmentation(ABC):
 
     @abstractmethod
     def __call__(self, batch: Batch, generator: Generator, spec: Spec) -> Batch:
-        """Return the augmented batch. Tensors that change are new; the given ones are not modified.
+        """Returns the augmented batch. Tensors that change are new; the given ones are not modified.
 
         Args:
             batch: inputs, such as images of shape ``(batch, channels, height, width)``, with their targets.
@@ -36,31 +36,31 @@ class Augmentation(ABC):
 
 
 def uniform(low: float, high: float, images: Tensor, generator: Generator) -> Tensor:
-    """Draw a number between ``low`` and ``high`` for each image: ``(batch,)``, on the device of the images."""
+    """Draws a number between ``low`` and ``high`` for each image: ``(batch,)``, on the device of the images."""
     return torch.rand(len(images), generator=generator, device=images.device).mul_(high - low).add_(low)
 
 
 def as_floats(inputs: Tensor) -> Tensor:
-    """Convert inputs to floats. Bytes are scaled to [0, 1]; floats are returned unchanged."""
+    """Converts inputs to floats. Bytes are scaled to [0, 1]; floats are returned unchanged."""
     if inputs.dtype == torch.uint8:
         return inputs.float().div_(255)
     return inputs if inputs.is_floating_point() else inputs.float()
 
 
 def constant_like(constant: Tensor, images: Tensor) -> Tensor:
-    """Convert a constant to the dtype and the device of the images, without synchronization."""
+    """Converts a constant to the dtype and the device of the images, without synchronization."""
     return constant.to(images.dtype).to(images.device, non_blocking=True)
 
 
 def check_scalar(name: str, value: float, most: float = 1) -> float:
-    """Return the value of a setting. Raises ``InputError`` unless it is from 0 to ``most``."""
+    """Returns the value of a setting. Raises ``InputError`` unless it is from 0 to ``most``."""
     if not 0 <= value <= most:
         raise InputError(f"{name} must be from 0 to {most}, not {value}")
     return value
 
 
 def check_range(name: str, values: tuple[float, float], most: float | None = None) -> tuple[float, float]:
-    """Return the bounds of a range. Raises ``InputError`` unless they are ascending, above 0 and at most ``most``."""
+    """Returns the bounds of a range. Raises ``InputError`` unless they are ascending, above 0 and at most ``most``."""
     low, high = values
     if not 0 < low <= high or (most is not None and high > most):
         limit = "above 0" if most is None else f"above 0 and at most {most}"

@@ -60,7 +60,7 @@ class ColorJitter(Augmentation):
 
 
 def recolor(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, angle: Tensor) -> Tensor:
-    """Recolor ``(batch, channels, height, width)`` floats with three factors and an angle (in radians) per image."""
+    """Recolors ``(batch, channels, height, width)`` floats with three factors and an angle (in radians) per image."""
     brightness, contrast, saturation, angle = (
         value.view(-1, 1, 1).to(images.dtype) for value in (brightness, contrast, saturation, angle)
     )

@@ -54,7 +54,7 @@ class Cutout(Augmentation):
 
 
 def rectangle_mask(top: Tensor, bottom: Tensor, left: Tensor, right: Tensor, height: int, width: int) -> Tensor:
-    """Return a mask of the pixels in the rectangle of each image, ``(batch, 1, height, width)``, given the sides,
+    """Returns a mask of the pixels in the rectangle of each image, ``(batch, 1, height, width)``, given the sides,
     ``(batch,)`` each; ``bottom`` and ``right`` are exclusive."""
     rows = torch.arange(height, device=top.device).view(1, 1, -1, 1)
     columns = torch.arange(width, device=top.device).view(1, 1, 1, -1)
@@ -63,7 +63,7 @@ def rectangle_mask(top: Tensor, bottom: Tensor, left: Tensor, right: Tensor, hei
 
 
 def mean_pixel(images: Tensor, spec: Spec) -> Tensor:
-    """Return the mean of each channel in the scale of the images, ``(channels, 1, 1)``."""
+    """Returns the mean of each channel in the scale of the images, ``(channels, 1, 1)``."""
     mean = torch.tensor((isinstance(spec.input, Image) and spec.input.mean) or (0.0,))
     if not images.is_floating_point():
         mean = mean.mul(255).round()

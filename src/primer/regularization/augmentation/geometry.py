@@ -83,8 +83,8 @@ class Rotate(Augmentation):
 
 
 def rotate(images: Tensor, angles: Tensor, factors: Tensor) -> Tensor:
-    """Rotate each of ``(batch, channels, height, width)`` images clockwise by its angle (in radians), and enlarge it by
-    its factor."""
+    """Rotates each of ``(batch, channels, height, width)`` images clockwise by its angle (in radians), and enlarges it
+    by its factor."""
     height, width = images.shape[2:]
     cos, sin, zero = angles.cos() / factors, angles.sin() / factors, torch.zeros_like(angles)
     # The inverse maps output to input pixels. Coordinates run from -1 to 1 along both sides, whatever their length.

@@ -41,7 +41,7 @@ class Mixing(Augmentation):
         self.quantiles = torch.from_numpy(betaincinv(alpha, alpha, steps.numpy())).float()
 
     def sample_weights(self, images: Tensor, generator: Generator) -> Tensor:
-        r"""Draw :math:`\lambda` for each image, ``(batch,)``; 1 for images that are not mixed. Uses the quantiles of
+        r"""Draws :math:`\lambda` for each image, ``(batch,)``; 1 for images that are not mixed. Uses the quantiles of
         the Beta distribution, since torch cannot sample from it with a custom generator."""
         mixed = uniform(0, 1, images, generator) < self.probability
         position = uniform(0, STEPS, images, generator)
@@ -86,20 +86,20 @@ class Cutmix(Mixing):
 
 
 def span(side: Tensor, center: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Return the start and the end, in whole pixels, of a fraction ``side`` of a length around a center, clipped to the
-    length."""
+    """Returns the start and the end, in whole pixels, of a fraction ``side`` of a length around a center, clipped to
+    the length."""
     half = (side * length / 2).floor()
     return (center.floor() - half).clamp(min=0), (center.floor() + half).clamp(max=length)
 
 
 def random_partners(images: Tensor, generator: Generator) -> Tensor:
-    """Return the index of another image for each image, as a random cyclic permutation."""
+    """Returns the index of another image for each image, as a random cyclic permutation."""
     cycle = torch.randperm(len(images), generator=generator, device=images.device)
     return torch.empty_like(cycle).scatter_(0, cycle, cycle.roll(1))
 
 
 def mix_targets(targets: Tensor | None, partner: Tensor, weight: Tensor, target: Target) -> Tensor | None:
-    """Return targets mixed with those of the partners, with ``weight`` on their own: ``(batch, classes)`` class
+    """Returns targets mixed with those of the partners, with ``weight`` on their own: ``(batch, classes)`` class
     probabilities, or ``(batch, values)``."""
     if targets is None:
         return None

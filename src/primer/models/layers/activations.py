@@ -1,0 +1,47 @@
+"""Activation functions, selected by name."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from primer.errors import InputError
+
+Activation = Literal["step", "sigmoid", "tanh", "softmax", "relu", "leaky_relu", "gelu", "identity"]
+
+
+class BinaryStep(nn.Module):
+    """Returns 1 where the input is positive and 0 elsewhere: the threshold of the perceptron (Rosenblatt 1958).
+
+    The true gradient is zero almost everywhere. The backward pass uses the gradient of the identity within [-1, 1]
+    instead: the straight-through estimator (Bengio, Léonard and Courville 2013).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps a tensor of any shape elementwise."""
+        clipped = x.clamp(-1, 1)
+        return (x > 0).to(x.dtype) + (clipped - clipped.detach())
+
+
+ACTIVATIONS: dict[str, Any] = {
+    "step": BinaryStep,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "softmax": lambda: nn.Softmax(dim=1),  # Over features or channels, which are dimension 1.
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "identity": nn.Identity,
+}
+
+
+def activation_layer(name: str) -> nn.Module:
+    """Builds an activation layer.
+
+    Raises:
+        InputError: if the name is unknown.
+    """
+    if name not in ACTIVATIONS:
+        raise InputError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {name!r}")
+    return ACTIVATIONS[name]()
