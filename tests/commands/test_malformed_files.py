@@ -18,11 +18,7 @@ TEXTS = "text,label\n" + "a good film,pos\na bad film,neg\n" * 20
 SERIES = "year,y\n" + "".join(f"{1900 + k},{k % 7}\n" for k in range(80))
 
 CASES = {
-    "a missing column": (
-        ("model=lstm", "data=conllu"),
-        {"train": SENTENCES + "1\tw1\n"},
-        "line 61: 2 tab-separated columns",
-    ),
+    "a missing column": (("model=lstm", "data=conllu"), {"train": SENTENCES + "1\tw1\n"}, "line 61: 2 tab-sep"),
     "an unknown tag in test": (
         ("model=lstm", "data=conllu"),
         {"train": SENTENCES, "test": conllu_line(1, "w1", "NOUN") + conllu_line(2, "runs", "INTJ")},

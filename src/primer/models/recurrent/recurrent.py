@@ -110,8 +110,8 @@ class Recurrent(Model):
         self.normalization = nn.LayerNorm(states) if normalization == "layer" else nn.Identity()
         self.head = nn.Linear(states, self.outputs)
         initialize(self, initialization)
-        self._carried: dict[str | int, State] = {}  # By the evaluation pass, or ``train``.
-        self._start_of_batch: State | None = None  # Kept: L-BFGS takes the loss of a batch several times.
+        self._carried: dict[str | int, State] = {}  # Keyed by "train" or the evaluation pass.
+        self._start_of_batch: State | None = None  # L-BFGS evaluates a batch several times.
 
     @abstractmethod
     def layer(self, **settings: Any) -> nn.RNNBase:
@@ -171,8 +171,8 @@ class Recurrent(Model):
     # The state carried from one batch to the next.
 
     def forward_batch(self, batch: Batch) -> Tensor:
-        """The outputs for a batch. For next-token prediction, within a pass of the trainer, they depend on the batches
-        before it."""
+        """Returns the outputs for a batch. For next-token prediction within a loop of the trainer, they depend on the
+        preceding batches."""
         passing = "train" if self.training else self.evaluation.passes if self.evaluation.stage else None
         if not self.carries or batch.lengths is not None or passing is None:
             return super().forward_batch(batch)
@@ -193,7 +193,7 @@ class Recurrent(Model):
         self._start_of_batch = None  # The carried state is kept, since a checkpoint may still be saved.
 
     def resume_state(self) -> dict[str, Any]:
-        # The first of several processes writes the file, and the streams of the others have states of their own.
+        # With several processes, only the first writes the file, but each carries the states of its own streams.
         if "train" in self._carried and self.trainer.world_size == 1:
             return {"carried": self._carried["train"]}
         return {}
