@@ -262,9 +262,7 @@ def test_evaluation_runs_nothing_that_a_checkpoint_names(saved: Saved, tmp_path:
 def test_evaluation_builds_no_class_of_a_library_within_the_data(saved: Saved, tmp_path: Path) -> None:
     node = DATA | {"augmentation": {"_target_": "torch.nn.Identity"}}
     path = changed(saved, tmp_path, lambda content: content["primer"]["config"].update(data=node))
-    with pytest.raises(
-        InputError, match=r"'torch.nn.Identity' in .* is refused: within the data it must lie in primer"
-    ):
+    with pytest.raises(InputError, match=r"'torch.nn.Identity' in .* is refused: within the data it must be in primer"):
         evaluated(path, tmp_path)
 
 
@@ -303,3 +301,18 @@ def test_instantiate_looks_at_the_kind_before_it_calls(tmp_path: Path) -> None:
 def test_a_refusal_of_a_class_reaches_the_user_as_it_is() -> None:
     with pytest.raises(InputError, match=r"^batch_size must be at least 1"):
         instantiate(DATA | {"batch_size": 0}, DataModule)
+
+
+@pytest.mark.parametrize(("number", "age"), [(1, "an older"), (None, "an older"), (99, "a newer")])
+def test_a_checkpoint_of_another_format_is_refused_in_one_line(
+    number: int | None, age: str, saved: Any, tmp_path: Path
+) -> None:
+    def edit(content: dict[str, Any]) -> None:
+        del content["primer"]["format"]
+        content["primer"] |= {} if number is None else {"format": number}
+
+    with pytest.raises(
+        InputError, match=rf"was written by {age} version of Primer: its format is {number or 1}"
+    ) as caught:
+        reading.read(changed(saved, tmp_path, edit))
+    assert "\n" not in str(caught.value)

@@ -17,11 +17,13 @@ from primer.checkpoints.resume import Resume
 from primer.checkpoints.transfer import Finetune, Frozen, Gradual, Unfreezing
 from primer.data.images.digits import Digits
 from primer.errors import InputError
+from primer.models.base import Model
 from primer.models.convolutional.resnet import ResNet
 from primer.models.feedforward.mlp import MLP
 from primer.models.recurrent.gru import GRU
 from primer.optim import Muon, Schedule, build_optimizer
 from primer.optim.groups import rate_factors
+from primer.spec import NoTarget, Spec, Tokens
 
 
 def data() -> Digits:
@@ -189,3 +191,26 @@ def test_bad_settings_are_refused() -> None:
     ):
         with pytest.raises(InputError, match=message):
             make()
+
+
+def test_a_tied_embedding_stays_frozen_with_its_group() -> None:
+    """The last layer shares its weights with the first: they are frozen, though the last layer learns."""
+
+    class Tied(Model):
+        inputs, targets = Tokens, NoTarget
+
+        def __init__(self, spec: Spec, objective: Any = None) -> None:
+            super().__init__(spec, objective)
+            self.embedding = torch.nn.Embedding(5, 3)
+            self.body = torch.nn.Linear(3, 3)
+            self.head = torch.nn.Linear(3, 5)
+            self.head.weight = self.embedding.weight
+
+    model = Tied(Spec(Tokens(("", "?", "a", "b", "c")), NoTarget()))
+    Frozen(learn=1).apply(model)
+    assert [name for name, p in model.named_parameters() if p.requires_grad] == ["head.bias"]
+    model.freeze_groups(0)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    factors = rate_factors(model.depth_groups(), 0.25)
+    assert factors[id(model.head.weight)] == factors[id(model.embedding.weight)] == 0.25
+    assert factors[id(model.head.bias)] == 1

@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 
+from primer.config import paths
 from primer.config.instantiate import check_targets, locate, targets
 from primer.errors import InputError
 from primer.models.base import Model
+from primer.models.base.model import FORMAT
 from primer.objectives import Objective
 from primer.spec import Input, Spec, Target
 
@@ -39,13 +41,26 @@ def read(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{file} is no checkpoint, or holds more than tensors and plain values") from error
     ours = checkpoint.get("primer") if isinstance(checkpoint, dict) else None
     if not isinstance(ours, dict) or not {"model", "objective", "spec", "config"} <= ours.keys():
-        raise InputError(f"{file} is no checkpoint of Primer: it holds no description of its model")
+        raise InputError(f"{file} is not a checkpoint of Primer: it does not describe its model")
+    check_format(file, ours.get("format", 1))
     check_targets(ours)
-    data = ours["config"].get("data", {})
-    for target in targets(list(data.values())):  # The data's own class is looked at where it is built.
-        if target.split(".")[0] != "primer":
-            raise InputError(f"the target {target!r} in {file} is refused: within the data it must lie in primer")
+    data, own = ours["config"].get("data", {}), ("primer", *paths.packages()[len(paths.PACKAGES) :])
+    for target in targets(list(data.values())):  # The data's own class is checked where it is built.
+        if target.split(".")[0] not in own:
+            raise InputError(
+                f"the target {target!r} in {file} is refused: within the data it must be in {' or '.join(own)}"
+            )
     return checkpoint
+
+
+def check_format(file: Path, number: Any) -> None:
+    """Raises ``InputError`` if a checkpoint was written in another format than this version of Primer reads."""
+    if number != FORMAT:
+        age = "an older" if isinstance(number, int) and number < FORMAT else "a newer"
+        raise InputError(
+            f"{file} was written by {age} version of Primer: its format is {number}, and this version reads {FORMAT}; "
+            "use that version, or train again"
+        )
 
 
 def find(path: str | Path, names: Sequence[str] = ("best", "last")) -> Path:

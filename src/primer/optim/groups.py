@@ -54,12 +54,12 @@ def rate_factors(depth_groups: list[list[nn.Module]], lowest: float) -> dict[int
     if not 0 < lowest <= 1:
         raise InputError(f"transfer.lowest_rate must be more than 0 and at most 1, not {lowest}")
     last = max(1, len(depth_groups) - 1)
-    return {
-        id(parameter): lowest ** (1 - depth / last)
-        for depth, group in enumerate(depth_groups)
-        for layer in group
-        for parameter in layer.parameters()
-    }
+    factors: dict[int, float] = {}
+    for depth, group in enumerate(depth_groups):
+        for layer in group:
+            for parameter in layer.parameters():
+                factors.setdefault(id(parameter), lowest ** (1 - depth / last))  # Tied weights take the lower rate.
+    return factors
 
 
 def build_optimizer(

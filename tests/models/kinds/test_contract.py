@@ -108,6 +108,26 @@ def test_data_without_targets_needs_a_loss_of_the_model(train: Train, tmp_path: 
     assert "the model must override step" in refused(train("model=incomplete", *QUICK), tmp_path)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adagrad", "sparse_adam"])
+def test_optimizers_that_take_sparse_gradients_train_with_them(optimizer: str, train: Train) -> None:
+    settings = ("model=word2vec", "data.sentences=100", f"optimizer={optimizer}", "regularization.l2=0.01")
+    metrics = metrics_of(train(*settings, *QUICK))
+    assert 0 < metrics["train/loss"] < 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (("optimizer=adam",), "Adam does not support sparse gradients: use optimizer=sparse_adam, sgd or adagrad"),
+        (("optimizer=sgd", "trainer.gradient_clip_val=1"), "sparse gradients cannot be clipped"),
+    ],
+)
+def test_what_sparse_gradients_rule_out_is_refused(
+    settings: tuple[str, ...], named: str, train: Train, tmp_path: Path
+) -> None:
+    assert named in refused(train("model=word2vec", "data.sentences=100", *settings), tmp_path)
+
+
 # What is watched.
 
 
