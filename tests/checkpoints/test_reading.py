@@ -183,7 +183,7 @@ def write(kind: str, path: Path) -> None:
 def test_what_is_no_checkpoint_is_refused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "some.ckpt"
     write(kind, path)
-    with pytest.raises(InputError, match="is no checkpoint") as caught:
+    with pytest.raises(InputError, match="is (no|not a) checkpoint") as caught:
         primer.load(path)
     assert "some.ckpt" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -252,6 +252,8 @@ class Optimization(L.LightningModule):
     def _measure_run(self) -> tuple[int | float, int | float]:
         """The steps and the epochs of the run. Data without an end are one epoch."""
         trainer = self.trainer
+        if trainer.limit_train_batches == 0:
+            raise InputError("trainer.limit_train_batches=0 leaves no training step")
         if math.isinf(trainer.num_training_batches):
             trainer.fit_loop.setup_data()
         timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
