@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from primer.spec import (
     TYPES,
     Classes,
+    Environment,
     Image,
     Input,
     NextToken,
@@ -34,6 +35,8 @@ INPUTS = [
     Series(7),
     Series(1, (0.5,), (2.0,)),
     Tokens(("<pad>", "<unk>", "word")),
+    Environment((4,), 2),
+    Environment((3, 84, 84), 6),
 ]
 TARGETS = [
     Classes(("no", "yes")),

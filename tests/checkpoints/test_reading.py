@@ -183,7 +183,7 @@ def write(kind: str, path: Path) -> None:
 def test_what_is_no_checkpoint_is_refused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "some.ckpt"
     write(kind, path)
-    with pytest.raises(InputError, match="is (no|not a) checkpoint") as caught:
+    with pytest.raises(InputError, match=r"is (no|not a) checkpoint") as caught:
         primer.load(path)
     assert "some.ckpt" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -289,7 +289,9 @@ def test_instantiate_looks_at_the_kind_before_it_calls(tmp_path: Path) -> None:
     made = instantiate({"_target_": "primer.records.loggers.tensorboard", "folder": str(tmp_path)}, Logger)
     assert isinstance(made, Logger)
     mark = tmp_path / "mark"
-    with pytest.raises(InputError, match=r"primer.records.run_folder.write does not make a DataModule"):
+    with pytest.raises(
+        InputError, match=r"primer.records.run_folder.write is not a DataModule, nor does it return one"
+    ):
         instantiate({"_target_": "primer.records.run_folder.write", "path": mark, "text": ""}, DataModule)
     with pytest.raises(InputError, match=r"'primer.run.training.os.system' is refused: it is of posix"):
         instantiate({"_target_": "primer.run.training.os.system", "command": f"touch {mark}"})

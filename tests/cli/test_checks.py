@@ -333,3 +333,12 @@ def test_mistakes_are_reported_without_importing_torch() -> None:
     lines = result.stdout.strip().splitlines()
     assert len(lines) == 5
     assert lines[-1] == "[]"
+
+
+def test_a_model_without_targets_accepts_any_data_with_its_inputs() -> None:
+    autoencoder, digits = "models.kinds.autoencoder.Autoencoder", target_of("data", "digits")
+    assert is_compatible(autoencoder, digits)
+    assert is_compatible(autoencoder, target_of("data", "diabetes"))
+    assert not is_compatible(autoencoder, target_of("data", "text"))
+    assert not is_compatible("models.kinds.dqn.DQN", digits)
+    assert is_compatible("models.kinds.dqn.DQN", "models.kinds.cartpole.CartPole")

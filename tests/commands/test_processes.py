@@ -30,10 +30,14 @@ def test_two_processes_give_the_same_metrics_as_one(run_in_subprocess, run_in_pr
     assert two.out.count("run: ") == 1
 
 
+RISING_RATE = ("monitor=lr", "scheduler=exponential", "scheduler.gamma=1.5")
+"""The learning rate is monitored and rises, so that the best epoch is the first."""
+
+
 @pytest.mark.slow
 def test_two_processes_resume_and_match_one_process_on_sentences(run_in_subprocess, run_in_process, tmp_path) -> None:
     """Covers buckets, an uneven last batch, and resuming after the best epoch."""
-    common = ("model=lstm", "data=pos_tags", "data.sentences=301", "mode=max", f"paths.log_dir={tmp_path}/logs")
+    common = ("model=lstm", "data=pos_tags", "data.sentences=301", *RISING_RATE, f"paths.log_dir={tmp_path}/logs")
     two = ("accelerator=ddp_cpu", "accelerator.devices=2")
     uninterrupted = run_in_subprocess("train.py", *common, *two, "trainer.max_epochs=3")
     interrupted = run_in_subprocess("train.py", *common, *two, "trainer.max_epochs=2")

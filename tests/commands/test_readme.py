@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -67,34 +68,79 @@ def test_make_targets_exist() -> None:
         assert f"make {target} " in shown
 
 
-def test_the_custom_model_and_data_set_train(run_in_subprocess, tmp_path) -> None:
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository with the package that README writes in it."""
+    folder = tmp_path_factory.mktemp("clone")
     for name in ("src", "configs"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    shutil.copy(ROOT / "train.py", tmp_path)
-    files = re.findall(r"`((?:src|configs)/\S+)`:\n\n```\w+\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert len(files) == 4
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("train.py", "evaluate.py"):
+        shutil.copy(ROOT / name, folder)
+    (setting,) = blocks("toml")
+    (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + "\n" + setting)
+    files = re.findall(r"`((?:lab|configs)/\S+)`:\n\n```\w+\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert len(files) == 8
     for name, text in files:
-        (tmp_path / name).write_text(text)
-    python_path = {"PYTHONPATH": str(tmp_path / "src")}
-    listed = run_in_subprocess("-m", "primer", "list", cwd=tmp_path, **python_path)
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_your_own_package_is_listed(run_in_subprocess, clone) -> None:
+    listed = run_in_subprocess("-m", "primer", "list", cwd=clone, PYTHONPATH=str(clone / "src"))
     assert re.search(r"^rings .*x", listed.out, re.MULTILINE)
     assert "highway" in listed.out.splitlines()[0]
-    result = run_in_subprocess("train.py", "model=highway", "data=rings", cwd=tmp_path, **python_path)
+
+
+@pytest.mark.parametrize(
+    "overrides", [("model=highway", "data=rings"), ("model=reconstructing", "objective=focal", "data=rings")]
+)
+def test_your_own_package_trains_and_loads(overrides: tuple[str, ...], run_in_subprocess, clone) -> None:
+    python_path = {"PYTHONPATH": str(clone / "src")}
+    result = run_in_subprocess("train.py", *overrides, cwd=clone, **python_path)
     assert result.status == 0, result.err
-    accuracy = re.search(r"test/accuracy +(\S+)", result.out)
+    accuracy = re.search(r"test/accuracy .*?(\S+)$", result.out, re.MULTILINE)
     assert accuracy
     assert float(accuracy[1]) > 0.95
+    run = result.out.strip().splitlines()[-1].removeprefix("run: ")
+    again = run_in_subprocess("evaluate.py", f"run={run}", cwd=clone, **python_path)
+    assert again.status == 0, again.err
+    assert f"  {accuracy[1]}" in again.out
+    code = f"import primer; print(type(primer.load({run!r})).__module__)"
+    loaded = run_in_subprocess("-c", code, cwd=clone, **python_path)
+    assert loaded.out.startswith("lab."), loaded.err
+
+
+def test_a_package_that_is_not_named_is_refused(run_in_subprocess, clone, tmp_path) -> None:
+    shutil.copytree(clone, tmp_path / "clone")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "clone")
+    result = run_in_subprocess(
+        "train.py", "model=highway", cwd=tmp_path / "clone", PYTHONPATH=str(tmp_path / "clone" / "src")
+    )
+    assert result.status == 2
+    assert "lab.highway.Highway" in result.err
+    assert "packages" in result.err
+    assert len(result.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", re.findall(r"^\| [^|]+ \| `python train.py ([^`]+)` \|$", README, re.MULTILINE))
+def test_the_command_of_a_topic_runs(command: str, run_in_process) -> None:
+    quick = () if "experiment=" in command else ("debug=fast",)
+    if quick:
+        assert run_in_process("train.py", *shlex.split(command), *quick).status == 0
+    else:  # test_pairs.py trains every experiment for two steps.
+        check_command("train", shlex.split(command))
 
 
 @pytest.mark.parametrize(
     "group",
     [
-        "model",
         "optimizer",
         "scheduler",
         "objective",
         "regularization",
         "regularization/augmentation",
+        "transfer",
         "accelerator",
         "callbacks",
         "logger",
@@ -106,9 +152,25 @@ def test_the_table_lists_every_choice(group: str) -> None:
     assert set(groups()[group]) <= set(re.findall(r"[a-z_0-9]+", row))
 
 
-def test_the_table_lists_every_data_set() -> None:
-    row = next(line for line in README.splitlines() if line.startswith("| `data` |"))
-    assert set(groups()["data"]) <= set(re.findall(r"[a-z_0-9]+", row))
+@pytest.mark.parametrize("group", ["model", "data"])
+def test_the_tables_list_every_model_and_data_set(group: str) -> None:
+    lines = README.splitlines()
+    start = next(k for k, line in enumerate(lines) if f"| choices of `{group}` |" in line)
+    end = lines.index("", start)
+    listed = {
+        name for line in lines[start:end] for cell in line.split("|")[2:] for name in re.findall(r"[a-z_0-9]+", cell)
+    }
+    assert set(groups()[group]) <= listed
+
+
+def test_the_recipes_are_listed() -> None:
+    listed = set(re.findall(r"`([a-z0-9_]+)`", "".join(line for line in README.splitlines() if line.startswith("| `"))))
+    assert set(groups()["experiment"]) <= listed
+
+
+def test_readme_is_narrow_but_for_tables() -> None:
+    assert all(len(line) <= 120 for line in README.splitlines() if not line.startswith("|"))
+    assert all(len(line) <= 180 for line in README.splitlines())
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)]+)\)", README))

@@ -227,7 +227,10 @@ def test_a_rejected_run_deletes_its_files_and_nothing_else(run_in_process, tmp_p
         (("resume=nowhere",), "nowhere"),
         (("model.hidden_sizes=[0]",), "hidden_sizes must be at least 1"),
         (("data.batch_size=1", "model.normalization=batch"), "data.batch_size=1"),
-        (("monitor=val/acuracy",), "monitor=val/acuracy: this run measures no such thing; did you mean val/accuracy?"),
+        (
+            ("monitor=val/acuracy",),
+            "monitor=val/acuracy: this run does not log that metric; did you mean val/accuracy?",
+        ),
         (("scheduler=plateau", "scheduler.monitor=val/rmse"), "scheduler.monitor=val/rmse"),
     ],
     ids=str,

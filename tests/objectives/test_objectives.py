@@ -80,7 +80,7 @@ def test_default_objective_of_each_target(target: Target, kind: type[Objective])
         (TagCrossEntropy, THREE, "TagCrossEntropy does not support targets of type Classes"),
         (BinaryCrossEntropy, THREE, "binary cross-entropy requires 2 classes, not 3: use objective=cross_entropy"),
         (cross_entropy, UNIT, "cross-entropy does not support targets of type Values"),
-        (auto, NoTarget(), "cross-entropy does not support targets of type NoTarget"),
+        (cross_entropy, NoTarget(), "cross-entropy does not support targets of type NoTarget"),
     ],
 )
 def test_unsupported_targets_are_rejected(build: type[Objective], target: Target, message: str) -> None:

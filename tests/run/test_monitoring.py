@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from omegaconf import OmegaConf
 
 from primer.cli.composition import compose_checked
+from primer.config import paths
 from primer.config.instantiate import instantiate
 from primer.data.images.digits import Digits
 from primer.data.text.bio import BIO
@@ -19,7 +19,7 @@ from primer.errors import InputError
 from primer.models.feedforward.linear import Linear
 from primer.models.recurrent.lstm import LSTM
 from primer.regularization import Regularization
-from primer.run.monitoring import Goal, check_monitors
+from primer.run.monitoring import check_monitors
 from primer.run.training import build_callbacks, build_model, train
 from primer.spec import Classes, Spec, Tags, Tokens, Vector
 
@@ -86,6 +86,11 @@ TAGGER = LSTM(Spec(Tokens(("<pad>", "<unk>", "Bo")), Tags(("O", "B-PER", "I-PER"
 CLASSIFIER = Linear(Spec(Vector(2), Classes(("no", "yes"))))
 
 
+def watching(name: str, *callbacks: str) -> dict[str, Any]:
+    nodes = {target: {"_target_": target} for target in callbacks}
+    return {"monitor": name, "scheduler": {}, "callbacks": nodes, "trainer": {"limit_val_batches": None}}
+
+
 @pytest.mark.parametrize(
     ("model", "name", "logged"),
     [
@@ -99,30 +104,20 @@ CLASSIFIER = Linear(Spec(Vector(2), Classes(("no", "yes"))))
     ],
 )
 def test_only_what_is_logged_can_be_watched(model: Any, name: str, logged: bool) -> None:
-    config = {"monitor": name, "scheduler": {}, "callbacks": {}, "trainer": {"limit_val_batches": None}}
     data = Digits().prepare()
     if logged:
-        return check_monitors(config, Goal(name, "max", True), model, data)
+        return check_monitors(watching(name), model, data)
     with pytest.raises(InputError, match=f"monitor={name}: this run does not log that metric; "):
-        check_monitors(config, Goal(name, "max", True), model, data)
+        check_monitors(watching(name), model, data)
 
 
-class Probe(L.Callback):
-    """Logs a metric of its own."""
-
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        pl_module.log("val/probe", 1.0)
-
-
-def test_a_metric_of_a_callback_can_be_watched() -> None:
-    config = {"monitor": "val/probe", "scheduler": {}, "callbacks": {}}
-    check_monitors(config, Goal("val/probe", "max", True), CLASSIFIER, Digits().prepare(), [Probe()])
-    Probe.logged_metrics = ("val/other",)  # type: ignore[attr-defined]
-    try:
-        with pytest.raises(InputError, match="does not log that metric"):
-            check_monitors(config, Goal("val/probe", "max", True), CLASSIFIER, Digits().prepare(), [Probe()])
-    finally:
-        del Probe.logged_metrics  # type: ignore[attr-defined]
+def test_a_metric_of_a_callback_can_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "packages", lambda: (*paths.PACKAGES, "models"))
+    config, data = watching("val/probe", "models.kinds.probe.Probe"), Digits().prepare()
+    check_monitors(config, CLASSIFIER, data)
+    monkeypatch.setattr("models.kinds.probe.Probe.logged_metrics", ("val/other",), raising=False)
+    with pytest.raises(InputError, match="does not log that metric"):
+        check_monitors(config, CLASSIFIER, data)
 
 
 def test_the_entities_of_a_run_are_watched(tmp_path: Path, command: Any) -> None:
@@ -138,18 +133,12 @@ def test_the_entities_of_a_run_are_watched(tmp_path: Path, command: Any) -> None
 def test_the_accuracy_on_unknown_words_is_watched_where_there_are_some(characters: bool, tmp_path: Path) -> None:
     known = "Ann B-PER\nmet O\nBo B-PER\n\n" * 20
     (tmp_path / "train.txt").write_text(known)
-    config = {
-        "monitor": "val/accuracy_unknown",
-        "scheduler": {},
-        "callbacks": {},
-        "trainer": {"limit_val_batches": None},
-    }
-    goal = Goal("val/accuracy_unknown", "max", True)
+    config = watching("val/accuracy_unknown")
     for validation, fine in ((known, False), (known + "Cy B-PER\nmet O\nAnn B-PER\n\n", True)):
         (tmp_path / "val.txt").write_text(validation)
         data = BIO(train="train.txt", dev="val.txt", data_dir=tmp_path, characters=characters).prepare()
         if fine:
-            check_monitors(config, goal, LSTM(data.spec), data)
+            check_monitors(config, LSTM(data.spec), data)
         else:
             with pytest.raises(InputError, match="every word of the validation part occurs in the training part"):
-                check_monitors(config, goal, LSTM(data.spec), data)
+                check_monitors(config, LSTM(data.spec), data)

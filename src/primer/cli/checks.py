@@ -108,9 +108,7 @@ def check_node(node: Any, path: str) -> None:
     target = node.get("_target_")
     signature = read_signature(target) if isinstance(target, str) else None
     if target is not None and (not isinstance(target, str) or target.split(".")[0] not in paths.packages()):
-        raise InputError(
-            f"{path}._target_: {target!r} is not allowed: it must be in one of {', '.join(paths.packages())}"
-        )
+        raise InputError(f"{path}._target_: {target!r} is not allowed: it must be in {paths.allowed()}")
     if signature is None and str(target).startswith("primer."):
         raise InputError(f"{path}._target_: {target} does not exist")
     extra = read_signature(EXTRA_SETTINGS[path]) if path in EXTRA_SETTINGS else None

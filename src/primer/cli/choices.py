@@ -58,7 +58,10 @@ def types_of(target: str | None, side: str) -> list[str]:
 
 
 def is_compatible(model: str | None, data: str | None) -> bool:
-    """Whether a model accepts the input and target types of a data set. Both are given as targets."""
+    """Whether a model accepts the input and target types of a data set, both given as targets. A model without targets
+    ignores those of the data."""
+    if types_of(model, "targets") == ["NoTarget"]:
+        return not types_of(model, "inputs") or bool(set(types_of(model, "inputs")) & set(types_of(data, "inputs")))
     return all(
         set(types_of(model, side)) & set(types_of(data, side)) or not types_of(model, side)
         for side in ("inputs", "targets")

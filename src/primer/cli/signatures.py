@@ -97,7 +97,12 @@ def type_names(annotation: Annotation) -> list[str]:
     if isinstance(node, ast.BinOp):
         sides = (Annotation(side, annotation.module) for side in (node.left, node.right))
         return [name for side in sides for name in type_names(side)]
-    return [node.id] if isinstance(node, ast.Name) else []
+    if not isinstance(node, ast.Name):
+        return []
+    binding = annotation.module.find_binding(node.id)
+    if isinstance(binding, ast.ImportFrom):  # It may be imported under another name.
+        return [annotation.module.imported_path(binding, node.id).split(".")[-1]]
+    return [node.id]
 
 
 def mismatch(value: Any, annotation: Annotation | None) -> str | None:

@@ -112,7 +112,7 @@ def check_targets(node: Any) -> None:
 def check_target(target: Any) -> None:
     """Raises ``InputError`` if a target is outside of ``packages()``."""
     if not isinstance(target, str) or target.split(".")[0] not in paths.packages():
-        raise InputError(f"the target {target!r} is refused: it must be in one of {', '.join(paths.packages())}")
+        raise InputError(f"the target {target!r} is refused: it must be in {paths.allowed()}")
 
 
 def targets(node: Any) -> Iterator[Any]:

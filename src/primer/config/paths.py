@@ -27,3 +27,8 @@ def packages() -> tuple[str, ...]:
     if not isinstance(own, list) or not all(isinstance(name, str) and name.isidentifier() for name in own):
         raise InputError(f"pyproject.toml: packages under [tool.primer] must be a list of package names, not {own!r}")
     return (*PACKAGES, *own)
+
+
+def allowed() -> str:
+    """Returns, for messages, where a target may be."""
+    return f"one of {', '.join(packages())}, or in a package that pyproject.toml names as packages under [tool.primer]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from typing import Any, Literal, NamedTuple
 
@@ -112,13 +112,12 @@ def validates(config: dict[str, Any], datamodule: DataSource) -> bool:
     return bool(datamodule.sizes().get("val")) and config["trainer"]["limit_val_batches"] != 0
 
 
-def check_monitors(
-    config: dict[str, Any], goal: Goal, model: Model, datamodule: DataSource, callbacks: Iterable[L.Callback] = ()
-) -> None:
+def check_monitors(config: dict[str, Any], model: Model, datamodule: DataSource) -> None:
     """Raises ``InputError`` if the config names a metric that the run does not log."""
     known = ["train/loss", "lr", "val/loss", *(f"val/{name}" for name in model.objective.scalar_names())]
-    known += [*model.logged_metrics, *([goal.monitor] if goal.monitor and not goal.chosen else [])]
-    patterns = [*known, *(pattern for callback in callbacks for pattern in _logged_by(callback))]
+    known += [*model.logged_metrics, *([model.monitor] if model.monitor else [])]
+    nodes = [node for node in config["callbacks"].values() if isinstance(node, dict) and "_target_" in node]
+    patterns = [*known, *(pattern for node in nodes for pattern in _logged_by(import_target(node["_target_"])))]
     if any(getattr(type(model), hook) is not getattr(Model, hook) for hook in OWN_STEPS):
         patterns.append("*")
     for place, name in monitors(config):
@@ -191,7 +190,7 @@ def _has_mode(settings: dict[str, Any]) -> bool:
     return isinstance(kind, type) and issubclass(kind, WATCHERS)
 
 
-def _logged_by(callback: L.Callback) -> tuple[str, ...]:
-    """What a callback logs: what it says, and anything if it is the user's own and does not say."""
-    own = type(callback).__module__.split(".")[0] not in ("primer", "lightning")
+def _logged_by(callback: type) -> tuple[str, ...]:
+    """What a class of callbacks logs: what it says, and anything if it is the user's own and does not say."""
+    own = callback.__module__.split(".")[0] not in ("primer", "lightning")
     return getattr(callback, "logged_metrics", ("*",) if own else ())

@@ -72,12 +72,12 @@ def train(cfg: DictConfig) -> dict[str, float]:
     goal = find_goal(config, model, datamodule)
     callbacks = build_callbacks(config, model, datamodule, regularization)
     check_settings(config, model, overrides())
-    check_monitors(config, goal, model, datamodule, callbacks)
     if resume:
         check_resuming(resume, model)
     if trained:
         weights.load(model, trained)
         callbacks += instantiate(config["transfer"], Transfer).apply(model)
+    config |= {"monitor": goal.monitor, "mode": goal.mode}
     loggers = build_loggers(config)
     trainer = build_trainer(config, model, callbacks, loggers)
 
@@ -127,6 +127,7 @@ def build_model(config: dict[str, Any], datamodule: DataSource, regularization: 
     model = instantiate(config["model"], Model, spec=datamodule.spec, objective=objective)
     node_target(config, "optimizer")
     model.optimizer = instantiate(config["optimizer"] | {"_partial_": True})
+    check_monitors(config, model, datamodule)
     watching = watch(config["scheduler"], "scheduler", find_goal(config, model, datamodule), model, datamodule, config)
     model.schedule = build_schedule(watching)
     model.l1, model.l2 = regularization.l1, regularization.l2

@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from primer.batch import Batch
+from primer.checkpoints.resume import Resume
 from primer.cli.checks import check_command
 from primer.data.images import image_folder
 from primer.data.images.image_folder import ImageFolder
@@ -184,7 +185,7 @@ def test_resuming_a_streamed_run_within_an_epoch_matches_an_uninterrupted_run(
         data = build(batch_size=8, augmentation=Flip(), cache=False, workers=1).prepare()  # Six batches per epoch.
         model = MLP(data.spec, hidden_sizes=(16,), dropout=0.5)
         checkpoint = ModelCheckpoint(dirpath=tmp_path / "kept", every_n_train_steps=1, save_top_k=-1, filename="{step}")
-        trainer = quiet_trainer(max_steps=steps, enable_checkpointing=True, callbacks=[checkpoint])
+        trainer = quiet_trainer(max_steps=steps, enable_checkpointing=True, callbacks=[Resume(), checkpoint])
         trainer.fit(model, datamodule=data, ckpt_path=resume, weights_only=True)
         assert trainer.global_step == steps
         return model.state_dict(), str(tmp_path / "kept" / f"step={steps}.ckpt")

@@ -27,7 +27,7 @@ def test_lightning_sets_and_calls_what_is_cut() -> None:
     assert "def _call_batch_hook(self, hook_name: str, *args: Any)" in source
     for hook in overhead.BATCH_HOOKS:
         assert f'"{hook}"' in source
-    assert "inspect.signature(" in inspect.getsource(signature_utils)
+    assert "inspect.getfullargspec(" in inspect.getsource(signature_utils)
     assert "PYTORCH_NVML_BASED_CUDA_CHECK" in inspect.getsource(L.fabric)
     assert callable(PassThroughProfiler.profile)
     assert isinstance(inspect.getattr_static(ModelCheckpoint, "state_key"), property)
