@@ -254,7 +254,9 @@ def _layers(env: Any) -> Iterator[Any]:
 def _is_state(value: Any) -> bool:
     if isinstance(value, tuple):
         return all(isinstance(part, bool | int | float | np.generic) for part in value)
-    return value is None or isinstance(value, bool | int | float | np.generic | np.ndarray | np.random.Generator)
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "biuf"
+    return value is None or isinstance(value, bool | int | float | np.number | np.bool_ | np.random.Generator)
 
 
 def _plain(value: Any) -> Any:

@@ -294,15 +294,15 @@ class Optimization(L.LightningModule):
         Raises:
             InputError: if nothing logged the metric.
         """
+        monitor, known = str(self.schedule.monitor), self.trainer.callback_metrics
         for config in self.trainer.lr_scheduler_configs:
-            if not isinstance(config.scheduler, ReduceLROnPlateau) or not str(config.monitor).startswith(prefix):
+            if config.frequency != NEVER or not monitor.startswith(prefix):
                 continue
-            known = self.trainer.callback_metrics
-            if config.monitor not in known:
+            if monitor not in known:
                 raise InputError(
-                    f"scheduler.monitor={config.monitor} was not logged; this run logs {', '.join(known) or 'nothing'}"
+                    f"scheduler.monitor={monitor} was not logged; this run logs {', '.join(known) or 'nothing'}"
                 )
-            config.scheduler.step(known[str(config.monitor)])
+            config.scheduler.step(known[monitor])  # type: ignore[call-arg, arg-type]
 
 
 def _check_disjoint(name: str, groups: dict[str, nn.Module]) -> None:
