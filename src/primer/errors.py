@@ -1,4 +1,4 @@
-"""The error of a user, as opposed to an error of the program."""
+"""The exception for invalid user input, as opposed to bugs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Something that the user gave cannot be used. The message is one line that says what is wrong and what would be
-    right; a command prints it without a traceback and exits with status 2."""
+    """Invalid user input. The message is one line that states the problem and how to fix it; commands print it without
+    a traceback and exit with status 2."""
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:
-    """A hint for a misspelled name: the closest valid one, and all of them."""
+    """Returns a hint for a misspelled name: the closest valid name, and all valid names."""
     valid = list(valid)
     if not valid:
-        return "it takes none"
+        return "it does not accept any"
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{hint}valid: {', '.join(valid)}"

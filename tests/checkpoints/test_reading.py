@@ -1,4 +1,4 @@
-"""Models from their files alone, and files that are refused."""
+"""Loading models from checkpoints, and files that are rejected."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ EVIL = [
 
 
 class Small(MLP):
-    """A model that hands its base what it was not given itself."""
+    """A model that passes its base arguments other than its own."""
 
     def __init__(self, spec: Spec, width: int = 4, objective: Objective | None = None) -> None:
         super().__init__(spec, hidden_sizes=(width, width), normalization="batch", objective=objective)
@@ -53,7 +53,7 @@ Saved = tuple[Path, Model, Digits]
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
-    """A trained model and its run folder."""
+    """Returns the run folder, the model and the data of a training run."""
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
     data = Digits(batch_size=20, train_size=100).prepare()
@@ -72,14 +72,14 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
 
 
 def changed(saved: Saved, path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
-    """A copy of the checkpoint in which something was changed."""
+    """Saves a copy of the checkpoint after applying ``change`` to its content."""
     content = torch.load(saved[0] / "checkpoints" / "best.ckpt", weights_only=True)
     change(content)
     torch.save(content, path / "changed.ckpt")
     return path / "changed.ckpt"
 
 
-def test_it_loads_without_running_code(saved: Saved) -> None:
+def test_a_checkpoint_loads_without_running_code(saved: Saved) -> None:
     content = torch.load(saved[0] / "checkpoints" / "best.ckpt", weights_only=True)
     assert content["primer"]["model"] == {
         "_target_": "primer.models.feedforward.mlp.MLP",
@@ -97,10 +97,10 @@ def test_it_loads_without_running_code(saved: Saved) -> None:
     assert content["primer"]["config"]["data"] == DATA
 
 
-@pytest.mark.parametrize("what", [".", "checkpoints/best.ckpt"])
-def test_the_model_is_the_same(saved: Saved, what: str) -> None:
+@pytest.mark.parametrize("path", [".", "checkpoints/best.ckpt"])
+def test_the_loaded_model_equals_the_saved_one(saved: Saved, path: str) -> None:
     folder, model, data = saved
-    loaded = primer.load(folder / what)
+    loaded = primer.load(folder / path)
     assert type(loaded) is MLP
     assert not loaded.training
     assert loaded.spec == model.spec
@@ -112,7 +112,7 @@ def test_the_model_is_the_same(saved: Saved, what: str) -> None:
     assert {p.device.type for p in loaded.parameters()} == {"cpu"}
 
 
-def test_a_model_on_top_of_another_one_is_built_from_its_own_arguments(
+def test_a_subclass_of_a_model_is_built_from_its_own_arguments(
     saved: Saved, tmp_path: Path, quiet_trainer: Callable[..., L.Trainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("primer.models.feedforward.mlp.Small", Small, raising=False)
@@ -122,7 +122,7 @@ def test_a_model_on_top_of_another_one_is_built_from_its_own_arguments(
     trainer = quiet_trainer(max_epochs=1)
     trainer.fit(model, data)
     trainer.save_checkpoint(tmp_path / "small.ckpt")
-    assert reading.read(tmp_path / "small.ckpt")["primer"]["model"] == {
+    assert reading.read_checkpoint(tmp_path / "small.ckpt")["primer"]["model"] == {
         "_target_": "primer.models.feedforward.mlp.Small",
         "width": 5,
     }
@@ -130,21 +130,21 @@ def test_a_model_on_top_of_another_one_is_built_from_its_own_arguments(
     assert torch.equal(primer.load(tmp_path / "small.ckpt").forward_batch(batch), model.eval().forward_batch(batch))
 
 
-# Files that are refused.
+# Files that are rejected.
 
 
-def test_the_file_of_a_path(tmp_path: Path) -> None:
+def test_find_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no run folder or checkpoint .*nowhere"):
-        reading.find(tmp_path / "nowhere")
+        reading.find_checkpoint(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"there is no checkpoint in .*checkpoints"):
-        reading.find(tmp_path)
+        reading.find_checkpoint(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
-    assert reading.find(tmp_path).name == "last.ckpt"
+    assert reading.find_checkpoint(tmp_path).name == "last.ckpt"
     (tmp_path / "checkpoints" / "best.ckpt").touch()
-    assert reading.find(str(tmp_path)).name == "best.ckpt"
-    assert reading.find(tmp_path, ("last", "best")).name == "last.ckpt"
-    assert reading.find(tmp_path / "checkpoints" / "last.ckpt").name == "last.ckpt"
+    assert reading.find_checkpoint(str(tmp_path)).name == "best.ckpt"
+    assert reading.find_checkpoint(tmp_path, ("last", "best")).name == "last.ckpt"
+    assert reading.find_checkpoint(tmp_path / "checkpoints" / "last.ckpt").name == "last.ckpt"
 
 
 class Harm:
@@ -180,12 +180,12 @@ def write(kind: str, path: Path) -> None:
 @pytest.mark.parametrize(
     "kind", ["empty", "text", "bytes", "zip", "torn", "code", "module", "weights", "tensor", "hollow"]
 )  # fmt: skip
-def test_what_is_no_checkpoint_is_refused(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "some.ckpt"
+def test_a_file_that_is_not_a_checkpoint_is_rejected(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.ckpt"
     write(kind, path)
-    with pytest.raises(InputError, match=r"is (no|not a) checkpoint") as caught:
+    with pytest.raises(InputError, match="is not a checkpoint") as caught:
         primer.load(path)
-    assert "some.ckpt" in str(caught.value)
+    assert "file.ckpt" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -193,51 +193,55 @@ def test_what_is_no_checkpoint_is_refused(kind: str, tmp_path: Path) -> None:
     "target", [*EVIL, "torch.nn.Linear", "primer.models.feedforward.mlp", "primer.models.feedforward.mlp.None", 3, None]
 )
 @pytest.mark.parametrize("part", ["model", "objective"])
-def test_a_class_of_another_kind_is_refused(saved: Saved, tmp_path: Path, part: str, target: Any) -> None:
+def test_a_target_that_is_not_a_model_or_objective_is_rejected(
+    saved: Saved, tmp_path: Path, part: str, target: Any
+) -> None:
     path = changed(saved, tmp_path, lambda content: content["primer"][part].update(_target_=target))
     with pytest.raises(InputError):
         primer.load(path)
 
 
-def test_other_weights_than_the_model_has_are_refused(saved: Saved, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_the_model_are_rejected(saved: Saved, tmp_path: Path) -> None:
     path = changed(saved, tmp_path, lambda content: content["primer"]["model"].update(hidden_sizes=[9]))
     with pytest.raises(InputError, match="does not fit"):
         primer.load(path)
 
 
 @pytest.mark.parametrize(
-    ("there", "here", "wanted"),
+    ("trained", "current", "expected"),
     [
-        (Tokens(("", "?", "a")), Tokens(("", "?", "a", "b")), ["input vocabulary: 3 entries there, 4 here"]),
-        (Tokens(("", "?", "a")), Tokens(("", "?", "b")), ["input vocabulary: 'a' there, 'b' here"]),
-        (Tokens(("",), ("x",)), Tokens(("",)), ["input characters: 1 entries there, 0 here"]),
-        (Vector(2, ("a", "b"), (0.0, 1.0)), Vector(2, ("a", "b"), (0.0, 1.5)), ["input scale: 1.0 there, 1.5 here"]),
-        (Vector(1, ("a",), (3.0000001,)), Vector(1, ("a",), (3.0,)), []),
-        (Vector(1), Vector(2), ["input features: 1 there, 2 here"]),
-        (Vector(1), Image(1, 2, 2), ["input: Vector there, Image here"]),
-        (Image(1, 2, 2, (0.5,)), Image(1, 2, 2, (0.4,)), ["input scale: 0.5 there, 0.4 here"]),
-        (Classes(("a", "b")), Classes(("a", "c")), ["target classes: 'b' there, 'c' here"]),
-        (Values(("y",), (1.0,), (2.0,)), Values(("y",), (5.0,), (2.0,)), ["target scale: 1.0 there, 5.0 here"]),
-        (Sequence(("a",)), Sequence(("a",), end=4), ["target end: 3 there, 4 here"]),
+        (Tokens(("", "?", "a")), Tokens(("", "?", "a", "b")), ("input vocabulary", "3 entries", "4")),
+        (Tokens(("", "?", "a")), Tokens(("", "?", "b")), ("input vocabulary", "'a'", "'b'")),
+        (Tokens(("",), ("x",)), Tokens(("",)), ("input characters", "1 entries", "0")),
+        (Vector(2, ("a", "b"), (0.0, 1.0)), Vector(2, ("a", "b"), (0.0, 1.5)), ("input scale", "1.0", "1.5")),
+        (Vector(1, ("a",), (3.0000001,)), Vector(1, ("a",), (3.0,)), None),
+        (Vector(1), Vector(2), ("input features", "1", "2")),
+        (Vector(1), Image(1, 2, 2), ("input", "Vector", "Image")),
+        (Image(1, 2, 2, (0.5,)), Image(1, 2, 2, (0.4,)), ("input scale", "0.5", "0.4")),
+        (Classes(("a", "b")), Classes(("a", "c")), ("target classes", "'b'", "'c'")),
+        (Values(("y",), (1.0,), (2.0,)), Values(("y",), (5.0,), (2.0,)), ("target scale", "1.0", "5.0")),
+        (Sequence(("a",)), Sequence(("a",), end=4), ("target end", "3", "4")),
     ],
 )
-def test_what_two_descriptions_of_data_do_not_share(there: Any, here: Any, wanted: list[str]) -> None:
-    side = "target" if isinstance(here, Classes | Values | Sequence) else "input"
-    found = list(reading.differences(side, there, here))
-    assert found == wanted
-    assert not list(reading.differences(side, here, here))
+def test_differences_between_two_descriptions_of_data(
+    trained: Any, current: Any, expected: tuple[str, str, str] | None
+) -> None:
+    side = "target" if isinstance(current, Classes | Values | Sequence) else "input"
+    found = list(reading.differences(side, trained, current))
+    assert found == ([] if expected is None else ["{}: {} in the checkpoint, {} in the data".format(*expected)])
+    assert not list(reading.differences(side, current, current))
 
 
-def evaluated(path: Path, tmp_path: Path) -> dict[str, float]:
+def evaluate_checkpoint(path: Path, tmp_path: Path) -> dict[str, float]:
     config = compose_checked("evaluate", [f"ckpt={path}", "accelerator=cpu", f"paths.output_dir={tmp_path}/out"])
     OmegaConf.set_struct(config, False)
     del config["hydra"]
     return evaluate(config)
 
 
-def test_evaluation_takes_all_from_the_checkpoint(saved: Saved, tmp_path: Path) -> None:
+def test_evaluation_needs_only_the_checkpoint(saved: Saved, tmp_path: Path) -> None:
     folder, model, data = saved
-    metrics = evaluated(folder, tmp_path)
+    metrics = evaluate_checkpoint(folder, tmp_path)
     test = next(iter(data.test_dataloader()))
     assert test.targets is not None
     assert metrics["test/accuracy"] == pytest.approx((model.predict(test) == test.targets).float().mean().item())
@@ -245,31 +249,33 @@ def test_evaluation_takes_all_from_the_checkpoint(saved: Saved, tmp_path: Path) 
 
 @pytest.mark.parametrize("target", EVIL)
 @pytest.mark.parametrize("depth", ["data", "within", "list"])
-def test_evaluation_runs_nothing_that_a_checkpoint_names(saved: Saved, tmp_path: Path, target: str, depth: str) -> None:
-    mark = tmp_path / "mark"
+def test_evaluation_does_not_call_what_a_checkpoint_names(
+    saved: Saved, tmp_path: Path, target: str, depth: str
+) -> None:
+    marker = tmp_path / "marker"
     evil = {
-        "_target_": target, "command": f"touch {mark}", "path": mark, "text": "x", "repo_or_dir": str(tmp_path),
-        "_args_": [f"touch {mark}"],
+        "_target_": target, "command": f"touch {marker}", "path": marker, "text": "x", "repo_or_dir": str(tmp_path),
+        "_args_": [f"touch {marker}"],
     }  # fmt: skip
     evil = {key: str(value) if isinstance(value, Path) else value for key, value in evil.items()}
     node = {"data": evil, "within": DATA | {"augmentation": evil}, "list": DATA | {"folds": [{"a": evil}]}}[depth]
     path = changed(saved, tmp_path, lambda content: content["primer"]["config"].update(data=node))
     with pytest.raises(InputError):
-        evaluated(path, tmp_path)
-    assert not mark.exists()
+        evaluate_checkpoint(path, tmp_path)
+    assert not marker.exists()
 
 
-def test_evaluation_builds_no_class_of_a_library_within_the_data(saved: Saved, tmp_path: Path) -> None:
+def test_evaluation_does_not_build_library_classes_within_the_data(saved: Saved, tmp_path: Path) -> None:
     node = DATA | {"augmentation": {"_target_": "torch.nn.Identity"}}
     path = changed(saved, tmp_path, lambda content: content["primer"]["config"].update(data=node))
     with pytest.raises(InputError, match=r"'torch.nn.Identity' in .* is refused: within the data it must be in primer"):
-        evaluated(path, tmp_path)
+        evaluate_checkpoint(path, tmp_path)
 
 
 # Targets.
 
 
-def test_packages_are_told_by_their_whole_name() -> None:
+def test_packages_are_matched_by_their_full_name() -> None:
     for name in PACKAGES:
         check_target(f"{name}.some.Thing")
         with pytest.raises(InputError, match="is refused"):
@@ -277,36 +283,37 @@ def test_packages_are_told_by_their_whole_name() -> None:
     assert sorted(targets({"a": [{"_target_": "x"}, {"b": {"_target_": "y"}}], "_target_": "z"})) == ["x", "y", "z"]
 
 
-def test_locate_gives_classes_of_a_kind() -> None:
+def test_locate_returns_subclasses_of_the_expected_class() -> None:
     assert locate("primer.models.feedforward.mlp.MLP", Model) is MLP
     for target in ("primer.data.images.digits.Digits", "primer.objectives.auto", "primer.nowhere.Thing"):
         with pytest.raises(InputError):
             locate(target, Model)
 
 
-def test_instantiate_looks_at_the_kind_before_it_calls(tmp_path: Path) -> None:
+def test_instantiate_checks_the_type_before_it_calls(tmp_path: Path) -> None:
     assert isinstance(instantiate(DATA, DataModule), Digits)
-    made = instantiate({"_target_": "primer.records.loggers.tensorboard", "folder": str(tmp_path)}, Logger)
-    assert isinstance(made, Logger)
-    mark = tmp_path / "mark"
+    logger = instantiate({"_target_": "primer.records.loggers.tensorboard", "folder": str(tmp_path)}, Logger)
+    assert isinstance(logger, Logger)
+    marker = tmp_path / "marker"
     with pytest.raises(
         InputError, match=r"primer.records.run_folder.write is not a DataModule, nor does it return one"
     ):
-        instantiate({"_target_": "primer.records.run_folder.write", "path": mark, "text": ""}, DataModule)
-    with pytest.raises(InputError, match=r"'primer.run.training.os.system' is refused: it is of posix"):
-        instantiate({"_target_": "primer.run.training.os.system", "command": f"touch {mark}"})
-    with pytest.raises(InputError, match="within another one only a class may stand"):
-        instantiate({**DATA, "augmentation": {"_target_": "primer.records.run_folder.write", "path": mark, "text": ""}})
-    assert not mark.exists()
+        instantiate({"_target_": "primer.records.run_folder.write", "path": marker, "text": ""}, DataModule)
+    with pytest.raises(InputError, match=r"'primer.run.training.os.system' is refused: it is defined in posix"):
+        instantiate({"_target_": "primer.run.training.os.system", "command": f"touch {marker}"})
+    nested = {"_target_": "primer.records.run_folder.write", "path": marker, "text": ""}
+    with pytest.raises(InputError, match="a nested target must be a class"):
+        instantiate({**DATA, "augmentation": nested})
+    assert not marker.exists()
 
 
-def test_a_refusal_of_a_class_reaches_the_user_as_it_is() -> None:
+def test_the_error_of_a_constructor_is_passed_on_unchanged() -> None:
     with pytest.raises(InputError, match=r"^batch_size must be at least 1"):
         instantiate(DATA | {"batch_size": 0}, DataModule)
 
 
 @pytest.mark.parametrize(("number", "age"), [(1, "an older"), (None, "an older"), (99, "a newer")])
-def test_a_checkpoint_of_another_format_is_refused_in_one_line(
+def test_a_checkpoint_of_another_format_is_rejected_in_one_line(
     number: int | None, age: str, saved: Any, tmp_path: Path
 ) -> None:
     def edit(content: dict[str, Any]) -> None:
@@ -316,5 +323,5 @@ def test_a_checkpoint_of_another_format_is_refused_in_one_line(
     with pytest.raises(
         InputError, match=rf"was written by {age} version of Primer: its format is {number or 1}"
     ) as caught:
-        reading.read(changed(saved, tmp_path, edit))
+        reading.read_checkpoint(changed(saved, tmp_path, edit))
     assert "\n" not in str(caught.value)

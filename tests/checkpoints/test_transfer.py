@@ -1,4 +1,4 @@
-"""What learns, and how fast, when a model starts from trained weights."""
+"""Which layers are trained, and how fast, when a model starts from pretrained weights."""
 
 from __future__ import annotations
 
@@ -37,35 +37,35 @@ def network(datamodule: Digits) -> ResNet:
     return model
 
 
-def copied(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+def copy_of_state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 
-class Moved(L.Callback):
-    """Which depth groups moved in each epoch."""
+class RecordChanges(L.Callback):
+    """Records which depth groups changed in each epoch."""
 
     def __init__(self) -> None:
         self.epochs: list[list[bool]] = []
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self.before = [[copied(layer) for layer in group] for group in pl_module.depth_groups()]
+        self.before = [[copy_of_state(layer) for layer in group] for group in pl_module.depth_groups()]
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        after = [[copied(layer) for layer in group] for group in pl_module.depth_groups()]
+        after = [[copy_of_state(layer) for layer in group] for group in pl_module.depth_groups()]
         same = [
-            all(torch.equal(a[name], b[name]) for a, b in zip(one, two, strict=True) for name in a)
-            for one, two in zip(self.before, after, strict=True)
+            all(torch.equal(a[name], b[name]) for a, b in zip(old, new, strict=True) for name in a)
+            for old, new in zip(self.before, after, strict=True)
         ]
-        self.epochs.append([not one for one in same])
+        self.epochs.append([not unchanged for unchanged in same])
 
 
-def test_frozen_layers_and_statistics_stay_bit_for_bit(quiet_trainer: Callable[..., Any]) -> None:
+def test_frozen_layers_and_running_statistics_do_not_change(quiet_trainer: Callable[..., Any]) -> None:
     datamodule = data()
     model = network(datamodule)
-    model.l1, before = 1e-3, copied(model)
+    model.l1, before = 1e-3, copy_of_state(model)
     assert Frozen().apply(model) == []
     quiet_trainer(max_epochs=2).fit(model, datamodule)
-    for name, value in copied(model).items():
+    for name, value in copy_of_state(model).items():
         assert torch.equal(value, before[name]) is not name.startswith("head."), name
     assert [p.requires_grad for p in model.head.parameters()] == [True, True]
     model.train()
@@ -75,36 +75,36 @@ def test_frozen_layers_and_statistics_stay_bit_for_bit(quiet_trainer: Callable[.
     assert not any(layer.training for stage in model.stages for layer in stage.modules())
 
 
-def test_more_layers_may_learn(quiet_trainer: Callable[..., Any]) -> None:
-    datamodule, moved = data(), Moved()
+def test_several_groups_can_be_trained(quiet_trainer: Callable[..., Any]) -> None:
+    datamodule, changes = data(), RecordChanges()
     model = network(datamodule)
     Frozen(learn=3).apply(model)
-    quiet_trainer(max_epochs=1, callbacks=[moved]).fit(model, datamodule)
-    assert moved.epochs == [[False, True, True, True]]
+    quiet_trainer(max_epochs=1, callbacks=[changes]).fit(model, datamodule)
+    assert changes.epochs == [[False, True, True, True]]
 
 
-def test_each_group_learns_at_its_own_rate(quiet_trainer: Callable[..., Any]) -> None:
+def test_each_group_has_its_own_learning_rate(quiet_trainer: Callable[..., Any]) -> None:
     datamodule = data()
     model = network(datamodule)
     assert Finetune(lowest_rate=0.01).apply(model) == []
     model.l2 = 1e-4
-    moved = Moved()
-    trainer = quiet_trainer(max_epochs=1, callbacks=[moved])
+    changes = RecordChanges()
+    trainer = quiet_trainer(max_epochs=1, callbacks=[changes])
     trainer.fit(model, datamodule)
     rates = {id(p): group["lr"] for group in trainer.optimizers[0].param_groups for p in group["params"]}
     groups = model.depth_groups()
     assert len(groups) == 4
-    for place, expected in enumerate([1e-4, 1e-4 * 100 ** (1 / 3), 1e-4 * 100 ** (2 / 3), 1e-2]):
-        found = [rates[id(p)] for layer in groups[place] for p in layer.parameters()]
+    for depth, expected in enumerate([1e-4, 1e-4 * 100 ** (1 / 3), 1e-4 * 100 ** (2 / 3), 1e-2]):
+        found = [rates[id(p)] for layer in groups[depth] for p in layer.parameters()]
         assert found == pytest.approx([expected] * len(found))
     assert len(rates) == len(list(model.parameters()))
     assert trainer.callback_metrics["lr"] == pytest.approx(0.01)
-    assert moved.epochs == [[True] * 4]
+    assert changes.epochs == [[True] * 4]
 
 
 @pytest.mark.parametrize("factory", [partial(SGD, lr=0.1), partial(Muon, lr=0.1), Adam])
 @pytest.mark.parametrize("l2", [0.0, 0.01])
-def test_the_rates_pass_through_any_optimizer_and_schedule(factory: Any, l2: float) -> None:
+def test_learning_rate_factors_apply_to_any_optimizer(factory: Any, l2: float) -> None:
     model = MLP(data().spec, hidden_sizes=(4, 4))
     factors = rate_factors([[model.hidden[0]], [model.hidden[2]], [model.head]], 0.25)
     optimizer = build_optimizer(factory, model, l2, factors=factors)
@@ -118,7 +118,7 @@ def test_the_rates_pass_through_any_optimizer_and_schedule(factory: Any, l2: flo
 
 
 @pytest.mark.parametrize("scheduler", [partial(OneCycleLR, max_lr=0.1, cycle_momentum=False), CosineAnnealingLR])
-def test_a_schedule_keeps_the_ratio_of_the_rates(scheduler: Any) -> None:
+def test_a_schedule_keeps_the_ratio_of_the_learning_rates(scheduler: Any) -> None:
     model = MLP(data().spec, hidden_sizes=(4,))
     factors = rate_factors([[model.hidden], [model.head]], 0.1)
     optimizer = build_optimizer(partial(SGD, lr=0.1), model, factors=factors)
@@ -133,17 +133,17 @@ def test_a_schedule_keeps_the_ratio_of_the_rates(scheduler: Any) -> None:
     assert max(seen) == pytest.approx(0.1, rel=0.05)
 
 
-def test_layers_join_at_their_epochs(quiet_trainer: Callable[..., Any]) -> None:
-    datamodule, moved = data(), Moved()
+def test_layers_are_unfrozen_at_their_epochs(quiet_trainer: Callable[..., Any]) -> None:
+    datamodule, changes = data(), RecordChanges()
     model = network(datamodule)
     callbacks = Gradual(epochs=[2, 4]).apply(model)
     assert [type(callback) for callback in callbacks] == [Unfreezing]
-    quiet_trainer(max_epochs=5, callbacks=[*callbacks, moved]).fit(model, datamodule)
-    top, two, everything = [False] * 3 + [True], [False] * 2 + [True] * 2, [True] * 4
-    assert moved.epochs == [top, two, two, everything, everything]
+    quiet_trainer(max_epochs=5, callbacks=[*callbacks, changes]).fit(model, datamodule)
+    last, last_two, everything = [False] * 3 + [True], [False] * 2 + [True] * 2, [True] * 4
+    assert changes.epochs == [last, last_two, last_two, everything, everything]
 
 
-def test_a_resumed_run_goes_on_with_what_was_frozen(quiet_trainer: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_resumed_run_continues_gradual_unfreezing(quiet_trainer: Callable[..., Any], tmp_path: Path) -> None:
     def run(epochs: int, path: Path | None = None) -> tuple[L.Trainer, ResNet]:
         datamodule = data()
         model = network(datamodule)
@@ -152,27 +152,27 @@ def test_a_resumed_run_goes_on_with_what_was_frozen(quiet_trainer: Callable[...,
         return trainer, model
 
     _, whole = run(5)
-    run(2)[0].save_checkpoint(tmp_path / "some.ckpt")
-    _, resumed = run(5, tmp_path / "some.ckpt")
-    for name, value in copied(whole).items():
-        assert torch.equal(copied(resumed)[name], value), name
+    run(2)[0].save_checkpoint(tmp_path / "epoch_2.ckpt")
+    _, resumed = run(5, tmp_path / "epoch_2.ckpt")
+    for name, value in copy_of_state(whole).items():
+        assert torch.equal(copy_of_state(resumed)[name], value), name
 
 
-def test_the_frozen_groups_of_each_epoch() -> None:
+def test_number_of_frozen_groups_in_each_epoch() -> None:
     callback = Unfreezing([3, 6, 9])
     assert [callback.frozen(epoch, 6) for epoch in range(1, 11)] == [5, 5, 4, 4, 4, 3, 3, 3, 0, 0]
     assert [callback.frozen(epoch, 2) for epoch in (1, 3, 6, 9)] == [1, 0, 0, 0]
 
 
-def test_several_processes_are_refused() -> None:
-    class Several:
+def test_gradual_unfreezing_rejects_several_processes() -> None:
+    class DistributedTrainer:
         world_size = 2
 
-    with pytest.raises(InputError, match="transfer=gradual works in one process"):
-        Unfreezing([2]).setup(Several(), network(data()), "fit")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="transfer=gradual requires a single process"):
+        Unfreezing([2]).setup(DistributedTrainer(), network(data()), "fit")  # type: ignore[arg-type]
 
 
-def test_groups_are_the_children_from_input_to_output() -> None:
+def test_depth_groups_are_the_children_from_input_to_output() -> None:
     spec = data().spec
     groups = GRU(spec, hidden_size=4, num_layers=2).depth_groups()
     assert [type(group[0]).__name__ for group in groups] == ["GRU", "GRU", "Linear"]
@@ -180,7 +180,7 @@ def test_groups_are_the_children_from_input_to_output() -> None:
     assert model.depth_groups() == [[model.hidden], [model.head]]
 
 
-def test_bad_settings_are_refused() -> None:
+def test_invalid_settings_are_rejected() -> None:
     for make, message in (
         (lambda: Frozen(learn=0), "transfer.learn must be at least 1, not 0"),
         (lambda: Frozen(learn=4).apply(network(data())), "leaves nothing frozen: ResNet has 4 groups of layers"),
@@ -194,7 +194,7 @@ def test_bad_settings_are_refused() -> None:
 
 
 def test_a_tied_embedding_stays_frozen_with_its_group() -> None:
-    """The last layer shares its weights with the first: they are frozen, though the last layer learns."""
+    """The weights of the last layer are those of the first: they are frozen although the last layer is trained."""
 
     class Tied(Model):
         inputs, targets = Tokens, NoTarget

@@ -137,7 +137,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["regularization.early_stopping.patince=3"], "no patince in regularization.early_stopping; did you mean"),
     (["regularisation.early_stopping.patience=3"], "did you mean regularization?"),
     (["callbacks.checkpoint.monitr=x"], "did you mean monitor?"),
-    (["callbacks.progress.color=red"], "there is no color in callbacks.progress; it takes none"),
+    (["callbacks.progress.color=red"], "there is no color in callbacks.progress; it does not accept any"),
     (["paths.data_dirr=x"], "did you mean data_dir?"),
     (["scheduler=cosine", "scheduler.Tmax=3"], "did you mean T_max?"),
     (["hydra.jbo=3"], "there is no jbo in hydra; did you mean job?"),
@@ -287,7 +287,7 @@ def test_every_job_of_a_sweep_is_checked() -> None:
 def test_suggest() -> None:
     assert suggest("lsmt", ["gru", "lstm"]) == "did you mean lstm? valid: gru, lstm"
     assert suggest("zzz", ["gru", "lstm"]) == "valid: gru, lstm"
-    assert suggest("zzz", []) == "it takes none"
+    assert suggest("zzz", []) == "it does not accept any"
 
 
 def test_shared_config_parts_are_not_choices() -> None:

@@ -70,6 +70,6 @@ def test_compile_without_a_compiler_is_rejected(run_in_process, monkeypatch) -> 
     result = run_in_process("train.py", "trainer.compile=true", "accelerator=cpu")
     assert result.status == 2
     assert result.err.strip() == (
-        "error: trainer.compile=true needs the compiler no-such-compiler, which this machine has not: install it, or "
-        "leave trainer.compile=false"
+        "error: trainer.compile=true requires the compiler no-such-compiler, which is not installed: install it, or "
+        "set trainer.compile=false"
     )

@@ -59,4 +59,4 @@ def test_an_invalid_beam_size_is_rejected(run_in_process) -> None:
     assert (result.status, result.err.strip()) == (2, "error: beam_size must be at least 1, not 0")
     mlp = run_in_process("train.py", "trainer.max_steps=1", "accelerator=cpu")
     result = run_in_process("evaluate.py", f"run={mlp.folder}", "beam_size=2")
-    assert (result.status, result.err.strip()) == (2, "error: beam_size=2: MLP writes no sequences, so it has no beam")
+    assert (result.status, result.err.strip()) == (2, "error: beam_size=2: MLP does not use beam search")

@@ -59,16 +59,19 @@ def test_a_run_is_resumed_twice_and_from_a_copied_checkpoint(run_in_process, tmp
     result = run_in_process("train.py", *common, "trainer.max_epochs=4", f"resume={copied}")
     assert result.status == 0, result.err
     assert "best.ckpt with lr=" in result.out
-    assert "is gone; the best is what comes from now on" in result.out
+    assert "no longer exists; the best checkpoint is chosen from the remaining epochs" in result.out
     assert epoch_of(result.folder / "checkpoints/best.ckpt") == 2
 
 
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (("data=iris", "data.split_seed=1"), "was trained on other data: input scale: "),
-        (("data=wine",), "was trained on other data: input features: 4 there, 13 here; "),
-        (("data=iris", "model=linear"), "is of the model MLP, and this run's is Linear"),
+        (("data=iris", "data.split_seed=1"), "was trained on different data: input scale: "),
+        (
+            ("data=wine",),
+            "was trained on different data: input features: 4 in the checkpoint, 13 in the data; ",
+        ),
+        (("data=iris", "model=linear"), "contains the model MLP, but this run trains Linear"),
     ],
     ids=str,
 )

@@ -1,4 +1,4 @@
-"""Fixtures that run commands as a user types them."""
+"""Fixtures that run commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CommandResult:
 
     @property
     def folder(self) -> Path:
-        """The run folder, which the last line of the output names."""
+        """The run folder, from the last line of the output."""
         last = self.out.strip().splitlines()[-1]
         assert last.startswith("run: "), self.out + self.err
         return ROOT / last.removeprefix("run: ")

@@ -55,7 +55,7 @@ def train_and_test(
     model = LeNet(data.spec, normalization="batch")
     model.optimizer = partial(torch.optim.Adam, lr=0.003)
     if start and transfer:
-        weights.load(model, start)
+        weights.copy_into(model, start)
         transfer.apply(model)
     fitter = trainer(max_epochs=epochs, limit_val_batches=0)
     fitter.fit(model, data)

@@ -47,7 +47,7 @@ def outputs_and_torchvision_outputs() -> Callable[..., tuple[Tensor, Tensor]]:
             if name.endswith("running_var"):
                 buffer.uniform_(0.5, 1.5)
         ours = kind(IMAGENET, **settings).eval()
-        weights.load(ours, weights.Weights("torchvision", weights.renamed(theirs.state_dict(), kind)))
+        weights.copy_into(ours, weights.Weights("torchvision", weights.rename_parameters(theirs.state_dict(), kind)))
         images = torch.randn(2, 3, 224, 224)
         with torch.no_grad():
             return ours(images), theirs(images)

@@ -1,4 +1,4 @@
-"""What an evaluation adds to the figures of a checkpoint: samples of one's own, and a look at the data."""
+"""Evaluation runs: samples with a custom prompt, and checks that the data has not changed."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ TEXT = "the cat sat on the mat, and the dog sat on the cat. " * 40
 
 
 @pytest.fixture
-def speaker(tmp_path: Path, command: Callable[..., Any]) -> dict[str, float]:
-    """The test figures of a model of the next character, whose run folder is ``run``."""
-    (tmp_path / "some.txt").write_text(TEXT)
+def language_model_metrics(tmp_path: Path, command: Callable[..., Any]) -> dict[str, float]:
+    """Trains a character language model in the run folder ``run``, and returns its test metrics."""
+    (tmp_path / "text.txt").write_text(TEXT)
     settings = ["trainer.max_epochs=1", "callbacks.samples.length=0", "accelerator=cpu"]
-    metrics = train(command("train", "run", "model=lstm", "data=text", f"data.path={tmp_path}/some.txt", *settings))
+    metrics = train(command("train", "run", "model=lstm", "data=text", f"data.path={tmp_path}/text.txt", *settings))
     return {name: value for name, value in metrics.items() if name.startswith("test/")}
 
 
-def test_a_prompt_of_ones_own_is_continued(
-    speaker: dict[str, float], tmp_path: Path, command: Callable[..., Any]
+def test_evaluation_samples_from_a_custom_prompt(
+    language_model_metrics: dict[str, float], tmp_path: Path, command: Callable[..., Any]
 ) -> None:
     def sample(folder: str, *overrides: str) -> str | None:
-        found = evaluate(command("evaluate", folder, f"run={tmp_path}/run", "accelerator=cpu", *overrides))
-        assert found == speaker
+        metrics = evaluate(command("evaluate", folder, f"run={tmp_path}/run", "accelerator=cpu", *overrides))
+        assert metrics == language_model_metrics
         path = tmp_path / folder / "samples" / "sample.txt"
         return path.read_text() if path.exists() else None
 
@@ -50,13 +50,13 @@ def test_a_prompt_of_ones_own_is_continued(
     assert not (tmp_path / "bad").exists()
 
 
-def test_a_part_that_the_data_does_not_have_is_refused(tmp_path: Path, command: Callable[..., Any]) -> None:
+def test_a_part_that_the_data_does_not_have_is_rejected(tmp_path: Path, command: Callable[..., Any]) -> None:
     train(command("train", "run", "data=iris", "data.val_fraction=0", "trainer.max_epochs=1", "accelerator=cpu"))
-    with pytest.raises(InputError, match="part=val: the data of this run has no such part"):
+    with pytest.raises(InputError, match="part=val: the data of this run does not have this part"):
         evaluate(command("evaluate", "other", f"run={tmp_path}/run", "part=val", "accelerator=cpu"))
 
 
-def test_settings_of_samples_are_checked_before_any_work() -> None:
+def test_settings_of_samples_are_checked_before_the_run() -> None:
     check_command("evaluate", ["run=x", "samples.prompt=67 62", "samples.top_p=0.5"])
     with pytest.raises(InputError, match=r"samples\.top_k must be an integer or null, not 'few'"):
         check_command("evaluate", ["run=x", "samples.top_k=few"])
@@ -71,17 +71,26 @@ TABLE = [(k, k * k % 7, "no" if k % 3 else "yes") for k in range(40)]
     ("change", "message"),
     [
         (lambda first, second, label: (first, second, label), None),
-        (lambda first, second, label: (first, 2 * second, label), "input scale: .* there, .* here"),
+        (
+            lambda first, second, label: (first, 2 * second, label),
+            "input scale: .* in the checkpoint, .* in the data",
+        ),
         (
             lambda first, second, label: (first, second, label.replace("no", "never")),
-            "target .*'no' there, 'never' here",
+            "target .*'no' in the checkpoint, 'never' in the data",
         ),
-        (lambda first, second, label: (first, second, "maybe" if first > 30 else label), "2 entries there, 3 here"),
-        (lambda first, second, label: (first, second, first / 2), "target: Classes there, Values here"),
+        (
+            lambda first, second, label: (first, second, "maybe" if first > 30 else label),
+            "2 entries in the checkpoint, 3 in the data",
+        ),
+        (
+            lambda first, second, label: (first, second, first / 2),
+            "target: Classes in the checkpoint, Values in the data",
+        ),
     ],
-    ids=["the same", "scale", "a name", "a class more", "numbers"],
+    ids=["unchanged", "scale", "class_name", "additional_class", "numeric_target"],
 )
-def test_other_data_than_those_of_the_training_are_refused(
+def test_data_that_changed_since_training_is_rejected(
     change: Any, message: str | None, tmp_path: Path, command: Callable[..., Any]
 ) -> None:
     def write(rows: list[Any]) -> None:
@@ -95,9 +104,9 @@ def test_other_data_than_those_of_the_training_are_refused(
     cfg = command("evaluate", "again", f"run={tmp_path}/run", "accelerator=cpu")
     if message is None:
         assert evaluate(cfg)["test/loss"] == metrics["test/loss"]
-        with pytest.raises(InputError, match=r"samples\.prompt: MLP was trained for no next token"):
+        with pytest.raises(InputError, match=r"samples\.prompt: MLP is not a language model"):
             evaluate(command("evaluate", "again", f"run={tmp_path}/run", "samples.prompt=a", "accelerator=cpu"))
         return
-    with pytest.raises(InputError, match=rf"best\.ckpt was trained on other data: .*{message}"):
+    with pytest.raises(InputError, match=rf"best\.ckpt was trained on different data: .*{message}"):
         evaluate(cfg)
     assert not (tmp_path / "again").exists()

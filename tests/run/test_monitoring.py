@@ -1,4 +1,4 @@
-"""What decides on the best checkpoint, early stopping and a plateau."""
+"""Metrics that select the best checkpoint, stop training early and lower the learning rate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from primer.run.monitoring import check_monitors
 from primer.run.training import build_callbacks, build_model, train
 from primer.spec import Classes, Spec, Tags, Tokens, Vector
 
-FIXED = ["monitor=val/accuracy", "scheduler=plateau", "regularization=light", "paths.output_dir=x"]
+OVERRIDES = ["monitor=val/accuracy", "scheduler=plateau", "regularization=light", "paths.output_dir=x"]
 
 
 def config_of(*overrides: str) -> dict[str, Any]:
@@ -34,41 +34,43 @@ def config_of(*overrides: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "wanted"),
+    ("overrides", "expected"),
     [
-        (FIXED, ("val/accuracy", "max")),
-        ([*FIXED, "mode=max"], ("val/accuracy", "max")),
-        (FIXED[1:], ("val/loss", "min")),
-        ([*FIXED, "data.val_fraction=0"], ("train/loss", "min")),
-        ([*FIXED, "mode=max", "data.val_fraction=0"], ("train/loss", "min")),
-        ([*FIXED, "trainer.limit_val_batches=0"], ("train/loss", "min")),
-        (["monitor=train/loss", *FIXED[1:], "data.val_fraction=0"], ("train/loss", "min")),
+        (OVERRIDES, ("val/accuracy", "max")),
+        ([*OVERRIDES, "mode=max"], ("val/accuracy", "max")),
+        (OVERRIDES[1:], ("val/loss", "min")),
+        ([*OVERRIDES, "data.val_fraction=0"], ("train/loss", "min")),
+        ([*OVERRIDES, "mode=max", "data.val_fraction=0"], ("train/loss", "min")),
+        ([*OVERRIDES, "trainer.limit_val_batches=0"], ("train/loss", "min")),
+        (["monitor=train/loss", *OVERRIDES[1:], "data.val_fraction=0"], ("train/loss", "min")),
     ],
 )
-def test_all_that_watch_follow_one_metric_and_its_direction(overrides: list[str], wanted: tuple[str, str]) -> None:
-    """The training loss stands in if nothing is validated, and less of it is better."""
+def test_checkpoint_early_stopping_and_schedule_monitor_the_same_metric(
+    overrides: list[str], expected: tuple[str, str]
+) -> None:
+    """Without validation, the training loss replaces the metric, and lower is better."""
     config = config_of(*overrides)
     data = Digits(val_fraction=config["data"]["val_fraction"]).prepare()
     regularization = instantiate(config["regularization"], Regularization)
 
     model = build_model(config, data, regularization)
     callbacks = build_callbacks(config, model, data, regularization)
-    saver = next(one for one in callbacks if isinstance(one, ModelCheckpoint) and one.monitor)
-    stopper = next(one for one in callbacks if isinstance(one, EarlyStopping))
-    assert (saver.monitor, saver.mode) == wanted
-    assert (stopper.monitor, stopper.mode) == wanted
-    assert (model.schedule.monitor, model.schedule.scheduler.keywords["mode"]) == wanted  # type: ignore[union-attr]
+    checkpoint = next(item for item in callbacks if isinstance(item, ModelCheckpoint) and item.monitor)
+    early_stopping = next(item for item in callbacks if isinstance(item, EarlyStopping))
+    assert (checkpoint.monitor, checkpoint.mode) == expected
+    assert (early_stopping.monitor, early_stopping.mode) == expected
+    assert (model.schedule.monitor, model.schedule.scheduler.keywords["mode"]) == expected  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["monitor=val/accuracy", "mode=min"], "mode=min contradicts monitor=val/accuracy, of which more is better"),
-        (["monitor=val/loss", "mode=max"], "mode=max contradicts monitor=val/loss, of which less is better"),
+        (["monitor=val/accuracy", "mode=min"], "mode=min contradicts monitor=val/accuracy, for which higher is better"),
+        (["monitor=val/loss", "mode=max"], "mode=max contradicts monitor=val/loss, for which lower is better"),
         (["mode=max"], "mode=max contradicts monitor=val/loss"),
         (
             ["scheduler=plateau", "scheduler.mode=max"],
-            "scheduler.mode=max contradicts scheduler.monitor=val/loss, of which less is better",
+            "scheduler.mode=max contradicts scheduler.monitor=val/loss, for which lower is better",
         ),
         (
             ["callbacks.checkpoint.monitor=val/f1", "callbacks.checkpoint.mode=min"],
@@ -76,7 +78,7 @@ def test_all_that_watch_follow_one_metric_and_its_direction(overrides: list[str]
         ),
     ],
 )
-def test_a_direction_that_contradicts_the_metric_is_refused(overrides: list[str], message: str) -> None:
+def test_a_mode_that_contradicts_the_metric_is_rejected(overrides: list[str], message: str) -> None:
     config, data = config_of(*overrides, "paths.output_dir=x"), Digits().prepare()
     with pytest.raises(InputError, match=f"^{message}"):
         build_callbacks(config, build_model(config, data, Regularization()), data, Regularization())
@@ -103,7 +105,7 @@ def watching(name: str, *callbacks: str) -> dict[str, Any]:
         (CLASSIFIER, "train/loss", True),
     ],
 )
-def test_only_what_is_logged_can_be_watched(model: Any, name: str, logged: bool) -> None:
+def test_only_logged_metrics_can_be_monitored(model: Any, name: str, logged: bool) -> None:
     data = Digits().prepare()
     if logged:
         return check_monitors(watching(name), model, data)
@@ -111,7 +113,7 @@ def test_only_what_is_logged_can_be_watched(model: Any, name: str, logged: bool)
         check_monitors(watching(name), model, data)
 
 
-def test_a_metric_of_a_callback_can_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metric_of_a_callback_can_be_monitored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "packages", lambda: (*paths.PACKAGES, "models"))
     config, data = watching("val/probe", "models.kinds.probe.Probe"), Digits().prepare()
     check_monitors(config, CLASSIFIER, data)
@@ -120,7 +122,7 @@ def test_a_metric_of_a_callback_can_be_watched(monkeypatch: pytest.MonkeyPatch) 
         check_monitors(config, CLASSIFIER, data)
 
 
-def test_the_entities_of_a_run_are_watched(tmp_path: Path, command: Any) -> None:
+def test_entity_f1_can_be_monitored(tmp_path: Path, command: Any) -> None:
     (tmp_path / "words.txt").write_text("Ann B-PER\nmet O\nBo B-PER\n\nThe O\nRed B-ORG\nCross I-ORG\n\n" * 10)
     overrides = [f"data.train={tmp_path}/words.txt", "monitor=val/entity_f1", "trainer.max_epochs=2"]
     metrics = train(command("train", "run", "model=lstm", "data=bio", "accelerator=cpu", *overrides))
@@ -130,14 +132,14 @@ def test_the_entities_of_a_run_are_watched(tmp_path: Path, command: Any) -> None
 
 
 @pytest.mark.parametrize("characters", [False, True])
-def test_the_accuracy_on_unknown_words_is_watched_where_there_are_some(characters: bool, tmp_path: Path) -> None:
+def test_accuracy_on_unknown_words_requires_unknown_words(characters: bool, tmp_path: Path) -> None:
     known = "Ann B-PER\nmet O\nBo B-PER\n\n" * 20
     (tmp_path / "train.txt").write_text(known)
     config = watching("val/accuracy_unknown")
-    for validation, fine in ((known, False), (known + "Cy B-PER\nmet O\nAnn B-PER\n\n", True)):
+    for validation, has_unknown in ((known, False), (known + "Cy B-PER\nmet O\nAnn B-PER\n\n", True)):
         (tmp_path / "val.txt").write_text(validation)
         data = BIO(train="train.txt", dev="val.txt", data_dir=tmp_path, characters=characters).prepare()
-        if fine:
+        if has_unknown:
             check_monitors(config, LSTM(data.spec), data)
         else:
             with pytest.raises(InputError, match="every word of the validation part occurs in the training part"):

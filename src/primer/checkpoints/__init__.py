@@ -1,1 +1,1 @@
-"""Checkpoints: load, save, resume, and start from trained weights."""
+"""Checkpoints: loading, saving, resuming, and starting from pretrained weights."""

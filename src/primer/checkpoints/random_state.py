@@ -1,4 +1,4 @@
-"""The states of all random number generators, as tensors and plain values."""
+"""Saves and restores the states of all random number generators, as tensors and plain values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def random_state() -> dict[str, Any]:
-    """The states of the generators of torch, of each GPU, of Python and of NumPy."""
+    """Returns the states of the generators of PyTorch, of each GPU, of Python and of NumPy."""
     version, keys, gauss = random.getstate()
     name, mt, position, has_gauss, cached = np.random.get_state(legacy=True)  # type: ignore[misc]
     return {
@@ -28,10 +28,10 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Sets all generators to a state that ``random_state`` returned."""
+    """Restores all generators to a state returned by ``random_state``."""
     torch.set_rng_state(state["torch"].cpu())
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+        torch.cuda.set_rng_state_all([device_state.cpu() for device_state in state["cuda"]])
     version, keys, gauss = state["python"]
     random.setstate((version, tuple(keys), gauss))
     name, mt, *rest = state["numpy"]

@@ -1,4 +1,4 @@
-"""Models from checkpoints, with nothing but the file."""
+"""Loads models from checkpoints. Needs nothing but the file."""
 
 from __future__ import annotations
 
@@ -20,32 +20,33 @@ from primer.spec import Input, Spec, Target
 
 
 def load(path: str | Path) -> Model:
-    """The trained model of a checkpoint or a run folder, in evaluation mode on the CPU.
+    """Loads the trained model of a checkpoint or a run folder, in evaluation mode on the CPU.
 
     Raises:
-        InputError: where there is no such file, or it is no checkpoint of Primer, or it names a class that is no model.
+        InputError: if the file does not exist, is not a Primer checkpoint, or names a class that is not a model.
     """
-    return model_from(read(path))
+    return model_from_checkpoint(read_checkpoint(path))
 
 
-def read(path: str | Path) -> dict[str, Any]:
-    """A checkpoint as plain values and tensors. Of a run folder, the best one.
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Reads a checkpoint as plain values and tensors, without running code from it. A run folder means its best
+    checkpoint.
 
     Raises:
-        InputError: as ``load``.
+        InputError: as in ``load``.
     """
-    file = find(path)
+    file = find_checkpoint(path)
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # Whatever is wrong with a file: each kind of damage has an error of its own.
-        raise InputError(f"{file} is no checkpoint, or holds more than tensors and plain values") from error
+    except Exception as error:  # Each kind of damage raises a different exception.
+        raise InputError(f"{file} is not a checkpoint, or contains more than tensors and plain values") from error
     ours = checkpoint.get("primer") if isinstance(checkpoint, dict) else None
     if not isinstance(ours, dict) or not {"model", "objective", "spec", "config"} <= ours.keys():
         raise InputError(f"{file} is not a checkpoint of Primer: it does not describe its model")
     check_format(file, ours.get("format", 1))
     check_targets(ours)
     data, own = ours["config"].get("data", {}), ("primer", *paths.packages()[len(paths.PACKAGES) :])
-    for target in targets(list(data.values())):  # The data's own class is checked where it is built.
+    for target in targets(list(data.values())):  # The class of the data itself is checked when it is built.
         if target.split(".")[0] not in own:
             raise InputError(
                 f"the target {target!r} in {file} is refused: within the data it must be in {' or '.join(own)}"
@@ -54,7 +55,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def check_format(file: Path, number: Any) -> None:
-    """Raises ``InputError`` if a checkpoint was written in another format than this version of Primer reads."""
+    """Raises ``InputError`` if a checkpoint has a different format than this version of Primer reads."""
     if number != FORMAT:
         age = "an older" if isinstance(number, int) and number < FORMAT else "a newer"
         raise InputError(
@@ -63,8 +64,9 @@ def check_format(file: Path, number: Any) -> None:
         )
 
 
-def find(path: str | Path, names: Sequence[str] = ("best", "last")) -> Path:
-    """The checkpoint file that a path means: itself, or in a run folder the first that is there of the ``names``."""
+def find_checkpoint(path: str | Path, names: Sequence[str] = ("best", "last")) -> Path:
+    """Returns the checkpoint file that a path refers to: the path itself, or the first of ``names`` that exists in a
+    run folder."""
     path = Path(path)
     if path.is_file():
         return path
@@ -77,50 +79,63 @@ def find(path: str | Path, names: Sequence[str] = ("best", "last")) -> Path:
     raise InputError(f"there is no checkpoint in {path / 'checkpoints'}")
 
 
-def check_data(what: str, there: Spec, here: Spec) -> None:
-    """Raises ``InputError`` where ``what`` was trained on other data than those that are here."""
-    sides = (("input", there.input, here.input), ("target", there.target, here.target))
-    if other := [text for side, one, two in sides for text in differences(side, one, two)]:
-        raise InputError(f"{what} was trained on other data: {'; '.join(other)}")
+def check_data(what: str, trained: Spec, current: Spec) -> None:
+    """Raises ``InputError`` if ``what`` was trained on different data than the current data.
+
+    Args:
+        what: what was trained, for the message.
+        trained: spec of the data in the checkpoint.
+        current: spec of the data of this run.
+    """
+    sides = (("input", trained.input, current.input), ("target", trained.target, current.target))
+    if found := [text for side, old, new in sides for text in differences(side, old, new)]:
+        raise InputError(f"{what} was trained on different data: {'; '.join(found)}")
 
 
-def differences(side: str, there: Input | Target, here: Input | Target) -> Iterator[str]:
-    """What two descriptions of data do not share, in words."""
-    if type(there) is not type(here):
-        yield f"{side}: {type(there).__name__} there, {type(here).__name__} here"
-    else:
-        kind = "features" if side == "input" else type(here).__name__.lower()
-        words = {"names": kind, "mean": "scale", "std": "scale"}
-        for field in fields(here):
-            old, new = getattr(there, field.name), getattr(here, field.name)
-            what = f"{side} {words.get(field.name, field.name)}"
-            if not isinstance(new, tuple):
-                old, new = (old,), (new,)
-            if len(old) != len(new):
-                yield f"{what}: {len(old):,} entries there, {len(new):,} here"
-            elif pair := next((pair for pair in zip(old, new, strict=True) if not alike(*pair)), None):
-                yield f"{what}: {pair[0]!r} there, {pair[1]!r} here"
+def differences(side: str, trained: Input | Target, current: Input | Target) -> Iterator[str]:
+    """Yields the differences between two descriptions of data, in words."""
+    if type(trained) is not type(current):
+        yield f"{side}: {type(trained).__name__} in the checkpoint, {type(current).__name__} in the data"
+        return
+    kind = "features" if side == "input" else type(current).__name__.lower()
+    words = {"names": kind, "mean": "scale", "std": "scale"}
+    for field in fields(current):
+        old, new = getattr(trained, field.name), getattr(current, field.name)
+        what = f"{side} {words.get(field.name, field.name)}"
+        if not isinstance(new, tuple):
+            old, new = (old,), (new,)
+        if len(old) != len(new):
+            yield f"{what}: {len(old):,} entries in the checkpoint, {len(new):,} in the data"
+        elif pair := next((pair for pair in zip(old, new, strict=True) if not nearly_equal(*pair)), None):
+            yield f"{what}: {pair[0]!r} in the checkpoint, {pair[1]!r} in the data"
 
 
-def alike(one: str | float, other: str | float) -> bool:
-    """Whether two entries are the same, but for the last digits, in which machines differ."""
-    if isinstance(one, str) or isinstance(other, str):
-        return one == other
-    return math.isclose(one, other, rel_tol=1e-4, abs_tol=1e-6)
+def nearly_equal(first: str | float, second: str | float) -> bool:
+    """Returns whether two entries are equal, apart from the last digits of numbers, which differ between machines."""
+    if isinstance(first, str) or isinstance(second, str):
+        return first == second
+    return math.isclose(first, second, rel_tol=1e-4, abs_tol=1e-6)
 
 
-def model_from(checkpoint: dict[str, Any]) -> Model:
-    """The model that ``read`` gave the description and the weights of."""
+def model_from_checkpoint(checkpoint: dict[str, Any]) -> Model:
+    """Builds the model that a checkpoint describes and loads its weights.
+
+    Args:
+        checkpoint: as returned by ``read_checkpoint``.
+
+    Raises:
+        InputError: if the weights or arguments do not fit the class.
+    """
     ours = checkpoint["primer"]
     spec = Spec.from_dict(ours["spec"])
-    settings, goal = dict(ours["model"]), dict(ours["objective"])
-    make_objective = locate(goal.pop("_target_"), Objective)
-    make_model = locate(settings.pop("_target_"), Model)
+    model_settings, objective_settings = dict(ours["model"]), dict(ours["objective"])
+    make_objective = locate(objective_settings.pop("_target_"), Objective)
+    make_model = locate(model_settings.pop("_target_"), Model)
     try:
-        objective = make_objective(spec.target, **goal)  # pyright: ignore[reportAbstractUsage]
-        model = make_model(spec, objective=objective, **settings)  # pyright: ignore[reportAbstractUsage]
+        objective = make_objective(spec.target, **objective_settings)  # pyright: ignore[reportAbstractUsage]
+        model = make_model(spec, objective=objective, **model_settings)  # pyright: ignore[reportAbstractUsage]
         model.load_state_dict(checkpoint["state_dict"])
-    except (TypeError, RuntimeError) as error:  # Written by a version whose model was another.
+    except (TypeError, RuntimeError) as error:  # Written by a version with a different model.
         raise InputError(
             f"the checkpoint does not fit {make_model.__name__}: {' '.join(str(error).split())}"
         ) from error

@@ -1,4 +1,4 @@
-"""Continues a run so that it equals, bit for bit, the run that was never interrupted."""
+"""Resumes a run so that it is bit-for-bit equal to an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from primer.models.base.overhead import add_logged_sums, logged_sums
 
 
 class Resume(Callback):
-    """Saves and restores what Lightning does not: the states of the random number generators, the position of the
-    training loader, the training loss so far, schedules of a run that is longer now, and what else the model needs.
+    """Saves and restores what Lightning does not.
 
-    It must be among the callbacks of both runs.
+    This includes the states of the random number generators, the position of the training loader, the training loss so
+    far, the schedules of a run whose length changed, and the model's ``resume_state``. Both runs need this callback.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Resume(Callback):
         loops = checkpoint["loops"]["fit_loop"]
         self._inside_epoch = not loops["epoch_loop.batch_progress"]["is_last_batch"]
         if self._inside_epoch:
-            for part in ("total", "current"):  # An epoch that a limit of steps cut short is not a whole one.
+            for part in ("total", "current"):  # Do not count an epoch that max_steps cut short.
                 loops["epoch_progress"][part]["processed"] = loops["epoch_progress"][part]["completed"]
         self._loaders = loops["state_dict"].get("combined_loader", [])
 
@@ -65,7 +65,7 @@ class Resume(Callback):
         restore_random_state(state["random_state"])
         total, count = (value.to(pl_module.device) for value in state["train_sums"])
         pl_module.evaluation.sums["train"] = total, count
-        # Lightning's own attempt comes to nothing once the number of steps was asked for, as configure_optimizers does.
+        # Lightning's own attempt has no effect because configure_optimizers has already requested the number of steps.
         for loader, position in zip([trainer.train_dataloader], self._loaders, strict=False):
             if loader is not None and hasattr(loader, "load_state_dict"):
                 loader.load_state_dict(position)

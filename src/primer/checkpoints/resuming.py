@@ -1,4 +1,4 @@
-"""Whether a run may go on from a checkpoint, so that it is the run that was broken off."""
+"""Checks whether a run can be resumed from a checkpoint, so that it continues the same run."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from primer.models.base import Model, SinglePass
 from primer.spec import Spec
 
 SPLIT = ("split_seed", "folds", "fold", "val_fraction", "test_fraction")
-"""Settings of the data that say which samples are learnt and which are tested."""
+"""Data settings that determine which samples are trained and tested on."""
 
 
 def check_resuming(file: Path, model: Model) -> None:
-    """Looks whether the run of a model, with its config, can be resumed.
+    """Checks that the run of a model, with its config, can be resumed from a checkpoint.
 
     Raises:
-        InputError: where the file is no checkpoint, or one of other data, of another split, model, optimizer or
-            schedule, or where nothing is left to do.
+        InputError: if the file is not a checkpoint; if its data, split, model, optimizer or schedule differ from those
+            of the run; or if nothing is left to do.
     """
-    content = reading.read(file)
+    content = reading.read_checkpoint(file)
     ours, config = content["primer"], model.config
     try:
         reading.check_data(f"resume={file}", Spec.from_dict(ours["spec"]), model.spec)
-        for reason in (*_model(content, model), *_settings(ours["config"], config)):
+        for reason in (*_model_differences(content, model), *_setting_differences(ours["config"], config)):
             raise InputError(f"resume={file} {reason}")
     except InputError as error:
         raise InputError(f"{error}; weights={file} starts a new run from its weights") from None
     epochs, steps = (config.get("trainer", {}).get(key) for key in ("max_epochs", "max_steps"))
-    if epochs is not None and 0 <= epochs <= (done := whole_epochs(content)):
+    if epochs is not None and 0 <= epochs <= (done := completed_epochs(content)):
         raise InputError(f"resume={file}: {done} epochs are done, so trainer.max_epochs={epochs} leaves nothing to do")
     if steps is not None and 0 <= steps <= (done := content["global_step"]):
         raise InputError(f"resume={file}: {done} steps are done, so trainer.max_steps={steps} leaves nothing to do")
 
 
-def whole_epochs(content: dict[str, Any]) -> int:
-    """How many epochs a checkpoint has behind it. Lightning counts one that is broken off by a limit of steps as
-    ``processed``."""
+def completed_epochs(content: dict[str, Any]) -> int:
+    """Returns the number of completed epochs in a checkpoint. Lightning also counts an epoch cut short by a limit of
+    steps as ``processed``."""
     loops = content["loops"]["fit_loop"]
-    whole = loops["epoch_loop.batch_progress"]["is_last_batch"]
-    return loops["epoch_progress"]["current"]["processed" if whole else "completed"]
+    is_complete = loops["epoch_loop.batch_progress"]["is_last_batch"]
+    return loops["epoch_progress"]["current"]["processed" if is_complete else "completed"]
 
 
-def _model(content: dict[str, Any], model: Model) -> Iterator[str]:
+def _model_differences(content: dict[str, Any], model: Model) -> Iterator[str]:
     trained = content["primer"]["model"]["_target_"].split(".")[-1]
     if trained != type(model).__name__:
-        yield f"is of the model {trained}, and this run's is {type(model).__name__}"
+        yield f"contains the model {trained}, but this run trains {type(model).__name__}"
     states = content["state_dict"], model.state_dict()
-    shapes = [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in states]
+    old, new = ({name: tuple(tensor.shape) for name, tensor in state.items()} for state in states)
     fitted = model.fitted if isinstance(model, SinglePass) else ()  # Their sizes may depend on the data.
-    for name in dict.fromkeys(name for name in (*shapes[0], *shapes[1]) if name not in fitted):
-        there, here = (some.get(name, "missing") for some in shapes)
-        if there != here:
-            yield f"is of another {trained}: {name} is {there} there and {here} here"
+    for name in dict.fromkeys(name for name in (*old, *new) if name not in fitted):
+        before, after = old.get(name, "missing"), new.get(name, "missing")
+        if before != after:
+            yield f"contains a different {trained}: {name} is {before} in the checkpoint and {after} in this run"
 
 
-def _settings(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:
-    """What is not the same in two configs, and cannot be changed in the course of a run."""
+def _setting_differences(trained: dict[str, Any], current: dict[str, Any]) -> Iterator[str]:
+    """Yields the differences between two configs in settings that cannot change during a run."""
     old, new = (
         {f"data.{key}": config.get("data", {}).get(key) for key in SPLIT}
         | {
@@ -68,8 +68,8 @@ def _settings(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:
             for key, value in (config.get(group) or {}).items()
         }
         | {"regularization.l2": (config.get("regularization") or {}).get("l2")}
-        for config in (there, here)
+        for config in (trained, current)
     )
     for name in dict.fromkeys([*old, *new]):
         if old.get(name) != new.get(name):
-            yield f"was begun with {name}={old.get(name)}, and this run has {new.get(name)}"
+            yield f"was started with {name}={old.get(name)}, but this run has {new.get(name)}"

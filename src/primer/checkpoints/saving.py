@@ -1,4 +1,4 @@
-"""Checkpoints of the best and the last epoch."""
+"""Saves checkpoints of the best and the last epoch."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from primer.records.console import say
 class Checkpoint(CachedStateKey):
     """Lightning's ``ModelCheckpoint``, with two differences.
 
-    - A resumed run takes the best checkpoint from before the break along, and its score, so that the best one is that
-      of the whole run. Lightning forgets both where the folder is another.
-    - A file is written beside its place and then renamed, so that a killed run leaves the one before it whole.
-      Lightning writes into the folder for temporary files, which may be of another disk.
+    - A resumed run inherits the best checkpoint of the interrupted run and its score, so that the best checkpoint is
+      that of the whole run. Lightning forgets both if the run folder changes.
+    - Files are written next to their destination and then renamed, so that a killed run leaves the previous checkpoint
+      intact. Lightning writes to the temporary folder, which may be on another disk.
     """
 
     _inherited: Sequence[tuple[Path, Path]] = ()
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         state = checkpoint.get("callbacks", {}).pop(self.state_key, None)
-        if trainer.state.fn != "fit" or state is None:  # In a test, what the fit has left is what counts.
+        if trainer.state.fn != "fit" or state is None:  # When testing, keep the state that fit left behind.
             return
-        resumed, found = Path(str(trainer.ckpt_path)), {}
+        resumed, sources = Path(str(trainer.ckpt_path)), {}
         for path, score in state["best_k_models"].items():
-            places = [resumed.parent / Path(path).name, Path(path)]
-            found[path] = next((file for file in places if self._scored(file, score)), None)
-            if found[path] is None:
-                say(f"resume: {places[0]} with {self.monitor}={score:.6g} is gone; the best is what comes from now on")
+            candidates = [resumed.parent / Path(path).name, Path(path)]
+            sources[path] = next((file for file in candidates if self._has_score(file, score)), None)
+            if sources[path] is None:
+                say(f"resume: {candidates[0]} with {self.monitor}={score:.6g} no longer exists; "
+                    "the best checkpoint is chosen from the remaining epochs")  # fmt: skip
                 return
-        if not found:
+        if not sources:
             return
-        renamed = {"": ""} | {path: str(Path(str(self.dirpath)) / Path(path).name) for path in found}
-        self._inherited = [(file, Path(renamed[path])) for path, file in found.items() if file is not None]
+        renamed = {"": ""} | {path: str(Path(str(self.dirpath)) / Path(path).name) for path in sources}
+        self._inherited = [(file, Path(renamed[path])) for path, file in sources.items() if file is not None]
         checkpoint["callbacks"][self.state_key] = state | {
             "dirpath": self.dirpath,
             "best_k_models": {renamed[path]: score for path, score in state["best_k_models"].items()},
@@ -52,15 +53,16 @@ class Checkpoint(CachedStateKey):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         inherited, self._inherited = self._inherited, []
-        for file, place in inherited if trainer.is_global_zero else ():  # Not before: a refused run leaves nothing.
-            copy(file, place)
+        # Copied no earlier than here, so that a rejected run leaves nothing behind.
+        for source, destination in inherited if trainer.is_global_zero else ():
+            copy_atomically(source, destination)
 
-    def _scored(self, file: Path, score: torch.Tensor) -> bool:
-        """Whether a file is the checkpoint that was saved with a score: there may be a later one of the same name."""
+    def _has_score(self, file: Path, score: torch.Tensor) -> bool:
+        """Returns whether a file is the checkpoint saved with a score, and not a later one of the same name."""
         try:
             content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
             return torch.equal(content["callbacks"][self.state_key]["current_score"], score)
-        except Exception:  # Gone, torn, or of another kind: each has an error of its own.
+        except Exception:  # Missing, truncated or another kind of file: each raises a different exception.
             return False
 
     def _save_checkpoint(self, trainer: L.Trainer, filepath: str) -> None:
@@ -72,11 +74,11 @@ class Checkpoint(CachedStateKey):
         self._last_checkpoint_saved = filepath
 
 
-def copy(file: Path, place: Path) -> None:
-    """Copies a file, whole or not at all."""
-    if place.exists() and place.samefile(file):
+def copy_atomically(source: Path, destination: Path) -> None:
+    """Copies a file so that the destination is either complete or unchanged."""
+    if destination.exists() and destination.samefile(source):
         return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_name(f".{place.name}")
-    shutil.copyfile(file, temporary)
-    temporary.replace(place)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    temporary = destination.with_name(f".{destination.name}")
+    shutil.copyfile(source, temporary)
+    temporary.replace(destination)

@@ -1,4 +1,4 @@
-"""What learns, and how fast, when a model starts from trained weights."""
+"""Strategies for training a model that starts from pretrained weights: which layers are trained, and how fast."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from primer.models.base import Model
 
 
 class Transfer(ABC):
-    """A way to start from trained weights.
+    """Base class of the strategies for starting from pretrained weights.
 
     Args:
-        image_size: the side to which images are resized; None for that of the images that the weights were trained on.
+        image_size: height and width to which images are resized; None for the size that the weights were trained on.
+
+    Raises:
+        InputError: if ``image_size`` is less than 1.
     """
 
     def __init__(self, image_size: int | None = None) -> None:
@@ -25,14 +28,14 @@ class Transfer(ABC):
 
     @abstractmethod
     def apply(self, model: Model) -> list[Callback]:
-        """Prepares the model, whose weights are there, and gives what has to be done in the course of the run."""
+        """Prepares a model that has its weights, and returns the callbacks that the run needs."""
 
 
 class Frozen(Transfer):
-    """Only the last layers learn; all others stay as they are, running statistics too.
+    """Trains the last layers only. All others are frozen, including their running statistics.
 
     Args:
-        learn: how many of the last groups of layers learn; 1 is the last layer alone.
+        learn: number of groups of layers to train, counted from the last; 1 trains the last layer only.
         image_size: as in ``Transfer``.
     """
 
@@ -47,18 +50,18 @@ class Frozen(Transfer):
         if self.learn >= groups:
             raise InputError(
                 f"transfer.learn={self.learn} leaves nothing frozen: {type(model).__name__} has {groups} groups of "
-                f"layers; at most {groups - 1} can learn, or take transfer=finetune"
+                f"layers; set it to at most {groups - 1}, or use transfer=finetune"
             )
         model.freeze_groups(groups - self.learn)
         return []
 
 
 class Finetune(Transfer):
-    """Everything learns, the first layers slowly, since what they see is the same in most pictures: discriminative
+    """Trains all layers, the first ones slowly, since low-level features are similar for most images: discriminative
     learning rates (Howard and Ruder 2018, section 3.2).
 
     Args:
-        lowest_rate: what the learning rate is multiplied by in the first layers; 1 for one rate everywhere.
+        lowest_rate: factor of the learning rate in the first layers; 1 for the same rate in all layers.
         image_size: as in ``Transfer``.
     """
 
@@ -74,11 +77,11 @@ class Finetune(Transfer):
 
 
 class Gradual(Finetune):
-    """The last layer learns first; at each of some epochs the next group of layers joins, and at the last of these
-    epochs all that are left: gradual unfreezing (Howard and Ruder 2018, section 3.3).
+    """Trains the last layer first, then unfreezes one more group of layers at each of ``epochs``, and all remaining
+    groups at the last of them: gradual unfreezing (Howard and Ruder 2018, section 3.3).
 
     Args:
-        epochs: in ascending order, counted from 1.
+        epochs: when to unfreeze, in ascending order, counted from 1.
         lowest_rate: as in ``Finetune``.
         image_size: as in ``Transfer``.
     """
@@ -96,8 +99,8 @@ class Gradual(Finetune):
 
 
 class Unfreezing(Callback):
-    """Freezes what does not learn yet. The optimizer knows all parameters from the start, and leaves those without
-    gradients alone.
+    """Freezes the layers that are not trained yet. The optimizer has all parameters from the start, and skips those
+    without gradients.
 
     Args:
         epochs: as in ``Gradual``.
@@ -107,13 +110,13 @@ class Unfreezing(Callback):
         self.epochs = tuple(epochs)
 
     def frozen(self, epoch: int, groups: int) -> int:
-        """How many of the depth groups are frozen in an epoch, counted from 1."""
+        """Returns the number of frozen depth groups in an epoch, counted from 1."""
         passed = sum(start <= epoch for start in self.epochs)
         return 0 if passed == len(self.epochs) else max(0, groups - 1 - passed)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if trainer.world_size > 1:
-            raise InputError("transfer=gradual works in one process: with several, take transfer=finetune or frozen")
+            raise InputError("transfer=gradual requires a single process: use transfer=finetune or frozen with several")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.on_train_epoch_start(trainer, pl_module)

@@ -1,4 +1,4 @@
-"""Trained weights to start from: torchvision's, those of a run of one's own, or those of a safetensors file."""
+"""Pretrained weights to start from: torchvision's, those of an earlier run, or those of a safetensors file."""
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ from primer.models.layers.image_size import stem_for
 from primer.spec import UNKNOWN, Classes, Image, Input, Spec, Target
 
 HEAD = "head."
-"""What the names of the last layer's parameters start with."""
+"""Prefix of the names of the last layer's parameters."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Parameters and buffers by the names that they have in a model of ours, and what they were trained on and with
-    which stem: None where that is not known."""
+    """Pretrained parameters and buffers.
+
+    Attributes:
+        source: where they come from, for messages.
+        state: tensors by their names in Primer's model.
+        input, target: the data that they were trained on; None if unknown.
+        stem: the stem that they were trained with; None if unknown.
+    """
 
     source: str
     state: Mapping[str, Tensor]
@@ -34,17 +40,17 @@ class Weights:
     stem: str | None = None
 
 
-def read(source: str, kind: type[Model], settings: Mapping[str, Any], data_dir: str | Path) -> Weights:
-    """Trained weights for a model.
+def read_weights(source: str, kind: type[Model], settings: Mapping[str, Any], data_dir: str | Path) -> Weights:
+    """Reads pretrained weights for a model.
 
     Args:
-        source: ``imagenet`` or another name of torchvision's, a run folder, a checkpoint, or a safetensors file.
+        source: ``imagenet`` or another of torchvision's names, a run folder, a checkpoint, or a safetensors file.
         kind: the class of the model.
         settings: its arguments.
-        data_dir: where downloads go, into the folder ``weights``.
+        data_dir: downloads are saved in its folder ``weights``.
 
     Raises:
-        InputError: where there are no such weights, or they cannot be fetched or read.
+        InputError: if the weights do not exist, or cannot be downloaded or read.
     """
     if source.endswith(".safetensors"):
         return from_safetensors(Path(source), kind, settings)
@@ -54,11 +60,11 @@ def read(source: str, kind: type[Model], settings: Mapping[str, Any], data_dir: 
 
 
 def from_checkpoint(source: str, kind: type[Model]) -> Weights:
-    """The weights of a run folder or a checkpoint of ours."""
-    content = reading.read(source)
+    """Reads the weights of a run folder or a Primer checkpoint."""
+    content = reading.read_checkpoint(source)
     trained = content["primer"]["model"]["_target_"]
     if trained != f"{kind.__module__}.{kind.__qualname__}":
-        raise InputError(f"weights={source} are those of a {trained.split('.')[-1]}, not of a {kind.__name__}")
+        raise InputError(f"weights={source} are for {trained.split('.')[-1]}, not for {kind.__name__}")
     spec = Spec.from_dict(content["primer"]["spec"])
     stem = content["primer"]["model"].get("stem")
     if stem is not None and isinstance(spec.input, Image):
@@ -67,23 +73,24 @@ def from_checkpoint(source: str, kind: type[Model]) -> Weights:
 
 
 def from_safetensors(file: Path, kind: type[Model], settings: Mapping[str, Any]) -> Weights:
-    """The weights of a file, by the names of ours or of torchvision's; the latter are taken for ImageNet's."""
+    """Reads a safetensors file with Primer's or torchvision's names; the latter are assumed to be ImageNet weights."""
     from safetensors.torch import load_file
 
     if not file.is_file():
         raise InputError(f"weights={file}: there is no such file")
     try:
         state = load_file(file)
-    except Exception as error:  # The library has errors of its own for each kind of damage.
+    except Exception as error:  # The library raises different exceptions for each kind of damage.
         raise InputError(f"weights={file} cannot be read: {' '.join(str(error).split())}") from error
     name = kind.torchvision_name(**settings)
     if name and any(key.startswith(tuple(kind.torchvision_names)) for key in state):
-        return Weights(str(file), renamed(state, kind), imagenet_input(published(name)["DEFAULT"]), stem="published")
+        image = imagenet_input(published(name)["DEFAULT"])
+        return Weights(str(file), rename_parameters(state, kind), image, stem="published")
     return Weights(str(file), state)
 
 
 def from_torchvision(source: str, kind: type[Model], settings: Mapping[str, Any], folder: Path) -> Weights:
-    """Torchvision's weights, from the folder or, once, from its server."""
+    """Reads torchvision's weights, which are downloaded to the folder the first time."""
     name = kind.torchvision_name(**settings)
     if name is None:
         raise InputError(
@@ -102,19 +109,21 @@ def from_torchvision(source: str, kind: type[Model], settings: Mapping[str, Any]
         state = torch.hub.load_state_dict_from_url(
             entry.url, str(folder), map_location="cpu", check_hash=True, weights_only=True, progress=False
         )
-    except Exception as error:  # Network, disk, digest and unpickling fail each in a way of its own.
+    except Exception as error:  # Network, disk, hash and unpickling errors all differ.
         reason = " ".join(str(error).split()) or type(error).__name__
         if file.is_file():
-            raise InputError(f"weights={source}: {file} is damaged ({reason}); delete it to fetch it again") from error
+            raise InputError(
+                f"weights={source}: {file} is damaged ({reason}); delete it to download it again"
+            ) from error
         raise InputError(
-            f"weights={source}: {entry.url} cannot be downloaded ({reason}); put that file at {file}"
+            f"weights={source}: {entry.url} cannot be downloaded ({reason}); save that file as {file}"
         ) from error
     classes = Classes(tuple(entry.meta["categories"]))
-    return Weights(source, renamed(state, kind), imagenet_input(entry), classes, stem="published")
+    return Weights(source, rename_parameters(state, kind), imagenet_input(entry), classes, stem="published")
 
 
 def published(name: str) -> dict[str, Any]:
-    """Torchvision's weights for one of its models, by their names; those without a classifier are left out."""
+    """Returns torchvision's weights for one of its models, by name. Weights without a classifier are left out."""
     from torchvision.models import get_model_weights
 
     members = get_model_weights(name).__members__
@@ -122,27 +131,27 @@ def published(name: str) -> dict[str, Any]:
 
 
 def imagenet_input(entry: Any) -> Image:
-    """What images torchvision's weights expect."""
+    """Returns the format of images that torchvision's weights expect."""
     transforms = entry.transforms()
     side = transforms.crop_size[0]
     return Image(3, side, side, tuple(transforms.mean), tuple(transforms.std))
 
 
-def renamed(state: Mapping[str, Tensor], kind: type[Model]) -> dict[str, Tensor]:
-    """Torchvision's parameters, by the names that they have in a model of ours."""
+def rename_parameters(state: Mapping[str, Tensor], kind: type[Model]) -> dict[str, Tensor]:
+    """Renames torchvision's parameters to those of Primer's model."""
     ours = {}
     for name, tensor in state.items():
-        start = next((start for start in kind.torchvision_names if name.startswith(start)), "")
-        ours[kind.torchvision_names.get(start, "") + name[len(start) :]] = tensor
+        prefix = next((prefix for prefix in kind.torchvision_names if name.startswith(prefix)), "")
+        ours[kind.torchvision_names.get(prefix, "") + name[len(prefix) :]] = tensor
     return ours
 
 
 def set_image_format(datamodule: DataSource, weights: Weights, image_size: int | None = None) -> None:
-    """Shows the data in the form that the weights were trained on: its channels, mean and standard deviation, and its
-    size unless another is asked for.
+    """Converts images to the format that the weights were trained on: its channels, mean and standard deviation, and
+    its size unless ``image_size`` is given.
 
     Raises:
-        InputError: where the data are of another type.
+        InputError: if the data has another input type.
     """
     if weights.input is None:
         if image_size is not None and isinstance(image := datamodule.spec.input, Image):
@@ -151,83 +160,85 @@ def set_image_format(datamodule: DataSource, weights: Weights, image_size: int |
         return
     if type(weights.input) is not type(datamodule.spec.input):
         trained, offered = type(weights.input).__name__, type(datamodule.spec.input).__name__
-        raise InputError(f"weights={weights.source} are for inputs of type {trained}, and the data has {offered}")
+        raise InputError(f"weights={weights.source} are for inputs of type {trained}, but the data has {offered}")
     if isinstance(weights.input, Image):
         assert isinstance(datamodule, DataModule)
-        side = {} if image_size is None else {"height": image_size, "width": image_size}
-        datamodule.set_image_format(replace(weights.input, **side))
+        size = {} if image_size is None else {"height": image_size, "width": image_size}
+        datamodule.set_image_format(replace(weights.input, **size))
 
 
 def with_stem(settings: dict[str, Any], weights: Weights) -> dict[str, Any]:
-    """A model's settings with the stem that the weights have, where it was left to the size of the images."""
-    chosen = weights.stem is not None and settings.get("stem") == "auto"
-    return settings | ({"stem": weights.stem} if chosen else {})
+    """Replaces ``stem="auto"`` in the settings of a model with the stem of the weights, if known."""
+    replaces = weights.stem is not None and settings.get("stem") == "auto"
+    return settings | ({"stem": weights.stem} if replaces else {})
 
 
-def load(model: Model, weights: Weights) -> None:
-    """Copies weights into a model. Its last layer stays new where its target is another one than theirs. Rows that
-    stand for words go where the model has the same words; a new word starts as an unknown one.
+def copy_into(model: Model, weights: Weights) -> None:
+    """Copies weights into a model.
+
+    The last layer keeps its new initialization if the model has a different target than the weights. Rows of
+    vocabulary parameters are moved to the same words in the model's vocabulary; a new word starts with the row of
+    ``<unk>``.
 
     Raises:
-        InputError: where any other layer is not the same.
+        InputError: if any other layer is different.
     """
-    own, state = _named(model.state_dict()), _named(weights.state)
+    own, state = _without_objective(model.state_dict()), _without_objective(weights.state)
     if replaces_head(model, weights):
-        own, state = ({k: v for k, v in some.items() if not k.startswith(HEAD)} for some in (own, state))
-    where = f"weights={weights.source} do not fit this {type(model).__name__}"
-    for name, places in moves(model, weights).items():
+        own, state = ({k: v for k, v in tensors.items() if not k.startswith(HEAD)} for tensors in (own, state))
+    problem = f"weights={weights.source} do not fit this {type(model).__name__}"
+    for name, rows in vocabulary_rows(model, weights).items():
         if name in own and name in state:
-            state[name] = state[name][[UNKNOWN if place is None else place for place in places]]
+            state[name] = state[name][[UNKNOWN if row is None else row for row in rows]]
     for name in own:
         if name not in state:
-            raise InputError(f"{where}: they have no {name}")
+            raise InputError(f"{problem}: missing parameter {name}")
         if state[name].shape != own[name].shape:
-            raise InputError(f"{where}: {name} is {tuple(state[name].shape)} there and {tuple(own[name].shape)} here")
-    if more := next((name for name in state if name not in own), None):
-        raise InputError(f"{where}: they have {more}, and it has not")
+            shapes = f"{tuple(state[name].shape)} in the weights and {tuple(own[name].shape)} in the model"
+            raise InputError(f"{problem}: {name} is {shapes}")
+    if extra := next((name for name in state if name not in own), None):
+        raise InputError(f"{problem}: unexpected parameter {extra}")
     model.load_state_dict(state, strict=False)
 
 
-def moves(model: Model, weights: Weights) -> dict[str, list[int | None]]:
-    """By the name of a parameter whose rows stand for words: the row that each word of the model has in the weights,
-    None for one that is new."""
+def vocabulary_rows(model: Model, weights: Weights) -> dict[str, list[int | None]]:
+    """Returns, for each vocabulary parameter, the row of each of the model's words in the weights; None for a new
+    word."""
     if weights.input is None or weights.target is None:
         return {}
-    there, here = (
-        model.vocabulary_parameters(Spec(weights.input, weights.target)),
-        model.vocabulary_parameters(model.spec),
-    )
-    found = {}
-    for name in (name for name in here if name in there):
-        places = {word: row for row, word in enumerate(there[name])}
-        found[name] = [places.get(word) for word in here[name]]
-    return found
+    trained = model.vocabulary_parameters(Spec(weights.input, weights.target))
+    current = model.vocabulary_parameters(model.spec)
+    rows = {}
+    for name in (name for name in current if name in trained):
+        word_to_row = {word: row for row, word in enumerate(trained[name])}
+        rows[name] = [word_to_row.get(word) for word in current[name]]
+    return rows
 
 
 def replaces_head(model: Model, weights: Weights) -> bool:
-    """Whether the last layer of a model has to learn from the start."""
+    """Returns whether the last layer of the model is trained from scratch."""
     own = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(HEAD)}
-    moved = moves(model, weights).keys() & own.keys()
+    moved = vocabulary_rows(model, weights).keys() & own.keys()
     fits = all(
         name in weights.state and (name in moved or weights.state[name].shape == tensor.shape)
         for name, tensor in own.items()
     )
-    same = bool(moved) or weights.target is None or alike(weights.target, model.spec.target)
+    same = bool(moved) or weights.target is None or same_names(weights.target, model.spec.target)
     return not (fits and same)
 
 
-def note(model: Model, weights: Weights) -> str:
-    """What is worth saying of the last layer, and of words."""
+def describe_new_parameters(model: Model, weights: Weights) -> str:
+    """Describes what the weights do not provide: a last layer, and words."""
     head = ", with a new last layer" if replaces_head(model, weights) else ""
     own = model.state_dict()
-    words = {name: places for name, places in moves(model, weights).items() if name in own and None in places}
-    return head + "".join(f", {rows.count(None)} of {len(rows)} rows of {name} new" for name, rows in words.items())
+    partial = {name: rows for name, rows in vocabulary_rows(model, weights).items() if name in own and None in rows}
+    return head + "".join(f", {rows.count(None)} of {len(rows)} rows of {name} new" for name, rows in partial.items())
 
 
-def alike(one: Target, other: Target) -> bool:
-    """Whether two targets have the same names, so that the same last layer serves both."""
-    return type(one) is type(other) and getattr(one, "names", one) == getattr(other, "names", other)
+def same_names(first: Target, second: Target) -> bool:
+    """Returns whether two targets have the same names, so that they can use the same last layer."""
+    return type(first) is type(second) and getattr(first, "names", first) == getattr(second, "names", second)
 
 
-def _named(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _without_objective(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in state.items() if not name.startswith("objective.")}

@@ -34,7 +34,7 @@ def instantiate(node: Any, kind: type[T] | None = None, **more: Any) -> T:
             raise InputError(f"{node['_target_']} is not {_with_article(kind)}, nor does it return one")
     for nested in (name for value in node.values() for name in targets(value)):
         if not isinstance(import_target(nested), type):
-            raise InputError(f"the target {nested!r} is refused: within another one only a class may stand")
+            raise InputError(f"the target {nested!r} is refused: a nested target must be a class")
     try:
         result = hydra.utils.instantiate(node, _partial_=True, _convert_="all")
         if not node.get("_partial_"):
@@ -99,7 +99,9 @@ def import_target(target: str) -> Any:
         raise InputError(f"{target} cannot be imported: {' '.join(str(error).split())}") from error
     module = getattr(found, "__module__", None) or target
     if module.split(".")[0] not in paths.packages():
-        raise InputError(f"the target {target!r} is refused: it is of {module}, not of {', '.join(paths.packages())}")
+        raise InputError(
+            f"the target {target!r} is refused: it is defined in {module}, not in {', '.join(paths.packages())}"
+        )
     return found
 
 

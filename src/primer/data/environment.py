@@ -1,4 +1,4 @@
-"""The base of every environment: experience to learn from instead of a data set."""
+"""Base class of environments for reinforcement learning, which replace data sets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from primer.spec import NoTarget, Spec
 
 
 class Env(Protocol):
-    """The part of ``gymnasium.Env`` that is needed here, with discrete actions."""
+    """The part of the ``gymnasium.Env`` interface that is used here, with discrete actions."""
 
     observation_space: Any
     action_space: Any
@@ -33,25 +33,25 @@ class Policy(Protocol):
     """A model that acts."""
 
     def act(self, observations: Tensor, explore: bool) -> Tensor:
-        """Actions ``(envs,)`` for observations ``(envs, *observation)``; in training they may explore."""
+        """Returns actions ``(envs,)`` for observations ``(envs, *observation)``, with exploration if ``explore``."""
         ...
 
 
 class Environment(DataSource):
-    """A data source without parts: the model acts, the training loader yields ``Transition`` batches, and the
-    validation and test loaders yield ``Episodes`` played without exploration.
+    """A data source in which the model acts. The training loader yields ``Transition`` batches; the validation and test
+    loaders yield ``Episodes`` played without exploration.
 
-    A subclass makes one environment in ``make``. The model needs a method ``act(observations, explore)``.
+    A subclass creates one environment in ``make``. The model must have a method ``act(observations, explore)``.
 
     Args:
-        num_envs: how many environments are stepped side by side in training.
-        steps_per_epoch: the number of batches in an epoch of training, each of one step of all environments.
-        eval_episodes: the number of episodes in a validation or a test.
-        data_dir: unused; where other data lies.
+        num_envs: number of environments that are stepped in parallel during training.
+        steps_per_epoch: number of batches in a training epoch; each is one step of all environments.
+        eval_episodes: number of episodes in a validation or a test.
+        data_dir: unused; the folder of other data sets.
         augmentation: must be empty.
 
     Raises:
-        InputError: if a number is less than 1, or augmentation is chosen.
+        InputError: if a number is less than 1, or augmentation is given.
     """
 
     inputs = EnvironmentSpec
@@ -78,12 +78,12 @@ class Environment(DataSource):
 
     @abstractmethod
     def make(self) -> Env:
-        """One environment, such as ``gymnasium.make("CartPole-v1")``."""
+        """Creates one environment, such as ``gymnasium.make("CartPole-v1")``."""
 
     @property
     def spec(self) -> Spec:
         if self._spec is None:
-            raise RuntimeError("the environment is not made yet: call prepare() first")
+            raise RuntimeError("the environment has not been created yet: call prepare() first")
         return self._spec
 
     def prepare(self) -> Self:
@@ -94,7 +94,7 @@ class Environment(DataSource):
         return self
 
     def sizes(self) -> dict[str, int]:
-        """The number of steps in an epoch of training, and of episodes in validation and test."""
+        """Returns the number of steps in a training epoch, and of episodes in validation and test."""
         steps = self.num_envs * self.steps_per_epoch
         return {"train": steps, "val": self.eval_episodes, "test": self.eval_episodes}
 
@@ -109,28 +109,28 @@ class Environment(DataSource):
         return EpisodeLoader(self.make(), self.eval_episodes, first, *self._actor())
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Lightning's hook. The loader has put the batch on the device already."""
+        """Lightning's hook. The loader has already moved the batch to the device."""
         return batch
 
     def _actor(self) -> tuple[Policy, torch.device]:
         model: Any = self.trainer.lightning_module if self.trainer else None
         if not hasattr(model, "act"):
             name = type(model).__name__
-            raise InputError(f"{name} cannot act in an environment: give it a method act(observations, explore)")
+            raise InputError(f"{name} cannot act in an environment: define a method act(observations, explore)")
         return model, model.device
 
 
 class ExperienceLoader:
-    """Steps environments with the actions of a policy, and starts a new episode where one ends.
+    """Steps environments with the actions of a policy, and starts a new episode when one ends.
 
-    Its state holds the environments, so that a resumed run continues in the middle of their episodes. That works for
-    environments whose state is numbers and arrays, such as those of gymnasium's classic control and toy text.
+    Its state includes the environments, so that a resumed run continues in the middle of their episodes. This works for
+    environments whose state consists of numbers and arrays, such as gymnasium's classic control and toy text.
 
     Args:
-        envs: stepped side by side; the seeds of the first episodes follow from that of torch.
-        steps: the number of batches in an epoch.
-        policy: whose actions are taken, with exploration.
-        device: where the batches are wanted.
+        envs: environments to step in parallel; the seeds of their first episodes are derived from PyTorch's seed.
+        steps: number of batches in an epoch.
+        policy: selects the actions, with exploration.
+        device: device of the batches.
     """
 
     def __init__(self, envs: list[Env], steps: int, policy: Policy, device: torch.device) -> None:
@@ -157,19 +157,19 @@ class ExperienceLoader:
             self._observations = np.stack([env.reset(seed=seed + k)[0] for k, env in enumerate(self.envs)])
         observations = self._tensor(self._observations)
         actions = self.policy.act(observations, explore=True)
-        following, final, rewards, terminated = [], [], [], []
+        current, reached, rewards, terminated = [], [], [], []  # ``reached`` is before any reset, ``current`` after.
         for env, action in zip(self.envs, actions.tolist(), strict=True):
-            observation, reward, ended, cut, _ = env.step(action)
-            final.append(observation)
-            following.append(env.reset()[0] if ended or cut else observation)
+            observation, reward, is_terminated, is_truncated, _ = env.step(action)
+            reached.append(observation)
+            current.append(env.reset()[0] if is_terminated or is_truncated else observation)
             rewards.append(float(reward))
-            terminated.append(ended)
-        self._observations = np.stack(following)
+            terminated.append(is_terminated)
+        self._observations = np.stack(current)
         return Transition(
             observations,
             actions,
             torch.tensor(rewards, device=self.device),
-            self._tensor(np.stack(final)),
+            self._tensor(np.stack(reached)),
             torch.tensor(terminated, device=self.device),
         )
 
@@ -177,7 +177,7 @@ class ExperienceLoader:
         return torch.as_tensor(array, dtype=torch.float32, device=self.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """The position in the epoch, and the state of each environment."""
+        """Returns the position in the epoch and the state of each environment."""
         started = self._observations is not None
         return {
             "position": self.position,
@@ -186,7 +186,7 @@ class ExperienceLoader:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues where ``state`` was taken; after a whole epoch, with the next one."""
+        """Continues from the position of ``state``; after a complete epoch, with the next one."""
         self.position = state["position"]
         self._resuming = 0 < self.position < self.steps
         if state["observations"] is not None:
@@ -197,14 +197,14 @@ class ExperienceLoader:
 
 
 class EpisodeLoader:
-    """Plays whole episodes with the actions of a policy, without exploration: the same start each time.
+    """Plays complete episodes with the actions of a policy, without exploration, from the same seeds in each pass.
 
     Args:
         env: the environment.
-        episodes: how many.
-        first_seed: of the first episode; those of the others follow.
-        policy: whose actions are taken.
-        device: where observations and batches are wanted.
+        episodes: number of episodes.
+        first_seed: seed of the first episode; it increases by 1 for each further one.
+        policy: selects the actions.
+        device: device of the observations and batches.
     """
 
     def __init__(self, env: Env, episodes: int, first_seed: int, policy: Policy, device: torch.device) -> None:
@@ -217,22 +217,23 @@ class EpisodeLoader:
     def __iter__(self) -> Iterator[Episodes]:
         for number in range(self.episodes):
             observation, _ = self.env.reset(seed=self.first_seed + number)
-            total, length, over = 0.0, 0, False
-            while not over:
-                seen = torch.as_tensor(np.asarray(observation)[None], dtype=torch.float32, device=self.device)
-                observation, reward, ended, cut, _ = self.env.step(self.policy.act(seen, explore=False).item())
-                total, length, over = total + float(reward), length + 1, ended or cut
+            total, length, done = 0.0, 0, False
+            while not done:
+                batch = torch.as_tensor(np.asarray(observation)[None], dtype=torch.float32, device=self.device)
+                action = self.policy.act(batch, explore=False).item()
+                observation, reward, terminated, truncated, _ = self.env.step(action)
+                total, length, done = total + float(reward), length + 1, terminated or truncated
             yield Episodes(torch.tensor([total], device=self.device), torch.tensor([length], device=self.device))
 
 
 def save_env(env: Any) -> list[dict[str, Any]]:
-    """The numbers, arrays and random number generators of an environment and of each that it wraps, as tensors and
-    plain values."""
+    """Returns the numbers, arrays and random number generators of an environment and of those that it wraps, as tensors
+    and plain values."""
     return [{name: _plain(value) for name, value in vars(layer).items() if _is_state(value)} for layer in _layers(env)]
 
 
 def restore_env(env: Any, saved: list[dict[str, Any]]) -> None:
-    """Sets an environment that has been reset to what ``save_env`` returned."""
+    """Restores the result of ``save_env`` in an environment that has been reset."""
     for layer, values in zip(_layers(env), saved, strict=True):
         for name, value in values.items():
             current = getattr(layer, name)

@@ -1,4 +1,4 @@
-"""What every source of data offers to a run, be it a data set or an environment."""
+"""Base class of all sources of data, whether data sets or environments."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from primer.spec import Spec
 class DataSource(L.LightningDataModule, ABC):
     """A ``LightningDataModule`` with a spec.
 
-    A subclass names the types that it offers as ``inputs`` and ``targets``, so that a model that does not fit is
-    rejected before anything is read.
+    A subclass declares the types that it provides as ``inputs`` and ``targets``, so that a model that does not fit is
+    rejected before any data is read.
     """
 
     inputs: ClassVar[Any]
     targets: ClassVar[Any]
     test_part: Part = "test"
-    """The part that a test is of; evaluate.py can look at another one."""
+    """The part that is tested; evaluate.py can select another one."""
 
     @property
     @abstractmethod
     def spec(self) -> Spec:
-        """What the data offers; available after ``prepare``."""
+        """Describes the inputs and targets; available after ``prepare``."""
 
     @abstractmethod
     def prepare(self) -> Self:
-        """Makes the data ready, once. Returns itself."""
+        """Prepares the data once, and returns itself."""
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """The number of samples in each part."""
+        """Returns the number of samples in each part."""

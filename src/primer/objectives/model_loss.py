@@ -1,4 +1,4 @@
-"""The objective of a model that has a loss of its own."""
+"""Objective of models that compute their own loss."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from primer.spec import Target
 
 
 class ModelLoss(Objective):
-    """Leaves the loss to the ``step`` of the model, for data without targets and for models that ignore them. It has
-    no metrics.
+    """Leaves the loss to the model's ``step``, for data without targets and for models that ignore them. It does not
+    have metrics.
 
     Args:
-        target: of any type.
+        target: target of any type.
     """
 
     targets = Target
 
     @property
     def outputs(self) -> int:
-        raise InputError("a model without targets chooses the size of its outputs itself")
+        raise InputError("self.outputs is undefined without targets: the model must set the size of its outputs itself")
 
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
         raise InputError("there is no target to compute a loss from: the model must override step")

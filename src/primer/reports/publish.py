@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPREAD = 2654435769
-"""The golden ratio in 32 bits: multiples of it are spread evenly (Knuth 1973, section 6.4)."""
+"""The golden ratio as a 32-bit fraction: its multiples are spread evenly modulo 2^32 (Knuth 1973, section 6.4)."""
 
 T = TypeVar("T")
 

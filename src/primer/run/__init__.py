@@ -1,4 +1,4 @@
-"""A run: train or evaluate, one readable function each."""
+"""Training and evaluation runs: one function each."""
 
 from primer.run.evaluation import evaluate
 from primer.run.training import train

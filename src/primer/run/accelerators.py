@@ -1,4 +1,4 @@
-"""Whether the machine has what a run asks for, said before any work."""
+"""Checks, before a run starts, that the requested devices and compilers are available."""
 
 from __future__ import annotations
 
@@ -15,53 +15,54 @@ NAMES = {"cuda": "NVIDIA or AMD GPU", "gpu": "GPU", "mps": "Apple GPU", "tpu": "
 
 
 def check_accelerator(settings: dict[str, Any]) -> None:
-    """Refuses an accelerator that is not there, and more devices than there are.
+    """Checks that the requested accelerator and number of devices are available.
 
     Args:
         settings: the ``accelerator`` group: ``accelerator``, ``devices``.
 
     Raises:
-        InputError: with what would work instead.
+        InputError: if they are not, with an alternative.
     """
     name, devices = settings["accelerator"], settings["devices"]
     if name in ("auto", "cpu"):
         return
     if name not in AcceleratorRegistry and name != "gpu":
-        raise InputError(f"accelerator.accelerator={name} is unknown: auto, cpu, gpu, cuda, mps or tpu")
+        raise InputError(f"accelerator.accelerator={name} is unknown; valid: auto, cpu, gpu, cuda, mps, tpu")
     kinds = ("cuda", "mps") if name == "gpu" else (name,)
-    there = max(count(kind) for kind in kinds)
-    if not there:
+    available = max(device_count(kind) for kind in kinds)
+    if not available:
         raise InputError(
-            f"this machine has no {NAMES.get(name, name)} that PyTorch can use: try accelerator=auto or accelerator=cpu"
+            f"PyTorch does not find any {NAMES.get(name, name)} on this machine: try accelerator=auto or "
+            "accelerator=cpu"
         )
-    if isinstance(devices, int) and devices > there:
-        raise InputError(f"accelerator.devices={devices}, but this machine has {there} {NAMES.get(name, name)}")
+    if isinstance(devices, int) and devices > available:
+        raise InputError(f"accelerator.devices={devices}: only {available} {NAMES.get(name, name)} available")
 
 
 def check_compiler(settings: dict[str, Any]) -> None:
-    """Refuses ``trainer.compile`` where the compiler that ``torch.compile`` calls is not there.
+    """Checks that the C or C++ compiler that ``torch.compile`` calls is installed.
 
     Args:
         settings: the ``accelerator`` group.
 
     Raises:
-        InputError: with what it looks for.
+        InputError: if it is not installed, with its name.
     """
     name = settings["accelerator"]
-    if name in ("auto", "gpu", "cuda") and count("cuda"):  # Triton compiles what starts its kernels.
+    if name in ("auto", "gpu", "cuda") and device_count("cuda"):  # Triton compiles the launchers of its kernels.
         commands = [os.environ["CC"]] if os.environ.get("CC") else ["gcc", "clang"]
-    elif name == "cpu" or (name == "auto" and not count("mps")):
+    elif name == "cpu" or (name == "auto" and not device_count("mps")):
         commands = [os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")]
     else:
         return
     if not any(shutil.which(command.split()[0]) for command in commands):
         raise InputError(
-            f"trainer.compile=true needs the compiler {' or '.join(commands)}, which this machine has not: install it, "
-            "or leave trainer.compile=false"
+            f"trainer.compile=true requires the compiler {' or '.join(commands)}, which is not installed: install it, "
+            "or set trainer.compile=false"
         )
 
 
-def count(kind: str) -> int:
-    """How many devices of a kind this machine has."""
+def device_count(kind: str) -> int:
+    """Returns the number of available devices of a kind."""
     accelerator = AcceleratorRegistry[kind]["accelerator"]
     return accelerator.auto_device_count() if accelerator.is_available() else 0

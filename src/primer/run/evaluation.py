@@ -1,4 +1,4 @@
-"""The test of a checkpoint, from the checkpoint alone."""
+"""Evaluates a checkpoint. Needs nothing but the checkpoint."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ from primer.spec import Image, NextToken
 
 
 def evaluate(cfg: DictConfig) -> dict[str, float]:
-    """Measures a trained model on a part of the data that its own config names.
+    """Evaluates a trained model on a part of the data that its config names.
 
     Args:
-        cfg: the composed config of ``configs/evaluate.yaml``: ``run`` or ``ckpt`` says which model.
+        cfg: composed config of ``configs/evaluate.yaml``; ``run`` or ``ckpt`` selects the model.
 
     Returns:
-        The metrics, ``test/…`` for every part.
+        The metrics, named ``test/…`` for any part.
 
     Raises:
-        InputError: where there is no such checkpoint, it cannot be loaded safely, or the data are others by now.
+        InputError: if the checkpoint does not exist or cannot be loaded safely, or if the data has changed.
     """
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     if (config["run"] is None) == (config["ckpt"] is None):
-        raise InputError("evaluate needs either run=DIR, a run folder, or ckpt=FILE, a checkpoint")
+        raise InputError("evaluate requires either run=DIR, a run folder, or ckpt=FILE, a checkpoint")
     folder = Path(config["paths"]["output_dir"])
     redirect_library_logs()
     check_accelerator(config["accelerator"])
-    file = reading.find(config["run"] or config["ckpt"])
-    content = reading.read(file)
-    model = reading.model_from(content)
+    file = reading.find_checkpoint(config["run"] or config["ckpt"])
+    content = reading.read_checkpoint(file)
+    model = reading.model_from_checkpoint(content)
     if not model.config:
-        raise InputError(f"{file} was not written by train.py: it holds no config to find its data by")
+        raise InputError(f"{file} was not written by train.py: it does not contain the config of its data")
     if config["beam_size"] is not None:
         set_beam_size(model, config["beam_size"])
     callbacks = build_callbacks(config, model)
     seed_everything(model.config["seed"])
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
-    # A model of augmented views is judged by views, too.
+    # A model that is trained on augmented views is also evaluated on views.
     regularization = instantiate(model.config["regularization"], Regularization) if model.views > 1 else None
     datamodule = build_data({"data": data}, regularization)
     if isinstance(model.spec.input, Image) and isinstance(datamodule.spec.input, Image):
         assert isinstance(datamodule, DataModule)
-        # As in training, where trained weights may have asked for another format.
+        # As in training, where pretrained weights may have required another format.
         datamodule.set_image_format(model.spec.input)
     reading.check_data(str(file), model.spec, datamodule.spec)
     if not datamodule.sizes().get(config["part"]):
-        raise InputError(f"part={config['part']}: the data of this run has no such part")
+        raise InputError(f"part={config['part']}: the data of this run does not have this part")
     trainer = L.Trainer(
         **config["accelerator"], callbacks=callbacks, logger=False, enable_checkpointing=False,
         enable_model_summary=False, enable_progress_bar=False, use_distributed_sampler=False, default_root_dir=folder,
@@ -77,27 +77,25 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 
 
 def set_beam_size(model: Model, beam_size: int) -> None:
-    """Makes a model decode with another beam than in its training.
+    """Sets the beam size that a model decodes with.
 
     Raises:
-        InputError: where the model has none, or the size is under 1.
+        InputError: if the model does not use beam search, or the size is less than 1.
     """
     if not hasattr(model, "beam_size"):
-        raise InputError(f"beam_size={beam_size}: {type(model).__name__} writes no sequences, so it has no beam")
+        raise InputError(f"beam_size={beam_size}: {type(model).__name__} does not use beam search")
     check_sizes(beam_size=beam_size)
     model.beam_size = beam_size  # type: ignore[assignment]
 
 
 def build_callbacks(config: dict[str, Any], model: Model) -> list[L.Callback]:
-    """What samples from a model of the next token.
+    """Builds the callback that samples from a language model.
 
     Raises:
-        InputError: where the model is none and there is a prompt.
+        InputError: if there is a prompt but the model is not a language model.
     """
     if config["samples"] is None:
         return []
     if config["samples"]["prompt"] is not None and not isinstance(model.spec.target, NextToken):
-        raise InputError(
-            f"samples.prompt: {type(model).__name__} was trained for no next token, so it continues nothing"
-        )
+        raise InputError(f"samples.prompt: {type(model).__name__} is not a language model, so it cannot take a prompt")
     return [instantiate(config["samples"], L.Callback)]

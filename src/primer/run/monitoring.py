@@ -1,4 +1,4 @@
-"""The metrics that a run watches: for its best checkpoint, early stopping and plateaus of the learning rate."""
+"""Metrics that a run monitors: for its best checkpoint, early stopping and plateau schedules."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from primer.records.console import say
 
 Mode = Literal["min", "max"]
 
-WATCHERS = (ModelCheckpoint, EarlyStopping, ReduceLROnPlateau)
-"""What has a ``mode`` beside its ``monitor``."""
+CLASSES_WITH_MODE = (ModelCheckpoint, EarlyStopping, ReduceLROnPlateau)
+"""Classes that have a ``mode`` argument in addition to ``monitor``."""
 
-OWN_STEPS = ("training_step", "validation_step", "test_step", "on_validation_epoch_end", "on_train_epoch_end")
-"""Hooks that a model overrides to log whatever it wants."""
+LOGGING_HOOKS = ("training_step", "validation_step", "test_step", "on_validation_epoch_end", "on_train_epoch_end")
+"""Methods that a model may override to log any metric."""
 
 
 class Goal(NamedTuple):
-    """What decides which checkpoint is the best.
+    """The metric that selects the best checkpoint.
 
     Attributes:
-        monitor: the name of the metric; None if the latest checkpoint is the best.
-        mode: whether less or more of it is better.
-        chosen: whether the config names it; otherwise it is the model's own choice.
+        monitor: name of the metric; None if the latest checkpoint is the best.
+        mode: whether a lower or a higher value is better.
+        chosen: whether the config names the metric; otherwise, it is the model's default.
     """
 
     monitor: str | None
@@ -41,8 +41,8 @@ class Goal(NamedTuple):
 
 
 def find_goal(config: dict[str, Any], model: Model, datamodule: DataSource) -> Goal:
-    """The goal of a run: that of the config, else that of the model. The training loss stands in for a metric of the
-    validation if nothing is validated.
+    """Returns the goal of a run: that of the config, else that of the model. The training loss replaces a validation
+    metric if there is no validation.
 
     Raises:
         InputError: if ``mode`` contradicts the metric.
@@ -50,54 +50,57 @@ def find_goal(config: dict[str, Any], model: Model, datamodule: DataSource) -> G
     chosen, name = config["monitor"] is not None, config["monitor"] or model.monitor
     if name is None:
         return Goal(None, None, chosen)
-    settings = watch({"monitor": name, "mode": config["mode"]}, "", Goal(name, None, chosen), model, datamodule, config)
+    node, goal = {"monitor": name, "mode": config["mode"]}, Goal(name, None, chosen)
+    settings = resolve_monitor(node, "", goal, model, datamodule, config)
     return Goal(settings["monitor"], settings["mode"], chosen)
 
 
-def watch(
+def resolve_monitor(
     settings: dict[str, Any],
-    place: str,
+    path: str,
     goal: Goal,
     model: Model,
     datamodule: DataSource,
     config: dict[str, Any],
 ) -> dict[str, Any]:
-    """The settings of a callback or a scheduler, with what they watch: the goal of the run if they name nothing, and
-    the direction in which that metric improves.
+    """Fills in ``monitor`` and ``mode`` in the settings of a callback or a scheduler: the goal of the run if they do
+    not name a metric, and the direction in which the metric improves.
 
     Args:
-        settings: of the node; those without ``monitor`` are returned as they are.
-        place: where the config has them, for messages.
-        goal: of the run.
+        settings: settings of the node; returned unchanged if they do not have ``monitor``.
+        path: path of the node in the config, for messages.
+        goal: goal of the run.
         model, datamodule, config: of the run.
 
     Raises:
-        InputError: if ``mode`` contradicts the metric, or is missing and not known.
+        InputError: if ``mode`` contradicts the metric, or is missing and unknown.
     """
     if "monitor" not in settings:
         return settings
     name, mode = settings["monitor"] or goal.monitor, settings.get("mode")
     if name is None:
         return {key: value for key, value in settings.items() if key not in ("monitor", "mode")}
-    if str(name).startswith("val/") and not validates(config, datamodule):
+    if str(name).startswith("val/") and not has_validation(config, datamodule):
         name, mode = "train/loss", None
     settings = settings | {"monitor": name}
     if "mode" not in settings and not _has_mode(settings):
         return settings
-    known = goal.mode if name == goal.monitor and goal.mode else direction(name, model)
-    where = f"{place}.".lstrip(".")
+    known = goal.mode if name == goal.monitor and goal.mode else metric_mode(name, model)
+    prefix = f"{path}.".lstrip(".")
     if mode and known and mode != known:
-        better = "less" if known == "min" else "more"
+        better = "lower" if known == "min" else "higher"
         raise InputError(
-            f"{where}mode={mode} contradicts {where}monitor={name}, of which {better} is better: leave it out"
+            f"{prefix}mode={mode} contradicts {prefix}monitor={name}, for which {better} is better: leave it out"
         )
     if not (mode or known):
-        raise InputError(f"{where}monitor={name}: set {where}mode to min or max, since the metric does not say")
+        raise InputError(
+            f"{prefix}monitor={name}: set {prefix}mode to min or max, since the direction of the metric is unknown"
+        )
     return settings | {"mode": mode or known}
 
 
-def direction(name: str, model: Model) -> Mode | None:
-    """Whether less or more of a metric is better; None if it is not known."""
+def metric_mode(name: str, model: Model) -> Mode | None:
+    """Returns whether a lower or a higher value of a metric is better; None if unknown."""
     stage, _, metric = name.partition("/")
     if metric == "loss" or name == "lr":
         return "min"
@@ -107,8 +110,8 @@ def direction(name: str, model: Model) -> Mode | None:
     return None if higher is None else "max" if higher else "min"
 
 
-def validates(config: dict[str, Any], datamodule: DataSource) -> bool:
-    """Whether anything is validated."""
+def has_validation(config: dict[str, Any], datamodule: DataSource) -> bool:
+    """Returns whether the run has any validation."""
     return bool(datamodule.sizes().get("val")) and config["trainer"]["limit_val_batches"] != 0
 
 
@@ -118,38 +121,38 @@ def check_monitors(config: dict[str, Any], model: Model, datamodule: DataSource)
     known += [*model.logged_metrics, *([model.monitor] if model.monitor else [])]
     nodes = [node for node in config["callbacks"].values() if isinstance(node, dict) and "_target_" in node]
     patterns = [*known, *(pattern for node in nodes for pattern in _logged_by(import_target(node["_target_"])))]
-    if any(getattr(type(model), hook) is not getattr(Model, hook) for hook in OWN_STEPS):
+    if any(getattr(type(model), hook) is not getattr(Model, hook) for hook in LOGGING_HOOKS):
         patterns.append("*")
-    for place, name in monitors(config):
+    for path, name in configured_monitors(config):
         if not any(fnmatch(name, pattern) for pattern in patterns):
-            raise InputError(f"{place}={name}: this run does not log that metric; {suggest(name, known)}")
-        if name == "val/accuracy_unknown" and validates(config, datamodule) and not _has_unknown_words(datamodule):
-            raise InputError(f"{place}={name}: every word of the validation part occurs in the training part")
+            raise InputError(f"{path}={name}: this run does not log that metric; {suggest(name, known)}")
+        if name == "val/accuracy_unknown" and has_validation(config, datamodule) and not _has_unknown_words(datamodule):
+            raise InputError(f"{path}={name}: every word of the validation part occurs in the training part")
 
 
-def monitors(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The metrics that a config names, and where."""
+def configured_monitors(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the path and the name of each monitored metric in a config."""
     nodes = {f"callbacks.{name}": node for name, node in config["callbacks"].items()}
-    for place, node in {"": config, "scheduler": config["scheduler"], **nodes}.items():
+    for path, node in {"": config, "scheduler": config["scheduler"], **nodes}.items():
         if isinstance(node, dict) and isinstance(node.get("monitor"), str):
-            yield f"{place}.monitor".lstrip("."), node["monitor"]
+            yield f"{path}.monitor".lstrip("."), node["monitor"]
 
 
-class Monitors(L.Callback):
-    """Checks, after the first validation, that the metrics were logged which other callbacks watch.
+class MonitorCheck(L.Callback):
+    """Checks, after the first validation, that the metrics that other callbacks monitor have been logged.
 
-    If it is the model's own choice that is missing, the latest checkpoint counts as the best, and a line says so.
+    If the model's default metric was not logged, the latest checkpoint is used as the best, and a note is printed.
 
     Args:
-        goal: of the run.
-        validates: whether anything is validated.
+        goal: goal of the run.
+        has_validation: whether the run has any validation.
 
     Raises:
-        InputError: if a metric that the config names is missing, or one that early stopping waits for.
+        InputError: if a metric that the config names, or that early stopping monitors, was not logged.
     """
 
-    def __init__(self, goal: Goal, validates: bool) -> None:
-        self.goal, self.validates = goal, validates
+    def __init__(self, goal: Goal, has_validation: bool) -> None:
+        self.goal, self.has_validation = goal, has_validation
         self._done = False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -157,9 +160,8 @@ class Monitors(L.Callback):
             self._check(trainer, "val/")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if (
-            not self.validates and trainer.is_last_batch
-        ):  # Of an epoch that is cut short, the model logs the loss later.
+        # If the run ends within an epoch, the model logs the loss only later.
+        if not self.has_validation and trainer.is_last_batch:
             self._check(trainer, "train/")
 
     def _check(self, trainer: L.Trainer, prefix: str) -> None:
@@ -167,7 +169,7 @@ class Monitors(L.Callback):
             return
         self._done = True
         logged = [name for name in trainer.callback_metrics if name.startswith(prefix)]
-        listed = ", ".join(logged) or f"nothing that starts with {prefix}"
+        listed = ", ".join(logged) or f"no metric that starts with {prefix}"
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             name = getattr(callback, "monitor", None)
             if not isinstance(name, str) or not name.startswith(prefix) or name in logged:
@@ -187,10 +189,11 @@ def _has_unknown_words(datamodule: DataSource) -> bool:
 def _has_mode(settings: dict[str, Any]) -> bool:
     target = settings.get("_target_")
     kind = import_target(target) if isinstance(target, str) else None
-    return isinstance(kind, type) and issubclass(kind, WATCHERS)
+    return isinstance(kind, type) and issubclass(kind, CLASSES_WITH_MODE)
 
 
 def _logged_by(callback: type) -> tuple[str, ...]:
-    """What a class of callbacks logs: what it says, and anything if it is the user's own and does not say."""
-    own = callback.__module__.split(".")[0] not in ("primer", "lightning")
-    return getattr(callback, "logged_metrics", ("*",) if own else ())
+    """Returns patterns of the metrics that a class of callbacks logs: its ``logged_metrics``; without them, a custom callback may
+    log anything."""
+    custom = callback.__module__.split(".")[0] not in ("primer", "lightning")
+    return getattr(callback, "logged_metrics", ("*",) if custom else ())

@@ -1,4 +1,4 @@
-"""Settings that a model cannot honor are refused before the run, not dropped."""
+"""Rejects settings that a model cannot apply before the run starts, instead of ignoring them."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from primer.models.base.optimization import Optimization
 
 CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
 OWNED_BY_MODEL = (*CLIPPING, "accumulate_grad_batches")
-"""Settings of the trainer that a model with several optimizers carries out itself."""
+"""Trainer settings that a model with several optimizers applies itself."""
 
 
 def check_settings(config: dict[str, Any], model: Model, typed: Sequence[str]) -> None:
-    """Refuses what would have no effect on this kind of model.
+    """Rejects settings that would have no effect on the model.
 
     Args:
-        config: the resolved config.
+        config: resolved config of the run.
         model: the model.
-        typed: the overrides of the command line: a default that has no effect is no mistake.
+        typed: command-line overrides. A default without effect is not an error.
 
     Raises:
-        InputError: for the first setting that would have no effect.
+        InputError: for the first setting without effect.
     """
     kind, name = type(model), type(model).__name__
     if kind.train_dataloader is not Model.train_dataloader:
         raise InputError(
-            f"{name}.train_dataloader would never be called: data comes from data=…; for an environment, subclass "
-            "primer.data.environment.Environment"
+            f"{name}.train_dataloader would never be called: data comes from data=…; for reinforcement learning, "
+            "subclass primer.data.environment.Environment"
         )
     for setting, reason in _without_effect(config, model, [text.lstrip("+~") for text in typed]):
         raise InputError(f"{setting} has no effect on {name}, which {reason}: leave it out")
 
 
 def is_managed(model: Model) -> bool:
-    """Whether a model has several optimizers whose steps the base takes."""
+    """Returns whether a model has several optimizers that it steps through ``optimize``."""
     return model.has_optimizer_groups() and not model.automatic_optimization
 
 
@@ -45,20 +45,20 @@ def _without_effect(config: dict[str, Any], model: Model, typed: Sequence[str]) 
         reason = "is fitted in a single pass, without gradients"
         yield from ((text, reason) for text in typed if text.startswith(("optimizer", "scheduler", "transfer")))
         yield from ((text, reason) for text in typed if text.startswith(("trainer.max_epochs", "trainer.max_steps")))
-        yield from ((place, reason) for place in _gradient_settings(config))
+        yield from ((path, reason) for path in _gradient_settings(config))
         return
     if type(model).configure_optimizers is not Optimization.configure_optimizers:
-        reason = "makes its own optimizers in configure_optimizers"
+        reason = "builds its own optimizers in configure_optimizers"
         yield from ((text, reason) for text in typed if text.startswith(("optimizer", "scheduler")))
-        yield from ((place, reason) for place in _penalties(config))
+        yield from ((path, reason) for path in _penalties(config))
         if _has_schedule(config):
             yield "scheduler", reason
     if not model.automatic_optimization and not is_managed(model):
-        reason = "takes the steps of its optimizers itself, and not through self.optimize"
+        reason = "steps its optimizers manually, and not through self.optimize"
         if _has_schedule(config):
             yield "scheduler", reason
-        yield from ((place, reason) for place in _penalties(config) if place != "regularization.l2")
-        yield from ((place, reason) for place in _trainer_settings(config))
+        yield from ((path, reason) for path in _penalties(config) if path != "regularization.l2")
+        yield from ((path, reason) for path in _trainer_settings(config))
 
 
 def _gradient_settings(config: dict[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A run from its config to its metrics, top to bottom."""
+"""Trains a model, from its config to its metrics."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ from primer.records import run_folder
 from primer.records.console import is_main_process, show_table
 from primer.regularization import Regularization
 from primer.run.accelerators import check_accelerator, check_compiler
-from primer.run.monitoring import Goal, Monitors, check_monitors, find_goal, validates, watch
+from primer.run.monitoring import Goal, MonitorCheck, check_monitors, find_goal, has_validation, resolve_monitor
 from primer.run.settings import OWNED_BY_MODEL, check_settings, is_managed
 from primer.spec import NoTarget
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
-    """Trains, tests the best checkpoint, and leaves all of it in the run folder.
+    """Trains a model, tests its best checkpoint, and saves everything in the run folder.
 
     Args:
-        cfg: the composed config of ``configs/train.yaml``, without Hydra's own part.
+        cfg: composed config of ``configs/train.yaml``, without Hydra's own node.
 
     Returns:
         The metrics: those of the last epoch (``train/loss``, ``val/…``), those of the best checkpoint (``best/epoch``,
-        ``best/val/…``, ``test/…``), ``optimized``, which is what a sweep is told, and ``epochs``, ``steps``,
+        ``best/val/…``, ``test/…``), ``optimized``, which is reported to a sweep, and ``epochs``, ``steps``,
         ``fit_seconds``.
 
     Raises:
-        InputError: if the config cannot be carried out.
+        InputError: if the config is invalid.
     """
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     folder = Path(config["paths"]["output_dir"])
@@ -59,7 +59,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     check_accelerator(config["accelerator"])
     if config["trainer"]["compile"]:
         check_compiler(config["accelerator"])
-    resume = reading.find(config["resume"], ("last", "best")) if config["resume"] else None
+    resume = reading.find_checkpoint(config["resume"], ("last", "best")) if config["resume"] else None
     config["seed"] = seed_everything(config["seed"])
 
     regularization = instantiate(config["regularization"], Regularization)
@@ -75,7 +75,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if resume:
         check_resuming(resume, model)
     if trained:
-        weights.load(model, trained)
+        weights.copy_into(model, trained)
         callbacks += instantiate(config["transfer"], Transfer).apply(model)
     config |= {"monitor": goal.monitor, "mode": goal.mode}
     loggers = build_loggers(config)
@@ -105,21 +105,21 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
 
 def seed_everything(seed: int | None) -> int:
-    """Seeds Python, NumPy and torch; 0 is a seed, and None draws one. Returns it."""
+    """Seeds Python, NumPy and PyTorch, and returns the seed. 0 is a seed; None draws one."""
     if seed is None:
         drawn = random.SystemRandom().randrange(2**31)
-        seed = drawn if is_main_process() else int(os.environ["PL_GLOBAL_SEED"])  # All processes of a run share one.
+        seed = drawn if is_main_process() else int(os.environ["PL_GLOBAL_SEED"])  # The same in all processes.
     return L.seed_everything(seed, workers=True, verbose=False)
 
 
 def build_data(config: dict[str, Any], regularization: Regularization | None = None) -> DataSource:
-    """The data of a config, read and split."""
+    """Builds the data of a config, and reads and splits it."""
     steps = list(regularization.augmentation.values()) if regularization else []
     return instantiate(config["data"], DataSource, augmentation=steps).prepare()
 
 
 def build_model(config: dict[str, Any], datamodule: DataSource, regularization: Regularization) -> Model:
-    """The model of a config, with the objective, the optimizer, the schedule and the penalties of the run."""
+    """Builds the model of a config, with the objective, optimizer, schedule and penalties of the run."""
     kind = locate(node_target(config, "model"), Model)
     kind.check_spec(datamodule.spec)
     target = NoTarget() if kind.targets is NoTarget else datamodule.spec.target
@@ -128,11 +128,11 @@ def build_model(config: dict[str, Any], datamodule: DataSource, regularization: 
     node_target(config, "optimizer")
     model.optimizer = instantiate(config["optimizer"] | {"_partial_": True})
     check_monitors(config, model, datamodule)
-    watching = watch(config["scheduler"], "scheduler", find_goal(config, model, datamodule), model, datamodule, config)
-    model.schedule = build_schedule(watching)
+    goal = find_goal(config, model, datamodule)
+    model.schedule = build_schedule(resolve_monitor(config["scheduler"], "scheduler", goal, model, datamodule, config))
     model.l1, model.l2 = regularization.l1, regularization.l2
     model.config = config
-    if is_managed(model):  # Lightning refuses these for models with several optimizers, so the model honors them.
+    if is_managed(model):  # Lightning rejects these for models with several optimizers, so the model applies them.
         for name in OWNED_BY_MODEL:
             setattr(model, name, config["trainer"][name])
     if config["trainer"]["channels_last"]:
@@ -143,16 +143,16 @@ def build_model(config: dict[str, Any], datamodule: DataSource, regularization: 
 
 
 def read_weights(config: dict[str, Any]) -> weights.Weights | None:
-    """The trained weights that a config asks for."""
+    """Reads the pretrained weights that a config names."""
     if config["weights"] is None:
         return None
     settings = {key: value for key, value in config["model"].items() if key != "_target_"}
     kind = locate(config["model"]["_target_"], Model)
-    return weights.read(config["weights"], kind, settings, config["paths"]["data_dir"])
+    return weights.read_weights(config["weights"], kind, settings, config["paths"]["data_dir"])
 
 
 def build_schedule(settings: dict[str, Any]) -> Schedule:
-    """A schedule from one node that holds its interval, monitor and warm-up beside the settings of its scheduler."""
+    """Builds a schedule from one node with its interval, monitor and warmup, and the settings of its scheduler."""
     ours = {key: settings[key] for key in ("interval", "monitor", "warmup") if settings.get(key) is not None}
     theirs = {key: value for key, value in settings.items() if key not in ("interval", "monitor", "warmup")}
     if theirs.get("mode", "") is None:
@@ -163,7 +163,11 @@ def build_schedule(settings: dict[str, Any]) -> Schedule:
 
 
 def node_target(config: dict[str, Any], group: str) -> str:
-    """The class that a group names. Raises ``InputError`` if it names none."""
+    """Returns the class that a group names.
+
+    Raises:
+        InputError: if it does not name a class.
+    """
     target = (config.get(group) or {}).get("_target_")
     if not isinstance(target, str):
         raise InputError(f"{group} has no _target_: its file must name the class, as _target_: package.module.Class")
@@ -171,28 +175,28 @@ def node_target(config: dict[str, Any], group: str) -> str:
 
 
 def build_loggers(config: dict[str, Any]) -> list[Logger]:
-    """The loggers of a config; Weights & Biases is given the config itself."""
+    """Builds the loggers of a config. Weights & Biases receives the config itself."""
     loggers = []
     for node in config["logger"].values():
-        more = {"config": config} if node["_target_"] == "primer.records.loggers.wandb" else {}
-        loggers.append(instantiate(node, Logger, **more))
+        extra = {"config": config} if node["_target_"] == "primer.records.loggers.wandb" else {}
+        loggers.append(instantiate(node, Logger, **extra))
     return loggers
 
 
 def build_callbacks(
     config: dict[str, Any], model: Model, datamodule: DataSource, regularization: Regularization
 ) -> list[L.Callback]:
-    """The callbacks of a config, early stopping, the average of the weights, and what resuming needs."""
+    """Builds the callbacks of a config, and those for early stopping, weight averaging and resuming."""
     goal = find_goal(config, model, datamodule)
-    callbacks: list[L.Callback] = [Monitors(goal, validates(config, datamodule)), Resume()]
+    callbacks: list[L.Callback] = [MonitorCheck(goal, has_validation(config, datamodule)), Resume()]
     for name, node in config["callbacks"].items():
-        if node is not None:  # Null takes a callback out.
-            watching = watch(node, f"callbacks.{name}", goal, model, datamodule, config)
-            callbacks.append(instantiate(watching, L.Callback))
+        if node is not None:  # Null removes a callback.
+            settings = resolve_monitor(node, f"callbacks.{name}", goal, model, datamodule, config)
+            callbacks.append(instantiate(settings, L.Callback))
     stop = regularization.early_stopping
     if stop.patience is not None:
         if goal.monitor is None:
-            raise InputError("regularization.early_stopping needs a metric: set monitor")
+            raise InputError("regularization.early_stopping requires a metric: set monitor")
         callbacks.append(
             EarlyStopping(goal.monitor, stop.min_delta, stop.patience, mode=goal.mode or "min", strict=False)
         )
@@ -204,7 +208,7 @@ def build_callbacks(
 def build_trainer(
     config: dict[str, Any], model: Model, callbacks: list[L.Callback], loggers: list[Logger]
 ) -> L.Trainer:
-    """Lightning's trainer: the ``trainer`` group says how long, the ``accelerator`` group where."""
+    """Builds Lightning's trainer. The ``trainer`` group sets the length of the run, ``accelerator`` the device."""
     ours = ("compile", "channels_last", *(OWNED_BY_MODEL if is_managed(model) else ()))
     settings = {key: value for key, value in config["trainer"].items() if key not in ours}
     return instantiate(
@@ -222,42 +226,43 @@ def build_trainer(
 
 
 def check_trained(trainer: L.Trainer, model: Model) -> None:
-    """Raises ``InputError`` if a run ended without a training step that was asked for."""
+    """Raises ``InputError`` if a run ended without any training step although it was supposed to train."""
     untrained = trainer.global_step == 0 and not isinstance(model, SinglePass)
     if untrained and trainer.max_epochs != 0 and trainer.max_steps != 0:
         raise InputError(
-            f"{type(model).__name__} took no training step: there are no batches, or its training_step moves no "
+            f"{type(model).__name__} was not trained: there are no batches, or its training_step does not step an "
             "optimizer"
         )
 
 
 def best_metrics(trainer: L.Trainer) -> dict[str, float]:
-    """The epoch of the best checkpoint, and what it measured: ``best/epoch``, ``best/train/loss``, ``best/val/…``."""
+    """Returns the epoch of the best checkpoint and its validation metrics: ``best/epoch``, ``best/val/…``."""
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if not best:
         return {}
     content = torch.load(best, map_location="cpu", weights_only=True, mmap=True)
-    found = {f"best/{name}": value for name, value in content["primer"]["metrics"].items() if name.startswith("val/")}
-    return {"best/epoch": content["epoch"] + 1, **found}
+    metrics = content["primer"]["metrics"]
+    validation = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
+    return {"best/epoch": content["epoch"] + 1, **validation}
 
 
-def optimized_metric(wanted: str | None, goal: Goal, metrics: dict[str, float]) -> dict[str, float]:
-    """What a sweep is told, as ``optimized``: the metric that the config names, or the one that the best checkpoint is
-    chosen by. One of the validation is that of the best epoch."""
-    name = wanted or goal.monitor
+def optimized_metric(configured: str | None, goal: Goal, metrics: dict[str, float]) -> dict[str, float]:
+    """Returns the metric that is reported to a sweep, as ``optimized``: the configured one, or the one that selects the
+    best checkpoint. Validation metrics are those of the best epoch."""
+    name = configured or goal.monitor
     if name is None:
         return {}
     if name.startswith("val/") and not any(metric.startswith("val/") for metric in metrics):
-        name = "train/loss"  # Nothing was validated: it stands in, as for the best checkpoint.
+        name = "train/loss"  # There was no validation: the training loss replaces it, as for the best checkpoint.
     value = metrics.get(f"best/{name}", metrics.get(name))
     if value is None:
-        print(f"optimized_metric={name} was not logged; there are {', '.join(metrics)}", file=sys.stderr)
+        print(f"optimized_metric={name} was not logged; available: {', '.join(metrics)}", file=sys.stderr)
         return {}
     return {"optimized": value}
 
 
 def test(trainer: L.Trainer, model: Model, datamodule: DataSource, folder: Path) -> dict[str, float]:
-    """Tests the best checkpoint, or the model as it is if none was saved, and writes a report of each class."""
+    """Tests the best checkpoint, or the current model if none was saved, and writes a report on each class."""
     best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
     trainer.test(model, datamodule=datamodule, ckpt_path=best, weights_only=True, verbose=False)
     write_report(model, folder, trainer.is_global_zero)
@@ -265,7 +270,7 @@ def test(trainer: L.Trainer, model: Model, datamodule: DataSource, folder: Path)
 
 
 def write_report(model: Model, folder: Path, main: bool = True) -> None:
-    """``report.txt``: precision, recall and F1 of each class, where the last test was one of classes."""
+    """Writes ``report.txt`` with precision, recall and F1 of each class, if the last test was a classification."""
     confusion = model.evaluation.arrays.get("test", {}).get("confusion")
     if main and confusion is not None:
         names = getattr(model.spec.target, "names", ())
@@ -279,15 +284,15 @@ def run_summary(
     trainer: L.Trainer,
     trained: weights.Weights | None = None,
 ) -> dict[str, str]:
-    """What is run, in a few words."""
+    """Returns the rows of the table that is printed when a run starts."""
     sizes = ", ".join(f"{size:,} {part}" for part, size in datamodule.sizes().items())
     parameters = sum(parameter.numel() for parameter in model.parameters())
     device = str(trainer.strategy.root_device)
-    learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    share = f", {learning:,} of them learn" if learning < parameters else ""
-    start = {"weights": f"{trained.source}{weights.note(model, trained)}"} if trained else {}
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    of_them = f", {trainable:,} of them trainable" if trainable < parameters else ""
+    start = {"weights": f"{trained.source}{weights.describe_new_parameters(model, trained)}"} if trained else {}
     return {
-        "model": f"{type(model).__name__}, {parameters:,} parameters{share}",
+        "model": f"{type(model).__name__}, {parameters:,} parameters{of_them}",
         **start,
         "data": f"{type(datamodule).__name__}, {sizes}",
         "objective": objective_name(model),
@@ -297,36 +302,37 @@ def run_summary(
 
 
 def objective_name(model: Model) -> str:
-    """What the loss is: the objective, or the method of the model that computes its own."""
+    """Returns the name of the objective, or of the model's method that computes a custom loss."""
     kind = type(model)
-    own = next((name for name in ("training_step", "step") if getattr(kind, name) is not getattr(Model, name)), None)
-    if own is None or isinstance(model, SinglePass):
+    steps = ("training_step", "step")
+    override = next((name for name in steps if getattr(kind, name) is not getattr(Model, name)), None)
+    if override is None or isinstance(model, SinglePass):
         return type(model.objective).__name__
-    return f"{kind.__name__}.{own}"
+    return f"{kind.__name__}.{override}"
 
 
 def show_results(metrics: dict[str, float]) -> None:
-    """The table at the end. It says of which epoch a metric is: the test is of the best one, not the last."""
+    """Prints the table of metrics with their epochs: the test is of the best epoch, not of the last one."""
     best = metrics.get("best/epoch")
     rows: dict[str, str] = {}
     for name, value in metrics.items():
         epoch = best if name.startswith(("test/", "best/")) else metrics.get("epochs")
         if name in ("lr", "best/epoch", "optimized") or (name.startswith("best/") and best == metrics.get("epochs")):
             continue
-        of = f" (epoch {epoch:g})" if "/" in name and epoch is not None and best is not None else ""
-        rows[f"{name}{of}"] = f"{value:.6g}"
+        suffix = f" (epoch {epoch:g})" if "/" in name and epoch is not None and best is not None else ""
+        rows[f"{name}{suffix}"] = f"{value:.6g}"
     show_table("results", rows)
 
 
 def overrides() -> list[str]:
-    """What was typed, where Hydra composed the config."""
+    """Returns the command-line overrides; empty if Hydra did not compose the config."""
     from hydra.core.hydra_config import HydraConfig
 
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def redirect_library_logs() -> None:
-    """Sends the notes and warnings of the libraries to the log."""
+    """Redirects messages and warnings of libraries to the log."""
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):

@@ -1,4 +1,4 @@
-"""Figures that no batch size and no padding changes."""
+"""Losses and metrics do not depend on the batch size or padding."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def test_metrics_do_not_depend_on_the_batch_size(kind: str, quiet_trainer: Train
     for size in (1, 7, 64, 1000):
         data = digits(eval_batch_size=size) if kind == "digits" else Sentences(eval_batch_size=size).prepare()
         if kind == "digits" and size == 1:
-            continue  # 360 batches show nothing that the sentences do not.
+            continue  # 360 batches would test nothing that the sentences do not.
         model = perceptron(data) if kind == "digits" else tagger(data)
         trainer = quiet_trainer()
         trainer.test(model, data, verbose=False)
         found.append(figures(trainer))
     assert set(found[0]) >= {"test/loss", "test/accuracy", "test/precision", "test/recall", "test/f1"}
-    for other in found[1:]:
-        assert other == pytest.approx(found[0], rel=1e-5, abs=1e-7)
+    for metrics in found[1:]:
+        assert metrics == pytest.approx(found[0], rel=1e-5, abs=1e-7)
 
 
 def test_metrics_do_not_depend_on_padding(quiet_trainer: Trainer) -> None:
     found = []
     for steps in (9, 30):
         data = Sentences(steps=steps).prepare()
-        # Batches are cut to their longest sentence, so that padding has to be put in by hand.
-        loader = list(data.loader("test", train=False))
-        assert loader[0].inputs.shape[1] < 10
-        more = (0, steps - loader[0].inputs.shape[1])
+        # Batches are trimmed to their longest sentence, so the padding is added manually.
+        batches = list(data.loader("test", train=False))
+        assert batches[0].inputs.shape[1] < 10
+        padding = (0, steps - batches[0].inputs.shape[1])
         padded = [
-            Batch(nn.functional.pad(b.inputs, more), nn.functional.pad(b.targets, more, value=IGNORE), b.lengths)
-            for b in loader
+            Batch(nn.functional.pad(b.inputs, padding), nn.functional.pad(b.targets, padding, value=IGNORE), b.lengths)
+            for b in batches
             if b.targets is not None
         ]
         trainer = quiet_trainer()
@@ -53,7 +53,7 @@ def test_metrics_do_not_depend_on_padding(quiet_trainer: Trainer) -> None:
     assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
-def test_the_loss_of_tags_is_the_mean_over_all_words(quiet_trainer: Trainer) -> None:
+def test_the_tagging_loss_is_the_mean_over_all_words(quiet_trainer: Trainer) -> None:
     data = Sentences(eval_batch_size=3).prepare()
     model = tagger(data)
     trainer = quiet_trainer()
@@ -63,8 +63,8 @@ def test_the_loss_of_tags_is_the_mean_over_all_words(quiet_trainer: Trainer) -> 
     real = test.targets != IGNORE
     losses = nn.functional.cross_entropy(model(test.inputs)[real], test.targets[real], reduction="none")
     assert figures(trainer)["test/loss"] == pytest.approx(losses.mean().item(), rel=1e-5)
-    right = model(test.inputs)[real].argmax(-1) == test.targets[real]
-    assert figures(trainer)["test/accuracy"] == pytest.approx(right.float().mean().item(), rel=1e-6)
+    correct = model(test.inputs)[real].argmax(-1) == test.targets[real]
+    assert figures(trainer)["test/accuracy"] == pytest.approx(correct.float().mean().item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["digits", "sentences"])
@@ -77,11 +77,11 @@ def test_the_training_loss_is_the_mean_over_the_training_part(kind: str, batches
     trainer.fit(model, data)
     train = next(iter(data.loader("train", train=False)))
     assert train.targets is not None
-    wanted, _ = model.objective.loss(model.forward_batch(train), train.targets)
-    assert figures(trainer)["train/loss"] == pytest.approx(wanted.item(), rel=1e-5)
+    expected, _ = model.objective.loss(model.forward_batch(train), train.targets)
+    assert figures(trainer)["train/loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_the_training_loss_leaves_penalties_out(quiet_trainer: Trainer) -> None:
+def test_the_training_loss_excludes_penalties(quiet_trainer: Trainer) -> None:
     data = digits()
     losses = []
     for l1 in (0.0, 1.0):
@@ -101,14 +101,14 @@ def test_lbfgs_counts_each_batch_once(quiet_trainer: Trainer) -> None:
     trainer.fit(model, data)
     train = next(iter(data.loader("train", train=False)))
     assert train.targets is not None
-    wanted, _ = model.objective.loss(model.forward_batch(train), train.targets)
-    assert figures(trainer)["train/loss"] == pytest.approx(wanted.item(), rel=1e-4)
+    expected, _ = model.objective.loss(model.forward_batch(train), train.targets)
+    assert figures(trainer)["train/loss"] == pytest.approx(expected.item(), rel=1e-4)
     assert int(model.evaluation.sums["train"][1]) == 100
     assert trainer.global_step == 7
 
 
-def test_one_value_is_enough_for_a_metric(quiet_trainer: Trainer) -> None:
-    """R² takes two; a validation part of one must not stop a run."""
+def test_a_validation_part_with_a_single_value_does_not_stop_a_run(quiet_trainer: Trainer) -> None:
+    """R² requires two values."""
 
     class Line(DataModule):
         inputs = Vector
@@ -134,7 +134,7 @@ def test_one_value_is_enough_for_a_metric(quiet_trainer: Trainer) -> None:
     assert np.isfinite(figures(trainer)["test/r2"])
 
 
-def test_evaluation_is_deterministic_and_changes_nothing(quiet_trainer: Trainer) -> None:
+def test_evaluation_is_deterministic_and_does_not_change_the_model(quiet_trainer: Trainer) -> None:
     data = digits()
     model = perceptron(data, dropout=0.5, normalization="batch")
     before = weights(model)

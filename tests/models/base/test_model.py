@@ -1,4 +1,4 @@
-"""What every model owes to the base: what it takes, its steps, and that it may train in another way."""
+"""The base model: accepted data, training steps, and models with custom training."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from primer.spec import Classes, NoTarget, Series, Spec, Tags, Values, Vector
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (Spec(Series(3), Classes(("a", "b"))), "MLP does not take inputs of type Series"),
-        (Spec(Vector(3), Tags(("a", "b"))), "MLP does not take targets of type Tags"),
-        (Spec(Vector(3), NoTarget()), "MLP does not take targets of type NoTarget"),
+        (Spec(Series(3), Classes(("a", "b"))), "MLP does not accept inputs of type Series"),
+        (Spec(Vector(3), Tags(("a", "b"))), "MLP does not accept targets of type Tags"),
+        (Spec(Vector(3), NoTarget()), "MLP does not accept targets of type NoTarget"),
     ],
 )
-def test_data_of_another_type_is_refused(spec: Spec, message: str) -> None:
+def test_data_of_another_type_is_rejected(spec: Spec, message: str) -> None:
     with pytest.raises(InputError, match=message):
         MLP(spec)
 
 
-# Steps.
+# Training steps.
 
 
-def step_by_step(
+def trained(
     quiet_trainer: Trainer, data: DataModule, model: Model, batches: int, penalties: tuple[float, float] = (0, 0)
 ) -> Model:
     sparse = any(getattr(parameter, "sparse", False) for parameter in model.parameters())
-    # With a large eps, Adam too is smooth, so that a rounding of the gradient is no more than one of the step.
+    # A large eps makes Adam smooth, so that rounding errors of the gradient do not grow in the step.
     model.optimizer = partial(SparseAdam, lr=0.5, eps=1.0) if sparse else partial(SGD, lr=0.5)
     model.l1, model.l2 = penalties
     quiet_trainer(max_epochs=2, accumulate_grad_batches=batches).fit(model, data)
@@ -50,28 +50,29 @@ def step_by_step(
 
 
 @pytest.mark.parametrize("penalties", [(0.0, 0.0), (0.01, 0.01)])
-@pytest.mark.parametrize("size", [96, 80, 84])  # Of these the last step is whole, of fewer batches, of a smaller one.
-def test_accumulating_equals_one_large_batch(size: int, penalties: tuple[float, float], quiet_trainer: Trainer) -> None:
-    many, one = digits(train_size=size, batch_size=8), digits(train_size=size, batch_size=32)
-    first = step_by_step(quiet_trainer, many, perceptron(many), 4, penalties)
-    second = step_by_step(quiet_trainer, one, perceptron(one), 1, penalties)
-    assert close(first, second, 1e-6)
-    assert not close(first, perceptron(one), 1e-3)
+@pytest.mark.parametrize("size", [96, 80, 84])  # The last step is complete, has fewer batches, or a smaller batch.
+def test_accumulation_equals_one_large_batch(size: int, penalties: tuple[float, float], quiet_trainer: Trainer) -> None:
+    small, large = digits(train_size=size, batch_size=8), digits(train_size=size, batch_size=32)
+    accumulated = trained(quiet_trainer, small, perceptron(small), 4, penalties)
+    expected = trained(quiet_trainer, large, perceptron(large), 1, penalties)
+    assert close(accumulated, expected, 1e-6)
+    assert not close(accumulated, perceptron(large), 1e-3)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_accumulating_weighs_batches_by_their_words(sparse: bool, quiet_trainer: Trainer) -> None:
-    many, one = Sentences(size=100, batch_size=8).prepare(), Sentences(size=100, batch_size=24).prepare()
-    for data in (many, one):
-        data.loader = partial(data.loader, bucket=False)  # type: ignore[method-assign]  # Three batches are one of 24.
-    first = step_by_step(quiet_trainer, many, tagger(many, sparse=sparse), 3)
-    second = step_by_step(quiet_trainer, one, tagger(one, sparse=sparse), 1)
-    assert close(first, second, 1e-6)
-    assert not close(first, tagger(one), 1e-3)
+def test_accumulation_weights_batches_by_their_number_of_words(sparse: bool, quiet_trainer: Trainer) -> None:
+    small, large = Sentences(size=100, batch_size=8).prepare(), Sentences(size=100, batch_size=24).prepare()
+    for data in (small, large):
+        # Without buckets, three batches of 8 are one batch of 24.
+        data.loader = partial(data.loader, bucket=False)  # type: ignore[method-assign]
+    accumulated = trained(quiet_trainer, small, tagger(small, sparse=sparse), 3)
+    expected = trained(quiet_trainer, large, tagger(large, sparse=sparse), 1)
+    assert close(accumulated, expected, 1e-6)
+    assert not close(accumulated, tagger(large), 1e-3)
 
 
-def test_lbfgs_refuses_to_accumulate(quiet_trainer: Trainer) -> None:
-    """Its steps evaluate the loss several times, which would add the gradients of one batch up."""
+def test_lbfgs_rejects_accumulation(quiet_trainer: Trainer) -> None:
+    """It evaluates the loss several times per step, which would accumulate the gradients of one batch."""
     data = digits()
     model = perceptron(data)
     model.optimizer = torch.optim.LBFGS
@@ -79,7 +80,7 @@ def test_lbfgs_refuses_to_accumulate(quiet_trainer: Trainer) -> None:
         quiet_trainer(max_epochs=1, accumulate_grad_batches=2).fit(model, data)
 
 
-def test_a_run_without_an_end_is_refused(quiet_trainer: Trainer) -> None:
+def test_a_run_without_an_end_is_rejected(quiet_trainer: Trainer) -> None:
     data = digits()
     with pytest.raises(InputError, match=r"set trainer\.max_epochs, trainer\.max_steps or trainer\.max_time"):
         quiet_trainer(max_epochs=-1).fit(perceptron(data), data)
@@ -90,13 +91,13 @@ def test_a_run_without_an_end_is_refused(quiet_trainer: Trainer) -> None:
     [
         ({"max_epochs": 4}, 4),
         ({"max_epochs": 4, "accumulate_grad_batches": 3}, 4),
-        ({"max_epochs": 20, "max_steps": 25}, 4),  # Seven steps an epoch.
+        ({"max_epochs": 20, "max_steps": 25}, 4),  # Seven steps per epoch.
         ({"max_epochs": 20, "max_steps": 8, "accumulate_grad_batches": 3}, 3),
         ({"max_epochs": 4, "max_steps": 1000}, 4),
         ({"max_epochs": -1, "max_steps": 28}, 4),
     ],
 )
-def test_a_schedule_by_epoch_is_as_long_as_the_run(
+def test_the_length_of_a_schedule_is_that_of_the_run(
     settings: dict[str, int], epochs: int, quiet_trainer: Trainer
 ) -> None:
     data = digits(train_size=110)
@@ -115,13 +116,13 @@ def test_the_same_seed_gives_the_same_weights(quiet_trainer: Trainer) -> None:
         quiet_trainer(max_epochs=2).fit(model, data)
         return model
 
-    zero = run(0)
+    first = run(0)
     torch.rand(7)
-    assert close(zero, run(0), 0.0)
-    assert not close(zero, run(1), 1e-3)
+    assert close(first, run(0), 0.0)
+    assert not close(first, run(1), 1e-3)
 
 
-def test_zero_is_a_seed_and_none_draws_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zero_is_a_seed_and_none_draws_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
     assert training.seed_everything(0) == 0
     assert torch.initial_seed() == 0
@@ -132,11 +133,11 @@ def test_zero_is_a_seed_and_none_draws_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(drawn) == 3
 
 
-# Models that train in another way.
+# Models with custom training.
 
 
-class Duel(Model):
-    """Two networks with an optimizer each: one moves a point, the other says how far it is from where it should be."""
+class TwoPlayerModel(Model):
+    """A generator and a critic, each with its own optimizer."""
 
     inputs = Vector
     targets = Classes | Values
@@ -156,7 +157,7 @@ class Duel(Model):
             loss = sign * self(batch.inputs).square().mean()
             self.manual_backward(loss)
             optimizer.step()
-        self.log("train/duel", loss.detach())
+        self.log("train/critic", loss.detach())
 
     def configure_optimizers(self) -> Any:
         return [SGD(self.generator.parameters(), lr=0.01), Adam(self.critic.parameters(), lr=0.01)]
@@ -177,20 +178,20 @@ class Points(DataModule):
         return records
 
 
-def test_a_model_may_have_several_optimizers(quiet_trainer: Trainer) -> None:
+def test_a_model_can_have_several_optimizers(quiet_trainer: Trainer) -> None:
     data = Points(batch_size=10).prepare()
-    model = Duel(data.spec)
+    model = TwoPlayerModel(data.spec)
     before = weights(model)
     trainer = quiet_trainer(max_epochs=2)
     trainer.fit(model, data)
     assert all(not torch.equal(value, before[name]) for name, value in weights(model).items())
-    assert {"train/duel", "val/loss", "val/mse"} <= set(figures(trainer))
-    assert "train/loss" not in figures(trainer)  # It was not measured, and 0 would be a lie.
+    assert {"train/critic", "val/loss", "val/mse"} <= set(figures(trainer))
+    assert "train/loss" not in figures(trainer)  # It was not computed, and 0 would be wrong.
 
 
-def test_a_model_may_have_no_optimizer(quiet_trainer: Trainer) -> None:
-    class Mean(Duel):
-        """A single pass that finds the mean."""
+def test_a_model_can_do_without_an_optimizer(quiet_trainer: Trainer) -> None:
+    class Sum(TwoPlayerModel):
+        """Computes the sum of the inputs in a single pass."""
 
         def __init__(self, spec: Spec) -> None:
             super().__init__(spec)
@@ -203,6 +204,6 @@ def test_a_model_may_have_no_optimizer(quiet_trainer: Trainer) -> None:
             return None
 
     data = Points(batch_size=10).prepare()
-    model = Mean(data.spec)
+    model = Sum(data.spec)
     quiet_trainer(max_epochs=1).fit(model, data)
     assert torch.allclose(model.total, data.parts["train"].inputs.sum(0))  # type: ignore[arg-type]

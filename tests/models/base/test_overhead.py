@@ -20,7 +20,7 @@ from primer.models.base import overhead
 from primer.models.feedforward.mlp import MLP
 
 
-def test_lightning_sets_and_calls_what_is_cut() -> None:
+def test_lightning_still_uses_the_names_that_are_replaced() -> None:
     source = inspect.getsource(L.LightningModule)
     assert "_current_fx_name" in inspect.getsource(L.pytorch.trainer.call)
     assert "self._call_batch_hook(" in source
@@ -33,7 +33,7 @@ def test_lightning_sets_and_calls_what_is_cut() -> None:
     assert isinstance(inspect.getattr_static(ModelCheckpoint, "state_key"), property)
 
 
-def test_steps_of_optimizers_are_counted_by_the_hooks_that_are_replaced() -> None:
+def test_optimizer_steps_are_counted_by_the_hooks_that_are_replaced() -> None:
     source = inspect.getsource(LightningOptimizer)
     assert "self._on_before_step = do_nothing_closure" in source
     assert "self._on_after_step = do_nothing_closure" in source
@@ -41,7 +41,7 @@ def test_steps_of_optimizers_are_counted_by_the_hooks_that_are_replaced() -> Non
     assert do_nothing_closure() is None
 
 
-def test_logged_sums_are_where_they_are_looked_for() -> None:
+def test_lightning_still_stores_logged_sums_under_the_same_names() -> None:
     assert "self._results = _ResultCollection(training=True)" in inspect.getsource(_TrainingEpochLoop)
     source = inspect.getsource(result._ResultMetric)
     for name in ("self.is_tensor", "self.value = self.value + value * batch_size", "self.cumulated_batch_size"):
@@ -49,7 +49,7 @@ def test_logged_sums_are_where_they_are_looked_for() -> None:
     assert {"on_epoch", "is_mean_reduction"} <= set(dir(result._Metadata("fx", "name")))
 
 
-def test_the_signature_of_the_training_step_is_stored() -> None:
+def test_the_signature_of_training_step_is_cached() -> None:
     assert MLP.training_step.__signature__ == inspect.signature(MLP.training_step)  # type: ignore[attr-defined]
 
 
@@ -58,8 +58,8 @@ def test_plain_attributes_are_never_modules_or_parameters() -> None:
         assert not isinstance(getattr(MLP, name, None), nn.Module | nn.Parameter)
 
 
-def test_nothing_else_leans_on_private_names_of_the_trainer() -> None:
-    """Names such as ``trainer._results`` stand in that file alone."""
+def test_no_other_file_uses_private_names_of_the_trainer() -> None:
+    """Names such as ``trainer._results`` occur only in that file."""
     for file in (ROOT / "src" / "primer").rglob("*.py"):
         if file != Path(overhead.__file__):
             text = file.read_text(encoding="utf-8")

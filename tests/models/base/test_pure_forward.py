@@ -1,4 +1,4 @@
-"""``forward`` is a function of parameters, buffers and inputs: what torch.func and export build on."""
+"""``forward`` depends only on parameters, buffers and inputs, as torch.func and torch.export require."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from primer.cli.composition import compose_resolved
 from primer.regularization import Regularization
 from primer.run.training import build_data, build_model
 
-ONE_OF_EACH = {target_of("model", name): name for name in reversed(groups()["model"])}
+CONFIG_OF_CLASS = {target_of("model", name): name for name in reversed(groups()["model"])}
+"""One config of each model class."""
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH.values())
-def test_forward_is_a_function_of_parameters_buffers_and_inputs(name: str) -> None:
+@pytest.mark.parametrize("name", CONFIG_OF_CLASS.values())
+def test_forward_depends_only_on_parameters_buffers_and_inputs(name: str) -> None:
     large = ["model.hidden_size=64"] if name in ("alexnet", "vgg11") else []
     config = compose_resolved("train", [f"model={name}", "data.batch_size=4", *large], "unused")
     data = build_data(config)
     model = build_model(config, data, Regularization()).eval()
     batch = next(iter(data.test_dataloader()))
     inputs = (batch.inputs,) if batch.lengths is None else (batch.inputs, batch.lengths)
-    other = {key: value + 0.02 if value.is_floating_point() else value for key, value in model.state_dict().items()}
+    changed = {key: value + 0.02 if value.is_floating_point() else value for key, value in model.state_dict().items()}
     before = model(*inputs)
-    found = functional_call(model, other, inputs)
+    outputs = functional_call(model, changed, inputs)
     assert torch.equal(model(*inputs), before)
-    assert found.shape != before.shape or not torch.allclose(found, before)
-    changed = deepcopy(model)
-    changed.load_state_dict(other)
-    torch.testing.assert_close(found, changed(*inputs))
+    assert outputs.shape != before.shape or not torch.allclose(outputs, before)
+    changed_model = deepcopy(model)
+    changed_model.load_state_dict(changed)
+    torch.testing.assert_close(outputs, changed_model(*inputs))

@@ -1,4 +1,4 @@
-"""Stopping and going on: exact resumption, the best checkpoint, and what is kept for both."""
+"""Exact resumption, the best checkpoint, and the state that both need."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from primer.optim import Schedule
 from primer.run import training
 
 
-class Stop(L.Callback):
-    """Ends a run after some steps, as if it were killed: no hook runs after it."""
+class Interrupt(L.Callback):
+    """Ends a run after a number of steps as if it were killed: no later hook runs."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -40,24 +40,29 @@ class Stop(L.Callback):
 
 
 def run(
-    trainer: Trainer, folder: Path, schedule: Schedule, saver: dict[str, Any], stop: int | None = None, path: Any = None
+    quiet_trainer: Trainer,
+    folder: Path,
+    schedule: Schedule,
+    saver: dict[str, Any],
+    stop: int | None = None,
+    path: Any = None,
 ) -> tuple[L.Trainer, Model]:
-    """Three epochs of seven steps, or some of them."""
+    """Trains for three epochs of seven steps. Interrupts the run after ``stop`` steps; resumes from ``path``."""
     training.seed_everything(5)
     data = digits(train_size=110)
     if path is not None:
-        torch.manual_seed(99)  # Whatever the random state is: it comes from the checkpoint.
+        torch.manual_seed(99)  # Must not matter: the random state comes from the checkpoint.
     model = MLP(data.spec, hidden_sizes=(16,), dropout=0.4, normalization="batch")
     model.optimizer, model.schedule, model.l1 = partial(Adam, lr=0.01), schedule, 1e-4
     callbacks: list[L.Callback] = [Resume(), ModelCheckpoint(dirpath=folder, filename="{step}", save_top_k=-1, **saver)]
     if stop is not None:
-        callbacks.append(Stop(stop))
-    made = trainer(max_epochs=3, callbacks=callbacks, enable_checkpointing=True)
+        callbacks.append(Interrupt(stop))
+    trainer = quiet_trainer(max_epochs=3, callbacks=callbacks, enable_checkpointing=True)
     try:
-        made.fit(model, data, ckpt_path=path, weights_only=True)
+        trainer.fit(model, data, ckpt_path=path, weights_only=True)
     except InterruptedError:
         assert stop is not None
-    return made, model
+    return trainer, model
 
 
 SCHEDULES = {
@@ -73,45 +78,45 @@ SCHEDULES = {
     ("saver", "step"),
     [
         ({"every_n_train_steps": 3}, 9),  # In the middle of the second epoch.
-        ({"every_n_train_steps": 7}, 14),  # After the last batch of the second, before it is validated.
-        ({"monitor": "val/loss"}, 7),  # After the validation of the first.
-        ({"monitor": "val/loss", "save_on_train_epoch_end": True}, 14),  # At the very end of the second.
+        ({"every_n_train_steps": 7}, 14),  # After the last batch of the second epoch, before its validation.
+        ({"monitor": "val/loss"}, 7),  # After the validation of the first epoch.
+        ({"monitor": "val/loss", "save_on_train_epoch_end": True}, 14),  # At the very end of the second epoch.
     ],
     ids=["mid_epoch", "last_batch", "validation", "epoch_end"],
 )
-def test_a_resumed_run_equals_the_unbroken_one(
+def test_a_resumed_run_equals_an_uninterrupted_one(
     schedule: str, saver: dict[str, Any], step: int, quiet_trainer: Trainer, tmp_path: Path
 ) -> None:
     if step == 14 and "every_n_train_steps" in saver and schedule == "plateau":
         pytest.skip("Lightning does not validate an epoch that was saved between its last batch and its validation")
     whole, model = run(quiet_trainer, tmp_path / "whole", SCHEDULES[schedule], saver)
-    run(quiet_trainer, tmp_path / "broken", SCHEDULES[schedule], saver, stop=step + 1 if step < 21 else None)
-    path = tmp_path / "broken" / f"step={step}.ckpt"
-    resumed, again = run(quiet_trainer, tmp_path / "resumed", SCHEDULES[schedule], saver, path=path)
+    run(quiet_trainer, tmp_path / "interrupted", SCHEDULES[schedule], saver, stop=step + 1 if step < 21 else None)
+    path = tmp_path / "interrupted" / f"step={step}.ckpt"
+    resumed, resumed_model = run(quiet_trainer, tmp_path / "resumed", SCHEDULES[schedule], saver, path=path)
 
     assert resumed.global_step == whole.global_step == 21
     assert resumed.current_epoch == whole.current_epoch == 3
     for name, value in weights(model).items():
-        assert torch.equal(weights(again)[name], value), name
-    mine, theirs = (one.optimizers[0].state_dict() for one in (resumed, whole))
-    assert mine["param_groups"] == theirs["param_groups"]
-    for number, state in theirs["state"].items():
+        assert torch.equal(weights(resumed_model)[name], value), name
+    found, expected = (trainer.optimizers[0].state_dict() for trainer in (resumed, whole))
+    assert found["param_groups"] == expected["param_groups"]
+    for number, state in expected["state"].items():
         assert all(
-            torch.equal(torch.as_tensor(mine["state"][number][key]), torch.as_tensor(state[key])) for key in state
+            torch.equal(torch.as_tensor(found["state"][number][key]), torch.as_tensor(state[key])) for key in state
         )
     assert figures(resumed) == figures(whole)
 
 
-class Rates(L.Callback):
-    """Notes the learning rate of each step."""
+class RecordLearningRates(L.Callback):
+    """Records the learning rate of each step."""
 
     def __init__(self) -> None:
-        self.seen: list[float] = []
+        self.rates: list[float] = []
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
 
 @pytest.mark.parametrize(
@@ -124,38 +129,39 @@ class Rates(L.Callback):
     ],
     ids=["cosine", "warmup", "one_cycle", "exponential"],
 )
-def test_more_epochs_follow_the_longer_schedule(schedule: Schedule, quiet_trainer: Trainer, tmp_path: Path) -> None:
+def test_resuming_with_more_epochs_follows_the_longer_schedule(
+    schedule: Schedule, quiet_trainer: Trainer, tmp_path: Path
+) -> None:
     def rates(epochs: int, path: Path | None = None) -> list[float]:
-        data, watch = digits(train_size=110), Rates()
+        data, recorder = digits(train_size=110), RecordLearningRates()
         model = perceptron(data)
         model.optimizer, model.schedule = partial(Adam, lr=0.01), schedule
-        trainer = quiet_trainer(max_epochs=epochs, callbacks=[watch, Resume()])
+        trainer = quiet_trainer(max_epochs=epochs, callbacks=[recorder, Resume()])
         trainer.fit(model, data, ckpt_path=path, weights_only=True)
         trainer.save_checkpoint(tmp_path / f"{epochs}.ckpt")
-        return watch.seen
+        return recorder.rates
 
     whole, short = rates(5), rates(2)
     assert len(whole) == 35
     assert rates(5, tmp_path / "2.ckpt") == pytest.approx(whole[14:], rel=1e-9, abs=1e-12)
     if schedule is not SCHEDULES["exponential"]:
-        assert short != pytest.approx(whole[:14])  # It was on its way to an earlier end.
+        assert short != pytest.approx(whole[:14])  # The shorter schedule ends earlier.
 
 
-def test_a_plateau_is_looked_for_where_there_is_a_validation(quiet_trainer: Trainer) -> None:
+def test_a_plateau_schedule_steps_only_after_validation(quiet_trainer: Trainer) -> None:
     data = digits()
     model = perceptron(data)
-    model.schedule = SCHEDULES[
-        "plateau"
-    ]  # Nothing is good enough for it: each validation but the first brings it down.
+    # No improvement reaches its threshold: each validation but the first lowers the learning rate.
+    model.schedule = SCHEDULES["plateau"]
     model.optimizer = partial(Adam, lr=0.01)
     trainer = quiet_trainer(max_epochs=7, check_val_every_n_epoch=2)
     trainer.fit(model, data)
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-2 * 0.1**3)
 
 
-def test_the_test_is_of_the_best_checkpoint(quiet_trainer: Trainer, tmp_path: Path) -> None:
-    class Ruin(L.Callback):
-        """Undoes the second epoch."""
+def test_the_best_checkpoint_is_tested(quiet_trainer: Trainer, tmp_path: Path) -> None:
+    class ResetWeights(L.Callback):
+        """Sets the weights to zero before the second epoch."""
 
         def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
             if trainer.current_epoch == 1:
@@ -167,7 +173,7 @@ def test_the_test_is_of_the_best_checkpoint(quiet_trainer: Trainer, tmp_path: Pa
     model.optimizer = partial(Adam, lr=0.01)
     saver = ModelCheckpoint(dirpath=tmp_path, filename="best", monitor="val/loss")
     trainer = quiet_trainer(
-        max_epochs=2, callbacks=[saver, Ruin()], enable_checkpointing=True, limit_train_batches=40
+        max_epochs=2, callbacks=[saver, ResetWeights()], enable_checkpointing=True, limit_train_batches=40
     )  # fmt: skip
     trainer.fit(model, data)
     last = {name: value.clone() for name, value in weights(model).items()}
@@ -180,17 +186,17 @@ def test_the_test_is_of_the_best_checkpoint(quiet_trainer: Trainer, tmp_path: Pa
     assert (tmp_path / "report.txt").read_text().startswith("class")
 
 
-def test_a_run_that_is_killed_while_it_saves_leaves_the_checkpoint_before(
+def test_a_run_that_is_killed_while_saving_keeps_the_previous_checkpoint(
     quiet_trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def torn(self: L.Trainer, filepath: str, *args: Any) -> None:
+    def save_partially(self: L.Trainer, filepath: str, *args: Any) -> None:
         if self.current_epoch:
             Path(filepath).write_bytes(b"half")
             raise InterruptedError
         save(self, filepath, *args)
 
     save = L.Trainer.save_checkpoint
-    monkeypatch.setattr(L.Trainer, "save_checkpoint", torn)
+    monkeypatch.setattr(L.Trainer, "save_checkpoint", save_partially)
     data = digits()
     saver = Checkpoint(dirpath=tmp_path, filename="last", enable_version_counter=False)
     trainer = quiet_trainer(max_epochs=2, callbacks=[saver], enable_checkpointing=True)
@@ -199,7 +205,7 @@ def test_a_run_that_is_killed_while_it_saves_leaves_the_checkpoint_before(
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 0
 
 
-def test_without_checkpoints_the_test_is_of_the_model_as_it_is(quiet_trainer: Trainer, tmp_path: Path) -> None:
+def test_without_checkpoints_the_current_model_is_tested(quiet_trainer: Trainer, tmp_path: Path) -> None:
     data = digits()
     model = perceptron(data)
     trainer = quiet_trainer(max_epochs=1)
@@ -213,14 +219,14 @@ def test_the_random_state_survives_a_round_trip() -> None:
     import random
 
     state = random_state()
-    drawn = torch.rand(3), np.random.rand(3), random.random()
+    expected = torch.rand(3), np.random.rand(3), random.random()
     restore_random_state(state)
-    assert torch.equal(torch.rand(3), drawn[0])
-    assert np.array_equal(np.random.rand(3), drawn[1])
-    assert random.random() == drawn[2]
+    assert torch.equal(torch.rand(3), expected[0])
+    assert np.array_equal(np.random.rand(3), expected[1])
+    assert random.random() == expected[2]
 
 
 def test_plain_values() -> None:
     value = {"a": (1, 2.5), 3: None, "path": Path("x"), "n": np.float64(0.5), "m": np.int64(3), "b": np.bool_(True)}
     assert plain(value) == {"a": [1, 2.5], "3": None, "path": "x", "n": 0.5, "m": 3, "b": True}
-    assert {type(one) for one in plain(value).values()} == {list, type(None), str, float, int, bool}
+    assert {type(item) for item in plain(value).values()} == {list, type(None), str, float, int, bool}

@@ -293,7 +293,7 @@ def test_invalid_settings_are_errors(data: Reversed, settings: dict[str, Any], m
 
 
 def test_targets_other_than_sequences_are_an_error() -> None:
-    with pytest.raises(InputError, match="Seq2Seq does not take targets of type Classes"):
+    with pytest.raises(InputError, match="Seq2Seq does not accept targets of type Classes"):
         Seq2Seq(Spec(Tokens(("<pad>", "<unk>", "a")), Classes(("good", "bad"))))
 
 

@@ -1,4 +1,4 @@
-"""A model with a loss of its own and no targets."""
+"""A model with a custom loss and without targets."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,4 +1,4 @@
-"""An environment."""
+"""A reinforcement learning environment."""
 
 import gymnasium
 
@@ -6,7 +6,7 @@ from primer.data.environment import Environment
 
 
 class CartPole(Environment):
-    """Balance a pole on a cart (Barto, Sutton and Anderson 1983)."""
+    """Balancing a pole on a cart (Barto, Sutton and Anderson 1983)."""
 
     def make(self):
         return gymnasium.make("CartPole-v1")

@@ -1,4 +1,4 @@
-"""A command line that knows the models of this package."""
+"""A fixture that runs commands with the models of this package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONFIGS = Path(__file__).parent / "configs"
 
 @pytest.fixture
 def train(run_in_process: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Returns a function that runs train.py or evaluate.py with the configs and the package of the kinds."""
+    """Returns a function that runs train.py or evaluate.py with the configs and the models of this package."""
     monkeypatch.setattr(paths, "packages", lambda: (*paths.PACKAGES, "models"))
 
     def run(*arguments: str, script: str = "train.py") -> Any:

@@ -1,4 +1,4 @@
-"""A model that learns by acting."""
+"""A reinforcement learning model."""
 
 import copy
 import math

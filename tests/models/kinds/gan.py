@@ -1,4 +1,4 @@
-"""A model with two losses and an optimizer for each."""
+"""A model with two losses, each with its own optimizer."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""A model that learns in a single pass, without gradients."""
+"""A model that is fitted in a single pass, without gradients."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from primer.spec import Image, NoTarget, Vector
 
 
 class KMeans(SinglePass):
-    """Clusters by their means (Lloyd 1982), with at most ``clusters`` of them: those that stay empty are dropped."""
+    """k-means clustering (Lloyd 1982) with at most ``clusters`` clusters: empty ones are dropped."""
 
     inputs = Vector | Image
     targets = NoTarget

@@ -1,4 +1,4 @@
-"""A model that makes its own targets of its inputs."""
+"""A model that creates its targets from its inputs."""
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,7 @@ from primer.spec import IGNORE, PADDING, UNKNOWN, NoTarget, Tokens
 
 
 class MaskedLM(Model):
-    """Predicts the tokens that were masked (Devlin et al. 2019), here with an LSTM. The output layer shares its weights
-    with the embedding."""
+    """Masked language modeling (Devlin et al. 2019) with an LSTM. The output layer is tied to the embedding."""
 
     inputs = Tokens
     targets = NoTarget

@@ -1,4 +1,4 @@
-"""Models that take their steps as any LightningModule does, past the helpers of the base."""
+"""Models written like any LightningModule, without the helpers of the base model, and models with mistakes."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from primer.spec import Classes, Image, NoTarget
 
 
 class PlainGAN(Model):
-    """Two optimizers, stepped by hand, on data with classes."""
+    """Two manually stepped optimizers on data with classes."""
 
     inputs = Image
     targets = Classes
@@ -34,21 +34,21 @@ class PlainGAN(Model):
             optimizer.step()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Logs nothing."""
+        """Does not log anything."""
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self.log("test/real", self.discriminator(batch.inputs.flatten(1)).mean(), batch_size=batch.size)
 
 
 class WithLoader(MLP):
-    """Brings a loader of its own."""
+    """Defines its own data loader."""
 
     def train_dataloader(self) -> DataLoader:
         return DataLoader([1, 2, 3])
 
 
 class Idle(Model):
-    """Takes no step."""
+    """Never steps an optimizer."""
 
     inputs = Image
     targets = NoTarget
@@ -63,7 +63,7 @@ class Idle(Model):
 
 
 class Incomplete(Model):
-    """Has no step, and data without targets."""
+    """Does not define ``step`` although its data does not have targets."""
 
     inputs = Image
     targets = NoTarget
@@ -87,7 +87,7 @@ class NoObjective(Model):
 
 
 class NoInputs(Model):
-    """Does not say what it accepts."""
+    """Does not declare the inputs that it accepts."""
 
     targets = Classes
 

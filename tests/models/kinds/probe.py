@@ -1,4 +1,4 @@
-"""A callback that logs a metric, and a data set that is not finished."""
+"""A callback that logs a metric, and incomplete and infinite data sets."""
 
 from lightning import Callback
 
@@ -8,21 +8,21 @@ from primer.spec import Classes, Image
 
 
 class Probe(Callback):
-    """Logs a metric that rises from epoch to epoch."""
+    """Logs a metric that increases with each epoch."""
 
     def on_validation_epoch_end(self, trainer, pl_module):
         pl_module.log("val/probe", float(trainer.current_epoch))
 
 
 class Unfinished(DataModule):
-    """Does not say how it is read."""
+    """Does not define how it is read."""
 
     inputs = Image
     targets = Classes
 
 
 class EndlessLoader:
-    """Yields the batches of a loader again and again, and has no length."""
+    """Repeats the batches of a loader forever, and does not have a length."""
 
     def __init__(self, loader):
         self.loader = loader
@@ -33,7 +33,7 @@ class EndlessLoader:
 
 
 class Endless(Digits):
-    """Digits without an end."""
+    """An infinite stream of digits."""
 
     def train_dataloader(self):
         return EndlessLoader(super().train_dataloader())

@@ -10,7 +10,7 @@ from primer.spec import Image, NoTarget
 
 
 class SimCLR(Model):
-    """Two views of an image are alike, and unlike those of others (Chen et al. 2020, NT-Xent loss)."""
+    """Contrastive learning with two views of each image (Chen et al. 2020, NT-Xent loss)."""
 
     inputs = Image
     targets = NoTarget

@@ -1,4 +1,4 @@
-"""Each kind of learning through train.py, evaluate.py and a resumed run, with models in a package of your own."""
+"""Each kind of training through train.py, evaluate.py and a resumed run, with models in a separate package."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     "masked_lm": ("data.sentences=200",),
     "simclr": ("regularization/augmentation=shift",),
 }
-"""The models, and what is typed to train them."""
+"""The models and the overrides to train them with."""
 
-LOSSES = {
+METRICS = {
     "autoencoder": {"train/loss", "val/loss", "test/loss"},
     "vae": {"train/loss", "val/loss", "test/loss"},
     "gan": {"train/discriminator", "val/loss", "test/loss"},
@@ -34,7 +34,7 @@ LOSSES = {
     "masked_lm": {"train/loss", "val/loss", "test/loss"},
     "simclr": {"train/loss", "val/loss", "test/loss"},
 }
-"""What each of them logs, and nothing else."""
+"""Exactly the metrics that each model logs."""
 
 
 def metrics_of(folder: Path) -> dict[str, float]:
@@ -50,51 +50,52 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_is_trained_evaluated_and_loaded(kind: str, train: Callable[..., Any]) -> None:
-    done = train(f"model={kind}", "trainer.max_epochs=3" if kind != "kmeans" else "seed=0", *KINDS[kind])
-    assert done.status == 0, done.err
-    metrics = metrics_of(done.folder)
-    assert logged(metrics) == LOSSES[kind]
+def test_a_model_is_trained_evaluated_and_loaded(kind: str, train: Callable[..., Any]) -> None:
+    result = train(f"model={kind}", "trainer.max_epochs=3" if kind != "kmeans" else "seed=0", *KINDS[kind])
+    assert result.status == 0, result.err
+    metrics = metrics_of(result.folder)
+    assert logged(metrics) == METRICS[kind]
     assert all(abs(value) < float("inf") for value in metrics.values())
-    assert "CrossEntropy" not in done.out
-    again = train(f"run={done.folder}", script="evaluate.py")
-    assert again.status == 0, again.err
-    tested = {name: value for name, value in metrics.items() if name.startswith("test/")}
-    assert metrics_of(again.folder) == pytest.approx(tested, rel=1e-5)
-    model: Any = primer.load(done.folder)
-    best = torch.load(done.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert "CrossEntropy" not in result.out
+    evaluation = train(f"run={result.folder}", script="evaluate.py")
+    assert evaluation.status == 0, evaluation.err
+    test_metrics = {name: value for name, value in metrics.items() if name.startswith("test/")}
+    assert metrics_of(evaluation.folder) == pytest.approx(test_metrics, rel=1e-5)
+    model: Any = primer.load(result.folder)
+    best = torch.load(result.folder / "checkpoints" / "best.ckpt", weights_only=True)
     for name, value in model.state_dict().items():
         assert torch.equal(value, best["state_dict"][name]), name
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("kmeans", "gan")])
-def test_a_kind_learns(kind: str, train: Callable[..., Any]) -> None:
-    more = ("data.steps_per_epoch=300", "optimizer.lr=0.003") if kind == "dqn" else ()
-    done = train(f"model={kind}", "trainer.max_epochs=6", "test=false", *KINDS[kind], *more)
-    rows = [line.split(",") for line in (done.folder / "metrics.csv").read_text().splitlines()]
+def test_training_improves_the_metric(kind: str, train: Callable[..., Any]) -> None:
+    extra = ("data.steps_per_epoch=300", "optimizer.lr=0.003") if kind == "dqn" else ()
+    result = train(f"model={kind}", "trainer.max_epochs=6", "test=false", *KINDS[kind], *extra)
+    rows = [line.split(",") for line in (result.folder / "metrics.csv").read_text().splitlines()]
     column = rows[0].index("train/loss" if kind != "dqn" else "val/return")
     first, last = float(rows[1][column]), float(rows[-1][column])
     assert last > first if kind == "dqn" else last < first
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_resumed_inside_an_epoch_equals_the_unbroken_one(kind: str, train: Callable[..., Any]) -> None:
-    if kind == "kmeans":  # Its only pass is validated twice; the first validation is in the middle.
+def test_a_run_resumed_within_an_epoch_equals_an_uninterrupted_one(kind: str, train: Callable[..., Any]) -> None:
+    if kind == "kmeans":  # Its only epoch is validated twice, in the middle and at the end.
         common = ("model=kmeans", "trainer.val_check_interval=0.5", "trainer.check_val_every_n_epoch=1")
         whole = train(*common).folder
-        rest = train(*common, f"resume={whole}/checkpoints/best.ckpt")
+        resumed = train(*common, f"resume={whole}/checkpoints/best.ckpt")
     else:
         common = (f"model={kind}", *KINDS[kind], "trainer.max_epochs=2", "data.batch_size=32")
         common = common if kind != "dqn" else common[:-1]
         whole = train(*common).folder
         steps = metrics_of(whole)["steps"]
-        inside = int(steps * 0.7)
-        broken = train(*common, f"trainer.max_steps={inside}")
-        assert metrics_of(broken.folder)["steps"] == inside
-        rest = train(*common, f"resume={broken.folder}")
-    assert rest.status == 0, rest.err
-    mine, theirs = weights_of(rest.folder), weights_of(whole)
-    for name, value in theirs.items():
-        assert torch.equal(mine[name], value), name
-    timeless = [{k: v for k, v in metrics_of(folder).items() if k != "fit_seconds"} for folder in (rest.folder, whole)]
-    assert timeless[0] == timeless[1]
+        stop = int(steps * 0.7)
+        stopped = train(*common, f"trainer.max_steps={stop}")
+        assert metrics_of(stopped.folder)["steps"] == stop
+        resumed = train(*common, f"resume={stopped.folder}")
+    assert resumed.status == 0, resumed.err
+    weights, expected = weights_of(resumed.folder), weights_of(whole)
+    for name, value in expected.items():
+        assert torch.equal(weights[name], value), name
+    folders = (resumed.folder, whole)
+    metrics = [{k: v for k, v in metrics_of(folder).items() if k != "fit_seconds"} for folder in folders]
+    assert metrics[0] == metrics[1]

@@ -1,4 +1,4 @@
-"""A model with the plain steps of a LightningModule, which log what they want."""
+"""A model that overrides the steps of a LightningModule and logs its own metrics."""
 
 import torch
 from torch import Tensor, nn

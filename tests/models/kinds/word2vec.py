@@ -1,4 +1,4 @@
-"""A model whose gradients are sparse."""
+"""A model with sparse gradients."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from primer.spec import PADDING, NoTarget, Tokens
 
 
 class Word2Vec(Model):
-    """Skip-gram with negative sampling, one word to each side (Mikolov et al. 2013)."""
+    """Skip-gram with negative sampling and a context of one word on each side (Mikolov et al. 2013)."""
 
     inputs = Tokens
     targets = NoTarget

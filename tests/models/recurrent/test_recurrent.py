@@ -272,7 +272,7 @@ def test_a_loaded_checkpoint_computes_the_same_outputs(
         ({"dropout": 1.0}, "dropout must be at least 0 and less than 1, not 1.0"),
         ({"normalization": "batch"}, "normalization"),
         ({"initialization": "best"}, "initialization"),
-        ({"inputs": Vector(3)}, "does not take inputs of type Vector"),
+        ({"inputs": Vector(3)}, "does not accept inputs of type Vector"),
     ],
 )
 def test_invalid_settings_are_errors(kind: type[Recurrent], settings: dict[str, Any], message: str) -> None:

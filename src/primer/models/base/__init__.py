@@ -1,4 +1,4 @@
-"""The base of every model: the contract, evaluation, optimization, and learning in a single pass."""
+"""Base classes of all models: evaluation, optimization, and models fitted in a single pass."""
 
 from primer.models.base.evaluation import Evaluation, Stage
 from primer.models.base.model import Model

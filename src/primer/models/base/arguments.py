@@ -1,4 +1,4 @@
-"""What a model was constructed with, as plain values for its checkpoint."""
+"""Constructor arguments of a model, as plain values for its checkpoint."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ import numpy as np
 
 
 def bind_arguments(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a constructor by their names, defaults included; empty if they do not fit it."""
+    """Returns the arguments of a constructor by name, including defaults; empty if they do not match its signature."""
     try:
         bound = inspect.signature(kind.__init__).bind(None, *args, **kwargs)
-    except TypeError:  # The constructor itself raises a better error, and copying calls ``__new__`` with nothing.
+    except TypeError:  # The constructor raises a better error, and copying calls ``__new__`` without arguments.
         return {}
     bound.apply_defaults()
     parameters = list(bound.signature.parameters.values())[1:]
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for parameter in parameters:
         value = bound.arguments[parameter.name]
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            found |= value
+            arguments |= value
         elif parameter.kind is not inspect.Parameter.VAR_POSITIONAL:
-            found[parameter.name] = value
-    return found
+            arguments[parameter.name] = value
+    return arguments
 
 
 def plain(value: Any) -> Any:
-    """Dictionaries, lists, strings, numbers and None alone, so that a checkpoint needs no code to load."""
+    """Converts a value to dictionaries, lists, strings, numbers and None, so that a checkpoint loads without running
+    code."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Losses and metrics over a whole pass, the same for any batch size, any padding and any number of processes."""
+"""Losses and metrics of a whole pass, independent of the batch size, padding and the number of processes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ Stage = Literal["train", "val", "test", "predict"]
 
 
 class Evaluation:
-    """Adds up the loss and the metrics of each stage. Nothing here waits for the device.
+    """Accumulates the loss and the metrics of each stage, without synchronizing with the device.
 
     Args:
-        objective: whose metrics judge the outputs.
+        objective: provides the metrics.
 
     Attributes:
-        stage: the evaluation pass that is running: ``val``, ``test`` or ``predict``; None while the model trains, and
-            outside of a trainer.
-        passes: how many evaluation passes have started, so that a model knows one from the next.
-        arrays: by stage, the metrics of the latest pass that are not scalars, such as the confusion matrix.
+        stage: the evaluation pass that is running: ``val``, ``test`` or ``predict``; None during training and outside
+            of a trainer.
+        passes: number of evaluation passes started so far, so that a model can tell them apart.
+        arrays: for each stage, the metrics of the latest pass that are not scalars, such as the confusion matrix.
+        sums: for each stage, the sum of the losses and the number of targets.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -37,12 +38,12 @@ class Evaluation:
         self.arrays: dict[Stage, dict[str, Tensor]] = {}
         self.sums: dict[Stage, tuple[Tensor, Tensor | int]] = {}
         self._metrics: dict[Stage, MetricCollection] = {}
-        self._judged: set[Stage] = set()
+        self._has_metrics: set[Stage] = set()
 
     def start_stage(self, stage: Stage, device: torch.device) -> None:
-        """Resets what was added up for a stage. Training is a stage too, but not an evaluation pass."""
+        """Resets the sums and metrics of a stage. Training is a stage, but not an evaluation pass."""
         self.sums[stage] = torch.zeros((), device=device), 0
-        self._judged.discard(stage)
+        self._has_metrics.discard(stage)
         if stage == "train":
             return
         self.stage, self.passes = stage, self.passes + 1
@@ -51,7 +52,7 @@ class Evaluation:
         self._metrics[stage].reset()
 
     def add_loss(self, stage: Stage, loss: Tensor, count: Tensor | int) -> None:
-        """Adds the mean loss of ``count`` targets."""
+        """Adds a mean loss over ``count`` targets."""
         total, targets = self.sums.get(stage, (torch.zeros_like(loss), 0))
         if isinstance(count, int):
             total.add_(loss, alpha=count)
@@ -66,36 +67,36 @@ class Evaluation:
         self.add_loss(stage, step.loss, step.count)
         if step.outputs is None or batch.targets is None or not len(self._metrics[stage]):
             return
-        # Each metric takes what it names of these.
-        more = {"inputs": batch.inputs, "outputs": step.outputs}
-        self._metrics[stage].update(predict(), batch.targets, **more)
-        self._judged.add(stage)
+        # Each metric receives those of these that its update method names.
+        extra = {"inputs": batch.inputs, "outputs": step.outputs}
+        self._metrics[stage].update(predict(), batch.targets, **extra)
+        self._has_metrics.add(stage)
 
     def mean_loss(self, stage: Stage, strategy: Strategy) -> Tensor | None:
-        """The mean loss over all targets of all processes; None if none was counted."""
+        """Returns the mean loss over all targets of all processes; None if there were no targets."""
         if stage not in self.sums:
             return None
         total, count = (torch.as_tensor(value).to(strategy.root_device).float() for value in self.sums[stage])
-        both = strategy.reduce(torch.stack([total, count]), reduce_op="sum")
-        assert isinstance(both, Tensor)
-        return both[0] / both[1] if both[1] else None
+        reduced = strategy.reduce(torch.stack([total, count]), reduce_op="sum")
+        assert isinstance(reduced, Tensor)
+        return reduced[0] / reduced[1] if reduced[1] else None
 
     def finish_stage(self, stage: Stage, strategy: Strategy) -> dict[str, Tensor]:
-        """The loss and the scalar metrics of a stage, by their names: only those that something was counted for."""
+        """Ends a stage. Returns its loss and scalar metrics by name, omitting those without any data."""
         self.stage = None
-        found: dict[str, Tensor] = {}
+        scalars: dict[str, Tensor] = {}
         loss = self.mean_loss(stage, strategy)
         if loss is not None:
-            found["loss"] = loss
+            scalars["loss"] = loss
         self.arrays[stage] = {}
-        if _anywhere(stage in self._judged, strategy):
+        if _in_any_process(stage in self._has_metrics, strategy):
             values: dict[str, Any] = self._metrics[stage].compute()
             self.arrays[stage] = {name: value.cpu() for name, value in values.items() if value.ndim}
-            found |= {name: value for name, value in values.items() if not value.ndim}
-        return found
+            scalars |= {name: value for name, value in values.items() if not value.ndim}
+        return scalars
 
 
-def _anywhere(flag: bool, strategy: Strategy) -> bool:
-    """Whether a flag is set in any process: all of them have to take part in computing a metric."""
-    found = strategy.reduce(torch.tensor(float(flag), device=strategy.root_device), reduce_op="sum")
-    return bool(found)
+def _in_any_process(flag: bool, strategy: Strategy) -> bool:
+    """Returns whether a flag is set in any process: all processes must take part in computing a metric."""
+    total = strategy.reduce(torch.tensor(float(flag), device=strategy.root_device), reduce_op="sum")
+    return bool(total)

@@ -1,8 +1,8 @@
-"""The base of every model: one method that holds the loss, and the same steps, metrics and logging around it for all.
+"""Base class of all models: one method computes the loss; steps, metrics and logging around it are the same for all.
 
-A model is a constructor that builds layers and a ``forward``. One with a loss of its own overrides ``step``; one with
-several optimizers also overrides ``optimizer_groups`` and ``training_step``; one that learns in a single pass without
-gradients is a ``primer.models.base.SinglePass``.
+A model consists of a constructor that builds layers and a ``forward`` method. A model with a custom loss overrides
+``step``; one with several optimizers also overrides ``optimizer_groups`` and ``training_step``; one that is fitted in a
+single pass without gradients subclasses ``primer.models.base.SinglePass``.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from primer.objectives import ModelLoss, Objective, auto
 from primer.spec import NoTarget, Spec
 
 FORMAT = 2
-"""The format of the checkpoints. It grows when older ones cannot be read any more."""
+"""Version of the checkpoint format. It is incremented when older checkpoints can no longer be read."""
 
 
 class Model(LowOverheadModule, Optimization, ABC):
-    """A model of a data set that a spec describes.
+    """Base class of models, built for the data set that a spec describes.
 
-    A subclass names the types that it accepts as ``inputs`` and ``targets``, and calls this constructor first. One with
-    ``targets = NoTarget`` ignores targets, so it accepts any data with its inputs.
+    A subclass declares the types that it accepts as ``inputs`` and ``targets``, and calls this constructor first. A
+    model with ``targets = NoTarget`` ignores targets, so it accepts any data with its inputs.
 
     Args:
-        spec: what the data set offers.
-        objective: the loss and the metrics; by default the usual ones for the target.
+        spec: describes the inputs and targets of the data set.
+        objective: loss and metrics; by default the usual ones for the target.
 
     Attributes:
-        evaluation: the losses and the metrics of each stage.
-        config: the resolved config of the run, for the checkpoint.
+        evaluation: losses and metrics of each stage.
+        config: resolved config of the run, saved in checkpoints.
 
     Raises:
-        InputError: if the model cannot take the input or the target.
+        InputError: if the model does not accept the input or the target.
     """
 
     inputs: ClassVar[Any]
     targets: ClassVar[Any]
     monitor: ClassVar[str | None] = "val/loss"
-    """The metric that the best checkpoint is chosen by; None for the latest checkpoint."""
+    """Metric that selects the best checkpoint; None selects the latest checkpoint."""
     mode: ClassVar[Literal["min", "max"] | None] = None
-    """Whether less or more of ``monitor`` is better, if it is a metric that the model logs itself."""
+    """Whether a lower or a higher ``monitor`` is better, for a metric that the model logs itself."""
     logged_metrics: ClassVar[tuple[str, ...]] = ()
-    """The metrics that the model logs itself, besides the losses and those of its objective; ``*`` matches anything."""
+    """Metrics that the model logs itself, besides the losses and those of its objective; ``*`` matches anything."""
     views: ClassVar[int] = 1
-    """How many augmented views of each sample a batch holds: with 2, a batch of ``n`` samples has ``2 n`` rows, and the
-    rows ``i`` and ``n + i`` are views of the same sample."""
+    """Number of augmented views of each sample in a batch: with 2, a batch of ``n`` samples has ``2 n`` rows, and rows
+    ``i`` and ``n + i`` are views of the same sample."""
     torchvision_names: ClassVar[dict[str, str]] = {}
-    """Beginnings of the names of torchvision's parameters, with what they are here; the rest of a name is the same."""
+    """Maps prefixes of torchvision's parameter names to those of this model; the rest of a name is the same."""
 
     _arguments: dict[str, Any]
 
@@ -81,57 +81,61 @@ class Model(LowOverheadModule, Optimization, ABC):
 
     @classmethod
     def check_spec(cls, spec: Spec) -> None:
-        """Raises ``InputError`` if the model does not accept the input or the target of a data set."""
+        """Raises ``InputError`` if the model does not accept the input or target types of a data set."""
         for side, value in (("inputs", spec.input), ("targets", spec.target)):
             accepted = getattr(cls, side, None)
             if accepted is None:
                 example = "inputs = Vector | Image" if side == "inputs" else "targets = Classes"
                 raise InputError(
-                    f"{cls.__name__} does not name the {side} it accepts: add a class attribute such as {example}, "
-                    "with types of primer.spec"
+                    f"{cls.__name__} does not declare the {side} it accepts: add a class attribute such as {example}, "
+                    "with types from primer.spec"
                 )
             if not (isinstance(value, accepted) or (side == "targets" and accepted is NoTarget)):
-                raise InputError(f"{cls.__name__} does not take {side} of type {type(value).__name__}")
+                raise InputError(f"{cls.__name__} does not accept {side} of type {type(value).__name__}")
 
-    # What a subclass fills in.
+    # Methods for subclasses to override.
 
     @property
     def outputs(self) -> int:
-        """How many numbers the last layer puts out, for each sample or each step."""
+        """Number of outputs of the last layer, for each sample or time step."""
         return self.objective.outputs
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Outputs for standardized inputs: a function of parameters, buffers and inputs alone."""
-        raise InputError(f"{type(self).__name__} has no forward method: define forward(self, inputs), or override step")
+        """Computes outputs from standardized inputs. They depend only on parameters, buffers and inputs."""
+        raise InputError(
+            f"{type(self).__name__} does not define forward: define forward(self, inputs), or override step"
+        )
 
     def forward_batch(self, batch: Batch) -> Tensor:
-        """The outputs for a batch. To be overridden by a model whose outputs depend on the targets too."""
+        """Computes the outputs for a batch. Override it in a model whose outputs also depend on the targets."""
         return self(batch.inputs) if batch.lengths is None else self(batch.inputs, batch.lengths)
 
     def step(self, batch: Batch) -> Step:
-        """The loss of a batch, in training, validation and test alike. To be overridden by a model with a loss of its
-        own; by default it is that of the objective."""
+        """Computes the loss of a batch in training, validation and test. Override it in a model with a custom loss; by
+        default, it is the loss of the objective."""
         outputs = self.forward_batch(batch)
         loss, count = self.objective.loss(outputs, batch.targets)  # type: ignore[arg-type]
         return Step(loss, count, outputs)
 
     def predict(self, batch: Batch, outputs: Tensor | None = None) -> Tensor:
-        """Predictions in the form of the targets, from the outputs if they are there already."""
+        """Returns predictions in the form of the targets. ``outputs`` avoids computing them again."""
         return self.objective.predict(self.forward_batch(batch) if outputs is None else outputs)
 
     def resume_state(self) -> dict[str, Any]:
-        """What a run needs to continue besides parameters and buffers, as tensors and plain values."""
+        """Returns what is needed to resume, besides parameters and buffers, as tensors and plain values."""
         return {}
 
     def load_resume_state(self, state: dict[str, Any]) -> None:
-        """Restores what ``resume_state`` returned."""
+        """Restores the result of ``resume_state``."""
 
-    # What starting from trained weights needs.
+    # Starting from pretrained weights.
 
     def freeze_groups(self, count: int) -> None:
-        """Keeps the first ``count`` depth groups as they are: no gradients, and evaluation mode even while the rest
-        trains, so that running statistics stay and nothing is dropped there. A parameter that a frozen and a trained
-        group share is frozen."""
+        """Freezes the first ``count`` depth groups and unfreezes all others.
+
+        Frozen layers do not get gradients and stay in evaluation mode, so that running statistics do not change and
+        dropout is not applied. A parameter in both a frozen and a trained group is frozen.
+        """
         self._frozen = count
         groups = self.depth_groups()
         frozen = {id(p) for group in groups[:count] for layer in group for p in layer.parameters()}
@@ -149,16 +153,16 @@ class Model(LowOverheadModule, Optimization, ABC):
         return self
 
     def vocabulary_parameters(self, spec: Spec) -> dict[str, tuple[str, ...]]:
-        """Parameters of which each row stands for one entry of a vocabulary, and that vocabulary in a spec: trained
-        rows are moved to where the data of another run has the same words."""
+        """Returns the parameters with one row per vocabulary entry, and that vocabulary in ``spec``. When another run
+        starts from the weights, their rows are moved to the same words in its vocabulary."""
         return {}
 
     @classmethod
     def torchvision_name(cls, **settings: Any) -> str | None:
-        """What torchvision calls the model with these settings; None if it has no weights for it."""
+        """Returns torchvision's name of the model with these settings; None if torchvision has no weights for it."""
         return None
 
-    # The steps that Lightning calls.
+    # Steps and hooks that Lightning calls.
 
     @with_signature
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
@@ -186,12 +190,12 @@ class Model(LowOverheadModule, Optimization, ABC):
         size = getattr(getattr(self.trainer, "datamodule", None), "batch_size", "full")
         if size == 1 and any(isinstance(layer, nn.BatchNorm1d) and layer.training for layer in self.modules()):
             raise InputError(
-                "data.batch_size=1: batch normalization needs at least 2 samples; model.normalization=layer takes one"
+                "data.batch_size=1: batch normalization needs at least 2 samples; use model.normalization=layer instead"
             )
         self.find_batch_hooks()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> Any:
-        if not batch_idx:  # Not a hook of the epoch: Lightning leaves it out if it resumes after the last batch of one.
+        if not batch_idx:  # Not in an epoch hook: Lightning skips it when it resumes after the last batch of an epoch.
             self.evaluation.start_stage("train", self.device)
             self._logged.discard("train/loss")
         self._counted = False
@@ -205,13 +209,13 @@ class Model(LowOverheadModule, Optimization, ABC):
                 f"regularization: {type(self).__name__} overrides training_step, so L1 and L2 would have no effect: "
                 "override step instead, or set regularization.l1=0 regularization.l2=0"
             )
-        if self.trainer.is_last_batch:  # Before validation starts, so that what is reported of an epoch is whole.
+        if self.trainer.is_last_batch:  # Before validation starts, so that the metrics of an epoch are complete.
             self._log_training()
             if not self.automatic_optimization and self.has_optimizer_groups():
                 self._advance_schedules("epoch")
 
     def on_train_epoch_end(self) -> None:
-        if not self.trainer.is_last_batch:  # A limit of steps or of time ended the run inside the epoch.
+        if not self.trainer.is_last_batch:  # max_steps or max_time ended the run within the epoch.
             self._log_training()
         self.advance_plateaus("train/")
 
@@ -225,7 +229,7 @@ class Model(LowOverheadModule, Optimization, ABC):
     def on_train_end(self) -> None:
         if self.has_optimizer_groups() and self.trainer.global_step and not self._optimized:
             raise InputError(
-                f"{type(self).__name__} has several optimizers, and its training_step never calls optimize: call "
+                f"{type(self).__name__} has several optimizers, but its training_step never calls optimize: call "
                 "self.optimize(name, step) for each of them, so that clipping and schedules apply"
             )
 
@@ -257,7 +261,7 @@ class Model(LowOverheadModule, Optimization, ABC):
         values = self.evaluation.finish_stage(stage, self.trainer.strategy)
         self._log_unless_logged({f"{stage}/{name}": value for name, value in values.items()})
 
-    # Logging: what the model logs itself is never overwritten.
+    # Logging. Metrics that the model logs itself are never overwritten.
 
     def log(self, name: str, value: Any, *args: Any, **kwargs: Any) -> None:
         self._logged.add(name)
@@ -284,7 +288,7 @@ class Model(LowOverheadModule, Optimization, ABC):
 
 
 def default_objective(kind: type[Model], spec: Spec) -> Objective:
-    """The usual objective for a target, or one that leaves the loss to a model that ignores targets."""
+    """Returns the usual objective for a target, or ``ModelLoss`` for a model that ignores targets."""
     return ModelLoss(spec.target) if kind.targets is NoTarget else auto(spec.target)
 
 

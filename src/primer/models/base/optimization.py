@@ -1,5 +1,5 @@
-"""How the parameters of a model are moved: one optimizer or several, each with the run's schedule, penalties, clipping
-and accumulation."""
+"""Optimization of a model with one or several optimizers, each with the schedule, penalties, gradient clipping and
+accumulation of the run."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from primer.optim import Schedule, build_optimizer, decayed, penalizes
 from primer.optim.groups import OptimizerFactory, rate_factors
 
 NEVER = 2**62
-"""A frequency that Lightning never reaches: plateaus are stepped here, after each validation."""
+"""A frequency that Lightning never reaches: ``advance_plateaus`` steps plateau schedules after each validation."""
 
 SINGLE = "model"
-"""The name of the optimizer of a model that has one."""
+"""Name of the only group of a model with one optimizer."""
 
 
 class Optimization(L.LightningModule):
     """The part of ``Model`` that owns the optimizers.
 
-    A model with one optimizer returns the loss from ``training_step`` and Lightning does the rest. A model with several
-    overrides ``optimizer_groups``, and its ``training_step`` calls ``optimize`` for each of them.
+    A model with one optimizer returns the loss from ``training_step``, and Lightning does the rest. A model with
+    several optimizers overrides ``optimizer_groups``, and its ``training_step`` calls ``optimize`` for each of them.
 
     Attributes:
-        optimizer: an optimizer class or a partial of one, Adam by default; each group gets one of its own.
-        schedule: of the learning rate, constant by default; each optimizer follows one of its own.
-        l1, l2: the coefficients of the penalties on weights; biases and norms have none.
-        lowest_rate: what the learning rate is multiplied by in the layers next to the input; from there it grows
-            geometrically with depth, up to the full rate in the last layer (Howard and Ruder 2018, section 3.2).
-        gradient_clip_val, gradient_clip_algorithm, accumulate_grad_batches: as in ``lightning.Trainer``, which refuses
+        optimizer: optimizer class or a partial of one, Adam by default; each group gets its own instance.
+        schedule: learning rate schedule, constant by default; each optimizer gets its own instance.
+        l1, l2: coefficients of the penalties on weights; biases and normalization parameters are not penalized.
+        lowest_rate: factor of the learning rate in the layers next to the input; from there it grows geometrically with
+            depth, up to the full rate in the last layer (Howard and Ruder 2018, section 3.2).
+        gradient_clip_val, gradient_clip_algorithm, accumulate_grad_batches: as in ``lightning.Trainer``, which rejects
             them for models with several optimizers.
-        run_length: the steps and the epochs of the run; ``inf`` if only a time limit ends it.
+        run_length: number of steps and of epochs in the run; ``inf`` if only a time limit ends it.
     """
 
     optimizer: OptimizerFactory
@@ -67,32 +67,36 @@ class Optimization(L.LightningModule):
         self._batches: dict[str, int] = {}
         self._counted = self._optimized = self._penalized = False
 
-    # What a model says of its parameters.
+    # Groups of parameters.
 
     def optimizer_groups(self) -> dict[str, nn.Module]:
-        """The part of the model that each optimizer moves, by a name of its own. A parameter in no group stays as it
-        is, such as that of a target network; none may be in two."""
+        """Returns the part of the model that each optimizer updates, by name. Parameters in no group are not updated,
+        such as those of a target network. A parameter cannot be in two groups."""
         return {SINGLE: self}
 
     @classmethod
     def has_optimizer_groups(cls) -> bool:
-        """Whether the model has optimizers of its own choice of parts, and so calls ``optimize``."""
+        """Returns whether the model overrides ``optimizer_groups``, and therefore calls ``optimize``."""
         return cls.optimizer_groups is not Optimization.optimizer_groups
 
     def depth_groups(self) -> list[list[nn.Module]]:
-        """The layers from the input to the output, in groups that share a learning rate and are frozen together. By
-        default each child with parameters, in the order in which the constructor made them."""
+        """Returns the layers from input to output, in groups that have the same learning rate and are frozen together.
+        By default, each child with parameters is a group, in the order of the constructor."""
         children = (child for child in self.children() if child is not getattr(self, "objective", None))
         return [[child] for child in children if next(child.parameters(), None) is not None]
 
     def sparse_parameters(self) -> Iterable[nn.Parameter]:
-        """The parameters whose gradients are sparse: by default the weights of embeddings with ``sparse=True``."""
+        """Yields the parameters with sparse gradients: by default, the weights of embeddings with ``sparse=True``."""
         for layer in self.modules():
             if isinstance(layer, nn.Embedding | nn.EmbeddingBag) and layer.sparse:
                 yield layer.weight  # type: ignore[misc]
 
     def penalty(self, part: nn.Module | None = None) -> Tensor:
-        """What L1, and L2 for an optimizer without weight decay, add to the loss of a part, by default of it all."""
+        """Computes the penalty that is added to the loss: L1, and L2 for optimizers without weight decay.
+
+        Args:
+            part: part of the model to penalize; by default, all of it.
+        """
         weights, _ = decayed(self if part is None else part)
         terms = torch.zeros((), device=self.device)
         if self.l1:
@@ -103,40 +107,40 @@ class Optimization(L.LightningModule):
 
     @property
     def has_penalty(self) -> bool:
-        """Whether a penalty is part of the loss."""
+        """Whether a penalty is added to the loss."""
         return bool(self.l1 or (self.l2 and penalizes(self.optimizer)))
 
-    # One step.
+    # A training step.
 
     def training_loss(self, step: Step) -> Tensor:
-        """The loss to back-propagate: with the penalties, and weighted as ``weigh`` does."""
+        """Returns the loss to backpropagate: with penalties, and weighted by ``weigh``."""
         self._penalized = True
         loss = step.loss + self.penalty() if self.has_penalty else step.loss
         return self.weigh(loss, step.count)
 
     def optimize(self, name: str, step: Step, **backward: Any) -> None:
-        """Back-propagates a loss to the parameters of one group and, once enough batches are accumulated, takes a step
-        of its optimizer: to be called from ``training_step``. Penalties, clipping, mixed precision and the schedule of
-        the run apply as they do to a model with one optimizer.
+        """Backpropagates a loss to the parameters of one group and, once enough batches are accumulated, steps its
+        optimizer. Call it from ``training_step``. Penalties, clipping, mixed precision and the schedule apply as for a
+        model with one optimizer.
 
         Args:
-            name: of the group.
-            step: the loss, and how many targets it is the mean of.
+            name: name of the group.
+            step: the loss and the number of targets that it is averaged over.
             backward: passed on to ``manual_backward``, such as ``retain_graph=True``.
 
         Raises:
-            InputError: if there is no such group.
+            InputError: if the group does not exist.
         """
         groups = self.optimizer_groups()
         if name not in groups:
-            raise InputError(f"{type(self).__name__} optimizes {name!r}, and its groups are {', '.join(groups)}")
+            raise InputError(f"{type(self).__name__} optimizes {name!r}, but its groups are {', '.join(groups)}")
         self._optimized = self._penalized = True
         number = list(groups).index(name)
         optimizer = self._lightning_optimizers()[number]
         loss = step.loss + self.penalty(groups[name]) if self.has_penalty else step.loss
         loss = self.weigh(loss, step.count, name) / self.accumulate_grad_batches
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        self.manual_backward(loss, inputs=[one for one in parameters if one.requires_grad], **backward)
+        self.manual_backward(loss, inputs=[p for p in parameters if p.requires_grad], **backward)
         self._batches[name] = self._batches.get(name, 0) + 1
         if self._batches[name] % self.accumulate_grad_batches and not self.trainer.is_last_batch:
             return
@@ -150,14 +154,14 @@ class Optimization(L.LightningModule):
         self._advance_schedules("step", [optimizer.optimizer])
 
     def _lightning_optimizers(self) -> list[LightningOptimizer]:
-        found = self.optimizers()
-        return found if isinstance(found, list) else [found]  # type: ignore[list-item]
+        optimizers = self.optimizers()
+        return optimizers if isinstance(optimizers, list) else [optimizers]  # type: ignore[list-item]
 
-    # Gradients of the mean over all targets, however they come in batches and processes.
+    # Gradients of the mean over all targets, regardless of how batches and processes divide them.
 
     def weigh(self, loss: Tensor, count: Tensor | int, name: str = SINGLE) -> Tensor:
-        """The mean loss of this process and batch, weighted so that the gradient of a step is that of the mean over
-        all targets: those of every process, and of every batch that is accumulated."""
+        """Weights the mean loss of this process and batch so that the gradient of a step is that of the mean over all
+        targets of all processes and all accumulated batches."""
         world, batches = self.trainer.world_size, self._accumulated_batches()
         if world == 1 and batches == 1:
             return loss
@@ -166,21 +170,22 @@ class Optimization(L.LightningModule):
         assert isinstance(total, Tensor)
         if batches == 1:
             return loss * counts * world / total
-        # How many targets the later batches have is not known yet: all are measured by the first, and the sum of
-        # their gradients is corrected before the step.
+        # The number of targets in later batches is not known yet: all are normalized by that of the first batch, and
+        # the sum of their gradients is corrected before the step.
         window = self._windows.setdefault(name, [])
         window.append(total)
         return loss * counts * world / window[0]
 
     def correction(self, name: str = SINGLE) -> Tensor | float:
-        """What the gradients are multiplied by before a step, to be those of the mean over all targets."""
+        """Returns the factor that the gradients are multiplied by before a step, to be those of the mean over all
+        targets."""
         if not (window := self._windows.get(name)):
             return 1.0
         return self._accumulated_batches() * window[0] / torch.stack(window).sum()
 
     def own_correction(self) -> Tensor | float:
-        """What the gradients of the latest batch alone are multiplied by, besides the number of accumulated batches, to
-        be those of its own mean loss."""
+        """Returns the factor that turns the gradients of the latest batch alone into those of its own mean loss, apart
+        from the number of accumulated batches."""
         window = self._windows.get(SINGLE)
         return window[0] / window[-1] if window else 1.0
 
@@ -201,7 +206,7 @@ class Optimization(L.LightningModule):
 
     def _group_of(self, optimizer: torch.optim.Optimizer) -> tuple[str, nn.Module]:
         groups = list(self.optimizer_groups().items())
-        number = next((k for k, one in enumerate(self.trainer.optimizers) if one is optimizer), 0)
+        number = next((k for k, candidate in enumerate(self.trainer.optimizers) if candidate is optimizer), 0)
         return groups[number] if number < len(groups) else (SINGLE, self)
 
     def _accumulated_batches(self) -> int:
@@ -217,12 +222,12 @@ class Optimization(L.LightningModule):
         factors = rate_factors(self.depth_groups(), self.lowest_rate) if self.lowest_rate != 1 else None
         sparse = list(self.sparse_parameters())
         for parameter in sparse:
-            parameter.sparse = True  # type: ignore[attr-defined]  # Optimizers and penalties look here.
+            parameter.sparse = True  # type: ignore[attr-defined]  # Read by optimizers and penalties.
         if sparse and clip:
             raise InputError(
-                "trainer.gradient_clip_val: sparse gradients cannot be clipped: leave it out, or set model.sparse=false"
+                "trainer.gradient_clip_val: sparse gradients cannot be clipped: remove it, or set model.sparse=false"
             )
-        self.run_length = self._measure_run()
+        self.run_length = self._compute_run_length()
         optimizers, schedulers = [], []
         for part in groups.values():
             optimizer = build_optimizer(self.optimizer, part, self.l2, fused=not clips_scaled, factors=factors)
@@ -239,18 +244,18 @@ class Optimization(L.LightningModule):
             return
         if not self.automatic_optimization:
             raise InputError(
-                f"LBFGS computes the loss several times a step, and {type(self).__name__} takes the steps of its "
-                "optimizers itself: choose another optimizer"
+                f"LBFGS evaluates the loss several times per step, but {type(self).__name__} steps its optimizers "
+                "manually: choose another optimizer"
             )
         if self.trainer.accumulate_grad_batches > 1:
             raise InputError(
-                "LBFGS computes the loss of a batch several times a step and cannot add up those of others: "
+                "LBFGS evaluates the loss of a batch several times per step and cannot accumulate batches: "
                 f"trainer.accumulate_grad_batches={self.trainer.accumulate_grad_batches} must be 1; "
                 "try data.batch_size=full"
             )
 
-    def _measure_run(self) -> tuple[int | float, int | float]:
-        """The steps and the epochs of the run. Data without an end are one epoch."""
+    def _compute_run_length(self) -> tuple[int | float, int | float]:
+        """Returns the number of steps and of epochs in the run. Infinite data is one epoch."""
         trainer = self.trainer
         if trainer.limit_train_batches == 0:
             raise InputError("trainer.limit_train_batches=0 leaves no training step")
@@ -268,31 +273,31 @@ class Optimization(L.LightningModule):
         return total, total if math.isinf(total) else math.ceil(total / per_epoch)
 
     def _advance_schedules(self, interval: str, optimizers: list[Any] | None = None) -> None:
-        """Steps the schedules of an interval, which Lightning leaves to a model with several optimizers."""
+        """Steps the schedules of an interval. Lightning does not do so for models with several optimizers."""
         for config in self.trainer.lr_scheduler_configs:
             scheduler: Any = config.scheduler
             if config.interval != interval or isinstance(scheduler, ReduceLROnPlateau):
                 continue
-            if optimizers is None or any(scheduler.optimizer is one for one in optimizers):
+            if optimizers is None or any(scheduler.optimizer is optimizer for optimizer in optimizers):
                 scheduler.step()
 
     def rebuild_schedules(self) -> None:
-        """Makes a resumed run with another length follow the schedule of that length from here on. A schedule that
-        waits for plateaus knows no length."""
+        """Makes a resumed run whose length changed follow the schedule of its new length. Plateau schedules do not
+        depend on the length."""
         for config in self.trainer.lr_scheduler_configs:
             scheduler: Any = config.scheduler
-            if any(isinstance(one.scheduler, ReduceLROnPlateau) for one in self.trainer.lr_scheduler_configs):
+            if any(isinstance(other.scheduler, ReduceLROnPlateau) for other in self.trainer.lr_scheduler_configs):
                 return
             taken = scheduler.last_epoch
             (entry,) = self.schedule.rebuild(scheduler.optimizer, *self.run_length, taken)
             config.scheduler = entry["scheduler"]
 
     def advance_plateaus(self, prefix: str) -> None:
-        """Shows the latest metrics to the schedules that lower the rate on a plateau of one that starts with
-        ``prefix``: after each validation, or each epoch of training, and before it is saved.
+        """Steps the plateau schedules whose metric starts with ``prefix``: after each validation or training epoch, and
+        before the checkpoint is saved.
 
         Raises:
-            InputError: if nothing logged the metric.
+            InputError: if the metric was not logged.
         """
         monitor, known = str(self.schedule.monitor), self.trainer.callback_metrics
         for config in self.trainer.lr_scheduler_configs:
@@ -306,9 +311,9 @@ class Optimization(L.LightningModule):
 
 
 def _check_disjoint(name: str, groups: dict[str, nn.Module]) -> None:
-    """Raises ``InputError`` if two optimizers would move the same parameter."""
-    owner: dict[int, str] = {}
+    """Raises ``InputError`` if two optimizers would update the same parameter."""
+    owners: dict[int, str] = {}
     for group, part in groups.items():
         for parameter in part.parameters():
-            if owner.setdefault(id(parameter), group) != group:
-                raise InputError(f"{name}: the optimizers {owner[id(parameter)]!r} and {group!r} share a parameter")
+            if owners.setdefault(id(parameter), group) != group:
+                raise InputError(f"{name}: the optimizers {owners[id(parameter)]!r} and {group!r} share a parameter")

@@ -1,7 +1,7 @@
-"""Cuts what Lightning costs per step: together a quarter of a step at batch size 16.
+"""Reduces Lightning's overhead per step, which is a quarter of a step at batch size 16.
 
-Everything here relies on names that are private to Lightning; ``tests/models/base/test_overhead.py`` checks that they
-still exist.
+Everything here relies on private names of Lightning; ``tests/models/base/test_overhead.py`` checks that they still
+exist.
 """
 
 from __future__ import annotations
@@ -22,73 +22,73 @@ from torch import Tensor
 
 from primer.batch import Batch
 
-# Lightning asks NVIDIA's driver for the number of GPUs before each optimizer step, which takes a tenth of a millisecond
-# if there is none; PyTorch's own answer is immediate. Only forking after CUDA has started needs the former.
+# Lightning queries NVIDIA's driver for the number of GPUs before each optimizer step, which takes 0.1 ms if there is no
+# GPU; PyTorch's own check is immediate. Only forking after CUDA has been initialized needs the former.
 os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 PLAIN_ATTRIBUTES = ("_current_fx_name", "_latest", "_counted", "_optimized", "_penalized")
-"""Attributes that are set at every step and never hold a module or a parameter. Lightning sets the first one some forty
-times a step."""
+"""Attributes that are set at every step and never hold a module or a parameter. Lightning sets the first one about 40
+times per step."""
 
 BATCH_HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")
 
-NOTHING = nullcontext()
+NULL_CONTEXT = nullcontext()
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def with_signature(function: Function) -> Function:
-    """Stores the signature of a function on it. Lightning inspects that of ``training_step`` at every step."""
+    """Caches the signature of a function. Lightning inspects that of ``training_step`` at every step."""
     function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     return function
 
 
 class LowOverheadModule(L.LightningModule):
-    """A ``LightningModule`` with cheaper attributes and batch hooks."""
+    """A ``LightningModule`` with faster attribute assignment and batch hooks."""
 
-    _transfers_plainly = False
+    _skips_batch_hooks = False
     """Whether neither the model nor its data overrides a batch hook, so that none has to be looked up."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # nn.Module looks for the kind of each value, which takes as long as a small layer.
+        # nn.Module checks the type of each value, which takes as long as a small layer.
         if name in PLAIN_ATTRIBUTES:
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
 
     def _call_batch_hook(self, hook_name: str, *args: Any) -> Any:
-        # Lightning looks up who overrides each of three hooks for every batch.
-        if self._transfers_plainly and isinstance(args[0], Batch):
+        # For every batch, Lightning looks up whether the model or the data overrides each of three hooks.
+        if self._skips_batch_hooks and isinstance(args[0], Batch):
             return args[0].to(args[1]) if hook_name == "transfer_batch_to_device" else args[0]
         return super()._call_batch_hook(hook_name, *args)
 
     def find_batch_hooks(self) -> None:
-        """Looks once, at the start of a run, who overrides a batch hook."""
+        """Looks up, once at the start of a run, whether the model or its data overrides a batch hook."""
         owners = [type(owner) for owner in (self, getattr(self.trainer, "datamodule", None)) if owner]
-        self._transfers_plainly = all(
+        self._skips_batch_hooks = all(
             getattr(owner, hook) is getattr(DataHooks, hook) for owner in owners for hook in BATCH_HOOKS
         )
 
 
 class NoProfiler(PassThroughProfiler):
-    """Measures nothing. Lightning opens some forty contexts per step; here they are one object that does nothing."""
+    """A profiler that does nothing. Lightning opens about 40 contexts per step; here, they are one reused object."""
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
-        return NOTHING
+        return NULL_CONTEXT
 
 
 def logged_sums(trainer: L.Trainer) -> dict[str, list[Tensor]]:
-    """What the training steps of this epoch have logged so far: by name, the sum and the number of samples. Lightning
-    leaves it out of checkpoints."""
-    found = {}
+    """Returns, for each metric that training steps have logged in this epoch, the sum and the number of samples.
+    Lightning does not save them in checkpoints."""
+    sums = {}
     for name, metric in (trainer.fit_loop.epoch_loop._results or {}).items():
         if metric.is_tensor and metric.meta.on_epoch and metric.meta.is_mean_reduction:
-            found[name] = [metric.value.clone(), metric.cumulated_batch_size.clone()]
-    return found
+            sums[name] = [metric.value.clone(), metric.cumulated_batch_size.clone()]
+    return sums
 
 
 def add_logged_sums(trainer: L.Trainer, saved: dict[str, list[Tensor]]) -> None:
-    """Adds what ``logged_sums`` returned, once the first step of a resumed epoch has logged."""
+    """Adds the result of ``logged_sums`` after the first step of a resumed epoch has logged."""
     for name, metric in (trainer.fit_loop.epoch_loop._results or {}).items():
         if name in saved:
             value, count = saved[name]
@@ -97,8 +97,8 @@ def add_logged_sums(trainer: L.Trainer, saved: dict[str, list[Tensor]]) -> None:
 
 
 def step_uncounted(optimizer: LightningOptimizer) -> None:
-    """Takes a step that does not count as a global step of the trainer. Lightning counts each step of each optimizer;
-    ``trainer.max_steps`` is about training steps, each of which may move several optimizers."""
+    """Takes an optimizer step that does not increment the trainer's global step. Lightning counts each step of each
+    optimizer, but ``trainer.max_steps`` limits training steps, which may step several optimizers."""
     hooks = optimizer._on_before_step, optimizer._on_after_step
     optimizer._on_before_step = optimizer._on_after_step = do_nothing_closure
     try:
@@ -108,7 +108,7 @@ def step_uncounted(optimizer: LightningOptimizer) -> None:
 
 
 class CachedStateKey(ModelCheckpoint):
-    """A checkpoint callback that makes its key once. Lightning asks for it some six times per step."""
+    """A checkpoint callback that computes its state key once. Lightning requests it about six times per step."""
 
     @cached_property
     def state_key(self) -> str:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""Models that are fitted in a single pass over the data, without gradients."""
+"""Base class of models that are fitted in a single pass over the data, without gradients."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from primer.spec import Spec
 class SinglePass(Model):
     """A model that computes its buffers from the whole training part at once, such as k-means or a decision tree.
 
-    A subclass registers its buffers in the constructor, of any size, lists their names in ``fitted``, and fills them in
-    ``fit``. It has no optimizer: one epoch measures the loss on the training part, and the run ends.
+    A subclass registers its buffers in the constructor, with any size, lists their names in ``fitted``, and fills them
+    in ``fit``. It does not have an optimizer: the run computes the loss on the training part for one epoch and ends.
 
     Attributes:
-        fitted: the names of the buffers that ``fit`` fills. Their sizes may depend on the data: those of a checkpoint
-            replace the ones of the constructor.
+        fitted: names of the buffers that ``fit`` fills. Their sizes may depend on the data: loading a checkpoint
+            resizes them.
+        is_fitted: whether ``fit`` has been called.
     """
 
     fitted: ClassVar[tuple[str, ...]] = ()
@@ -36,7 +37,11 @@ class SinglePass(Model):
 
     @abstractmethod
     def fit(self, train: Batch) -> None:
-        """Fills the buffers, given the whole training part, standardized but not augmented, on the model's device."""
+        """Fills the buffers.
+
+        Args:
+            train: the whole training part, standardized but not augmented, on the model's device.
+        """
 
     def configure_optimizers(self) -> None:
         return None

@@ -1,4 +1,4 @@
-"""What a model returns for one batch."""
+"""The result of a model for one batch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor
 
 
 class Step(NamedTuple):
-    """The loss of a batch, and what metrics need of it.
+    """The loss of a batch, and what the metrics need.
 
     Attributes:
-        loss: a differentiable scalar, the mean over ``count`` targets.
-        count: how many targets the loss is the mean of, so that batches of any size and any padding add up to the same
-            mean.
-        outputs: the outputs that the metrics judge; None if there is nothing to judge.
+        loss: differentiable scalar, the mean over ``count`` targets.
+        count: number of targets that the loss is averaged over, so that the mean loss of a pass does not depend on the
+            batch size or padding.
+        outputs: outputs that the metrics are computed from; None for no metrics.
     """
 
     loss: Tensor
