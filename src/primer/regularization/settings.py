@@ -56,5 +56,7 @@ class Regularization:
         chosen = {name: step for name, step in self.augmentation.items() if not isinstance(step, dict | None)}
         for name, step in chosen.items():
             if not isinstance(step, Augmentation):
-                raise InputError(f"regularization.augmentation.{name} is not an augmentation but {type(step).__name__}")
+                raise InputError(
+                    f"regularization.augmentation.{name} must be an Augmentation, not {type(step).__name__}"
+                )
         self.augmentation = chosen

@@ -193,7 +193,7 @@ def _has_mode(settings: dict[str, Any]) -> bool:
 
 
 def _logged_by(callback: type) -> tuple[str, ...]:
-    """Returns patterns of the metrics that a class of callbacks logs: its ``logged_metrics``; without them, a custom callback may
-    log anything."""
+    """Returns patterns of the metrics that a class of callbacks logs: its ``logged_metrics``; without them, a custom
+    callback may log anything."""
     custom = callback.__module__.split(".")[0] not in ("primer", "lightning")
     return getattr(callback, "logged_metrics", ("*",) if custom else ())

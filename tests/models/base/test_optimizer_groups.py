@@ -127,7 +127,7 @@ def test_an_unknown_group_and_a_group_that_is_never_optimized_are_refused(quiet_
         def training_step(self, batch: Batch, batch_idx: int) -> None:
             self.optimize("lfet", self.step(batch))
 
-    with pytest.raises(InputError, match="Misspelled optimizes 'lfet', and its groups are left, right"):
+    with pytest.raises(InputError, match="Misspelled optimizes 'lfet', but its groups are left, right"):
         fitted(Misspelled, quiet_trainer)
 
     class ByHand(Twins):

@@ -97,12 +97,12 @@ def test_a_data_loader_of_the_model_is_rejected(train: Train, tmp_path: Path) ->
 
 
 def test_a_run_without_a_training_step_is_an_error(train: Train) -> None:
-    result = train("model=idle", *QUICK, "test=false", "data.val_fraction=0")
-    assert result.status == 2
-    assert "Idle was not trained" in result.err
-    result = train("trainer.limit_train_batches=0", *QUICK)
-    assert result.status == 2
-    assert "trainer.limit_train_batches=0 leaves no training step" in result.err
+    done = train("model=idle", *QUICK, "test=false", "data.val_fraction=0")
+    assert done.status == 2
+    assert "Idle was not trained" in done.err
+    done = train("trainer.limit_train_batches=0", *QUICK)
+    assert done.status == 2
+    assert "trainer.limit_train_batches=0 leaves no training step" in done.err
 
 
 def test_data_without_targets_requires_a_custom_loss(train: Train, tmp_path: Path) -> None:
