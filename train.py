@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from primer import cli
 
 
-@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+@hydra.main(config_path="configs", config_name="train")
 def main(cfg: DictConfig) -> float | None:
     return cli.job(cfg, "primer.run.train")
 

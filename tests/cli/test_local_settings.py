@@ -54,8 +54,12 @@ def test_typed_settings_of_the_other_command_are_rejected(local: Callable[..., N
 @pytest.mark.parametrize(
     ("settings", "name", "expected"),
     [
-        ("defaults:\n  - override /logger: tensorboard", "evaluate", "Could not override 'logger'. No match in the"),
-        ("defaults:\n  - override /modle: mlp", "train", "Could not override 'modle'. No match in the defaults list"),
+        (
+            "defaults:\n  - override /logger: tensorboard",
+            "evaluate",
+            "No earlier Group Default for 'logger' exists to override",
+        ),
+        ("defaults:\n  - override /modle: mlp", "train", "No earlier Group Default for 'modle' exists to override"),
         ("hydra:\n  job:\n    nmae: x", "train", "Key 'nmae' not in 'JobConf'"),
     ],
 )

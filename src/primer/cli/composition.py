@@ -86,7 +86,7 @@ def compose_resolved(name: str, overrides: list[str], folder: str) -> dict[str, 
 
 def compose_raw(name: str, overrides: list[str]) -> DictConfig:
     """Composes a config with Hydra. Raises one of ``COMPOSE_ERRORS`` if that fails."""
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS)):
         return compose(name, overrides, return_hydra_config=True)
 
 

@@ -288,7 +288,7 @@ def test_unknown_activation_of_an_rnn_is_an_error() -> None:
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
 def test_a_model_selects_its_default_data_unless_overridden(name: str) -> None:
     def data(*overrides: str) -> str:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        with initialize_config_dir(str(CONFIGS)):
             return compose("train", [f"model={name}", *overrides]).data._target_
 
     assert data() == "primer.data.text.pos_tags.PosTags"
