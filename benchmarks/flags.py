@@ -25,7 +25,8 @@ from primer.data.loading.scaling import moments, standardize
 from primer.models.base import Model
 from primer.optim import build_optimizer
 from primer.regularization import Regularization
-from primer.run.training import build_callbacks, build_model, build_trainer, redirect_library_logs
+from primer.run.building import build_callbacks, build_model, build_trainer
+from primer.run.training import redirect_library_logs
 from primer.spec import Classes, Image, Spec
 
 ROUNDS = 3

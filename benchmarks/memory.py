@@ -27,7 +27,7 @@ def main() -> None:
     from primer.cli.composition import compose_resolved
     from primer.config.instantiate import instantiate
     from primer.regularization import Regularization
-    from primer.run import training
+    from primer.run import building, training
 
     training.redirect_library_logs()
     data = Images(test_fraction=0.01, val_fraction=0.01).prepare()
@@ -36,9 +36,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = compose_resolved("train", OVERRIDES, folder)
         regularization = instantiate(config["regularization"], Regularization)
-        model = training.build_model(config, data, regularization)
-        callbacks = training.build_callbacks(config, model, data, regularization)
-        trainer = training.build_trainer(config, model, callbacks, training.build_loggers(config))
+        model = building.build_model(config, data, regularization)
+        callbacks = building.build_callbacks(config, model, data, regularization)
+        trainer = building.build_trainer(config, model, callbacks, building.build_loggers(config))
         trainer.fit(model, datamodule=data)
     print("memory: peak resident memory of a process, in MiB")
     print(f"  import lightning             {imports:7.0f}")

@@ -27,7 +27,8 @@ from primer.data.base import DataModule
 from primer.data.loading.scaling import moments, standardize
 from primer.records import console
 from primer.regularization import Regularization
-from primer.run.training import build_callbacks, build_loggers, build_model, build_trainer, redirect_library_logs
+from primer.run.building import build_callbacks, build_loggers, build_model, build_trainer
+from primer.run.training import redirect_library_logs
 from primer.spec import Classes, Image, Spec
 
 PAIRS = 7

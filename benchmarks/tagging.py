@@ -30,14 +30,8 @@ from primer.config.instantiate import instantiate
 from primer.data.base import DataModule
 from primer.records import console
 from primer.regularization import Regularization
-from primer.run.training import (
-    build_callbacks,
-    build_data,
-    build_loggers,
-    build_model,
-    build_trainer,
-    redirect_library_logs,
-)
+from primer.run.building import build_callbacks, build_data, build_loggers, build_model, build_trainer
+from primer.run.training import redirect_library_logs
 from primer.spec import IGNORE, PADDING, Spec, Tags, Tokens
 
 PAIRS = 5

@@ -34,7 +34,7 @@ from primer.spec import Classes, Image, Sequence, Spec, Tokens, Values, Vector
 DATA = {"_target_": "primer.data.images.digits.Digits", "batch_size": 20, "train_size": 100}
 EVIL = [
     "os.system",
-    "primer.run.training.os.system",
+    "primer.run.accelerators.os.system",
     "torch.hub.load",
     "builtins.eval",
     "primer.records.run_folder.write",
@@ -299,8 +299,8 @@ def test_instantiate_checks_the_type_before_it_calls(tmp_path: Path) -> None:
         InputError, match=r"primer.records.run_folder.write is not a DataModule, nor does it return one"
     ):
         instantiate({"_target_": "primer.records.run_folder.write", "path": marker, "text": ""}, DataModule)
-    with pytest.raises(InputError, match=r"'primer.run.training.os.system' is refused: it is defined in posix"):
-        instantiate({"_target_": "primer.run.training.os.system", "command": f"touch {marker}"})
+    with pytest.raises(InputError, match=r"'primer.run.accelerators.os.system' is refused: it is defined in posix"):
+        instantiate({"_target_": "primer.run.accelerators.os.system", "command": f"touch {marker}"})
     nested = {"_target_": "primer.records.run_folder.write", "path": marker, "text": ""}
     with pytest.raises(InputError, match="a nested target must be a class"):
         instantiate({**DATA, "augmentation": nested})

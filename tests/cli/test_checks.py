@@ -190,7 +190,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     # Targets.
     (["model._target_=os.system"], "'os.system' is not allowed"),
     (["model._target_=builtins.eval"], "'builtins.eval' is not allowed"),
-    (["model._target_=primer.run.training.os.system"], "primer.run.training.os.system does not exist"),
+    (["model._target_=primer.run.accelerators.os.system"], "primer.run.accelerators.os.system does not exist"),
     (["model._target_=3"], "3 is not allowed"),
     (["optimizer._target_=primer.optim.Moun"], "primer.optim.Moun does not exist"),
     # Incompatible combinations.

@@ -21,7 +21,8 @@ from primer.config.paths import CONFIGS
 from primer.data.base import DataModule
 from primer.data.images.images import TorchvisionImages
 from primer.regularization import Regularization
-from primer.run.training import build_data, build_loggers, build_model, build_schedule, train
+from primer.run.building import build_data, build_loggers, build_model, build_schedule
+from primer.run.training import train
 
 TABLE = "x,color,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{'yes' if i % 2 else 'no'}\n" for i in range(60))
 SENTENCE = "1\tDogs\tdog\tNOUN\tNN\t_\t_\t_\t_\t_\n2\tbark\tbark\tVERB\tVB\t_\t_\t_\t_\t_\n\n"

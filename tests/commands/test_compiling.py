@@ -12,7 +12,7 @@ from helpers.run_folders import figures
 
 from primer.cli.composition import compose_resolved
 from primer.regularization import Regularization
-from primer.run.training import build_data, build_model
+from primer.run.building import build_data, build_model
 
 requires_compiler = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None,

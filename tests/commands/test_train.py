@@ -251,7 +251,7 @@ def test_a_checkpoint_with_unsafe_targets_is_rejected(run_in_process, tmp_path) 
     for part, target in (
         ("model", "os.system"),
         ("model", "torch.hub.load"),
-        ("objective", "primer.run.training.os.system"),
+        ("objective", "primer.run.accelerators.os.system"),
     ):
         forged = {**content, "primer": {**content["primer"], part: {"_target_": target}}}
         torch.save(forged, tmp_path / "forged.ckpt")

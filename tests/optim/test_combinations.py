@@ -16,7 +16,7 @@ from primer.cli.composition import compose_checked
 from primer.config.instantiate import instantiate
 from primer.data.images.digits import Digits
 from primer.models.feedforward.mlp import MLP
-from primer.run.training import build_schedule
+from primer.run.building import build_schedule
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import ExponentialLR, OneCycleLR, ReduceLROnPlatea
 from primer.cli.choices import groups
 from primer.errors import InputError
 from primer.optim import Formula, Schedule
-from primer.run.training import build_schedule
+from primer.run.building import build_schedule
 
 LR = 0.2
 

@@ -23,7 +23,7 @@ from primer.errors import InputError
 from primer.models.feedforward.mlp import MLP
 from primer.regularization import Augmentation, ColorJitter, Cutmix, Cutout, Flip, Mixup, Regularization, Rotate, Shift
 from primer.regularization.augmentation.base import as_floats
-from primer.run.training import build_data
+from primer.run.building import build_data
 from primer.spec import Image
 
 SINGLE = [Flip(), Shift(2), Rotate(), ColorJitter(), Cutout(1.0)]

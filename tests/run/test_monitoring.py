@@ -19,8 +19,9 @@ from primer.errors import InputError
 from primer.models.feedforward.linear import Linear
 from primer.models.recurrent.lstm import LSTM
 from primer.regularization import Regularization
+from primer.run.building import build_callbacks, build_model
 from primer.run.monitoring import check_monitors
-from primer.run.training import build_callbacks, build_model, train
+from primer.run.training import train
 from primer.spec import Classes, Spec, Tags, Tokens, Vector
 
 OVERRIDES = ["monitor=val/accuracy", "scheduler=plateau", "regularization=light", "paths.output_dir=x"]

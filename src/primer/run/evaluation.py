@@ -18,7 +18,9 @@ from primer.records import run_folder
 from primer.records.console import show_table
 from primer.regularization import Regularization
 from primer.run.accelerators import check_accelerator
-from primer.run.training import build_data, redirect_library_logs, seed_everything, show_results, write_report
+from primer.run.building import build_data, seed_everything
+from primer.run.results import show_results, write_report
+from primer.run.training import redirect_library_logs
 from primer.spec import Image, NextToken
 
 

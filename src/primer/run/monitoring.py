@@ -79,6 +79,8 @@ def resolve_monitor(
         return settings
     name, mode = settings["monitor"] or goal.monitor, settings.get("mode")
     if name is None:
+        if _has_mode(settings) and path == "scheduler":
+            raise InputError(f"{path} needs a metric, and {type(model).__name__} does not name one: set {path}.monitor")
         return {key: value for key, value in settings.items() if key not in ("monitor", "mode")}
     if str(name).startswith("val/") and not has_validation(config, datamodule):
         name, mode = "train/loss", None

@@ -41,6 +41,7 @@ def is_managed(model: Model) -> bool:
 
 
 def _without_effect(config: dict[str, Any], model: Model, typed: Sequence[str]) -> Iterator[tuple[str, str]]:
+    yield from _regularization(config, model, typed)
     if isinstance(model, SinglePass):
         reason = "is fitted in a single pass, without gradients"
         yield from ((text, reason) for text in typed if text.startswith(("optimizer", "scheduler", "transfer")))
@@ -59,6 +60,17 @@ def _without_effect(config: dict[str, Any], model: Model, typed: Sequence[str]) 
             yield "scheduler", reason
         yield from ((path, reason) for path in _penalties(config) if path != "regularization.l2")
         yield from ((path, reason) for path in _trainer_settings(config))
+
+
+def _regularization(config: dict[str, Any], model: Model, typed: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Regularization that was typed and reaches neither the model nor the objective. That of a preset may have no effect:
+    ``regularization=strong`` is for all models."""
+    for name in ("dropout", "stochastic_depth", "label_smoothing"):
+        setting = f"regularization.{name}"
+        used = name in (config["objective"] if name == "label_smoothing" else config["model"])
+        used &= not (name == "label_smoothing" and "label_smoothing" not in model.objective.settings())
+        if not used and config["regularization"][name] and any(text.startswith(f"{setting}=") for text in typed):
+            yield setting, f"does not have it, and neither does its objective {type(model.objective).__name__}"
 
 
 def _gradient_settings(config: dict[str, Any]) -> Iterator[str]:

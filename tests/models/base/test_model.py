@@ -18,7 +18,7 @@ from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.feedforward.mlp import MLP
 from primer.optim import Schedule, SparseAdam
-from primer.run import training
+from primer.run import building
 from primer.spec import Classes, NoTarget, Series, Spec, Tags, Values, Vector
 
 
@@ -110,7 +110,7 @@ def test_the_length_of_a_schedule_is_that_of_the_run(
 
 def test_the_same_seed_gives_the_same_weights(quiet_trainer: Trainer) -> None:
     def run(seed: int) -> Model:
-        training.seed_everything(seed)
+        building.seed_everything(seed)
         data = digits()
         model = MLP(data.spec, hidden_sizes=(8,), dropout=0.3)
         quiet_trainer(max_epochs=2).fit(model, data)
@@ -124,12 +124,12 @@ def test_the_same_seed_gives_the_same_weights(quiet_trainer: Trainer) -> None:
 
 def test_zero_is_a_seed_and_none_draws_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
-    assert training.seed_everything(0) == 0
+    assert building.seed_everything(0) == 0
     assert torch.initial_seed() == 0
     drawn = set()
     for _ in range(3):
         monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
-        drawn.add(training.seed_everything(None))
+        drawn.add(building.seed_everything(None))
     assert len(drawn) == 3
 
 

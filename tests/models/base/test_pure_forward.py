@@ -11,7 +11,7 @@ from torch.func import functional_call
 from primer.cli.choices import groups, target_of
 from primer.cli.composition import compose_resolved
 from primer.regularization import Regularization
-from primer.run.training import build_data, build_model
+from primer.run.building import build_data, build_model
 
 CONFIG_OF_CLASS = {target_of("model", name): name for name in reversed(groups()["model"])}
 """One config of each model class."""

@@ -23,7 +23,7 @@ from primer.models.base import Model
 from primer.models.base.arguments import plain
 from primer.models.feedforward.mlp import MLP
 from primer.optim import Schedule
-from primer.run import training
+from primer.run import building, training
 
 
 class Interrupt(L.Callback):
@@ -48,7 +48,7 @@ def run(
     path: Any = None,
 ) -> tuple[L.Trainer, Model]:
     """Trains for three epochs of seven steps. Interrupts the run after ``stop`` steps; resumes from ``path``."""
-    training.seed_everything(5)
+    building.seed_everything(5)
     data = digits(train_size=110)
     if path is not None:
         torch.manual_seed(99)  # Must not matter: the random state comes from the checkpoint.

@@ -109,6 +109,25 @@ def test_data_without_targets_requires_a_custom_loss(train: Train, tmp_path: Pat
     assert "the model must override step" in error_line(train("model=incomplete", *QUICK), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (("model=autoencoder", "regularization.dropout=0.3"), "regularization.dropout has no effect on Autoencoder"),
+        (("model=mlp", "regularization.stochastic_depth=0.3"), "regularization.stochastic_depth has no effect on MLP"),
+        (("model=vae", "regularization.label_smoothing=0.1"), "regularization.label_smoothing has no effect on VAE"),
+        (
+            ("data=diabetes", "regularization.label_smoothing=0.1"),
+            "regularization.label_smoothing has no effect on MLP",
+        ),
+        (("model=gan", "scheduler=plateau"), "scheduler needs a metric, and GAN does not name one"),
+    ],
+)
+def test_regularization_and_schedules_without_effect_are_refused(
+    settings: tuple[str, ...], named: str, train: Train, tmp_path: Path
+) -> None:
+    assert named in error_line(train(*settings), tmp_path)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adagrad", "sparse_adam"])
 def test_optimizers_that_support_sparse_gradients_train_with_them(optimizer: str, train: Train) -> None:
     settings = ("model=word2vec", "data.sentences=100", f"optimizer={optimizer}", "regularization.l2=0.01")

@@ -20,7 +20,7 @@ from primer.models.recurrent.gru import GRU
 from primer.models.recurrent.lstm import LSTM
 from primer.models.recurrent.recurrent import Recurrent
 from primer.models.recurrent.rnn import RNN
-from primer.run import training
+from primer.run import building
 
 TEXT = "".join(f"{k} and {k * k}, then {k % 7};\n" for k in range(150))
 
@@ -180,7 +180,7 @@ class Stop(L.Callback):
 
 def run(trainer: Any, folder: Path, name: str, stop: bool = False, path: Path | None = None) -> Recurrent:
     """Trains for three epochs of 8 steps, with a checkpoint in the middle of the second."""
-    training.seed_everything(5)
+    building.seed_everything(5)
     data = text(folder, sequence_length=100, batch_size=3)
     assert len(data.train_dataloader()) == 8
     model = build(data, dropout=0.3, num_layers=2)

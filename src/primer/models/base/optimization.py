@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import lightning as L
 import torch
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -17,17 +16,15 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from primer.errors import InputError
 from primer.models.base.overhead import step_uncounted
 from primer.models.base.step import Step
+from primer.models.base.weighting import SINGLE, Weighting
 from primer.optim import Schedule, build_optimizer, decayed, penalizes
 from primer.optim.groups import OptimizerFactory, rate_factors
 
 NEVER = 2**62
 """A frequency that Lightning never reaches: ``advance_plateaus`` steps plateau schedules after each validation."""
 
-SINGLE = "model"
-"""Name of the only group of a model with one optimizer."""
 
-
-class Optimization(L.LightningModule):
+class Optimization(Weighting):
     """The part of ``Model`` that owns the optimizers.
 
     A model with one optimizer returns the loss from ``training_step``, and Lightning does the rest. A model with
@@ -51,7 +48,6 @@ class Optimization(L.LightningModule):
     lowest_rate: float
     gradient_clip_val: float | None
     gradient_clip_algorithm: str | None
-    accumulate_grad_batches: int
     run_length: tuple[int | float, int | float]
 
     def init_optimization(self) -> None:
@@ -63,7 +59,7 @@ class Optimization(L.LightningModule):
         self.accumulate_grad_batches = 1
         self.run_length = 0, 0
         self.automatic_optimization = not self.has_optimizer_groups()
-        self._windows: dict[str, list[Tensor]] = {}
+        self._windows = {}
         self._batches: dict[str, int] = {}
         self._counted = self._optimized = self._penalized = False
 
@@ -157,38 +153,6 @@ class Optimization(L.LightningModule):
         optimizers = self.optimizers()
         return optimizers if isinstance(optimizers, list) else [optimizers]  # type: ignore[list-item]
 
-    # Gradients of the mean over all targets, regardless of how batches and processes divide them.
-
-    def weigh(self, loss: Tensor, count: Tensor | int, name: str = SINGLE) -> Tensor:
-        """Weights the mean loss of this process and batch so that the gradient of a step is that of the mean over all
-        targets of all processes and all accumulated batches."""
-        world, batches = self.trainer.world_size, self._accumulated_batches()
-        if world == 1 and batches == 1:
-            return loss
-        counts = torch.as_tensor(count, dtype=loss.dtype, device=loss.device)
-        total = self.trainer.strategy.reduce(counts.clone(), reduce_op="sum") if world > 1 else counts
-        assert isinstance(total, Tensor)
-        if batches == 1:
-            return loss * counts * world / total
-        # The number of targets in later batches is not known yet: all are normalized by that of the first batch, and
-        # the sum of their gradients is corrected before the step.
-        window = self._windows.setdefault(name, [])
-        window.append(total)
-        return loss * counts * world / window[0]
-
-    def correction(self, name: str = SINGLE) -> Tensor | float:
-        """Returns the factor that the gradients are multiplied by before a step, to be those of the mean over all
-        targets."""
-        if not (window := self._windows.get(name)):
-            return 1.0
-        return self._accumulated_batches() * window[0] / torch.stack(window).sum()
-
-    def own_correction(self) -> Tensor | float:
-        """Returns the factor that turns the gradients of the latest batch alone into those of its own mean loss, apart
-        from the number of accumulated batches."""
-        window = self._windows.get(SINGLE)
-        return window[0] / window[-1] if window else 1.0
-
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         name, part = self._group_of(optimizer)
         if self._windows.get(name):
@@ -208,9 +172,6 @@ class Optimization(L.LightningModule):
         groups = list(self.optimizer_groups().items())
         number = next((k for k, candidate in enumerate(self.trainer.optimizers) if candidate is optimizer), 0)
         return groups[number] if number < len(groups) else (SINGLE, self)
-
-    def _accumulated_batches(self) -> int:
-        return self.trainer.accumulate_grad_batches if self.automatic_optimization else self.accumulate_grad_batches
 
     # Optimizers and schedules.
 
@@ -263,7 +224,7 @@ class Optimization(L.LightningModule):
             trainer.fit_loop.setup_data()
         timed = any(isinstance(callback, Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
         batches, epochs, steps = trainer.num_training_batches, trainer.max_epochs, trainer.max_steps
-        per_epoch = batches if math.isinf(batches) else max(1, math.ceil(batches / self._accumulated_batches()))
+        per_epoch = batches if math.isinf(batches) else max(1, math.ceil(batches / self.accumulated_batches()))
         total = per_epoch * epochs if epochs is not None and epochs >= 0 else math.inf
         total = min(total, steps) if steps >= 0 else total
         if math.isinf(total) and not timed:

@@ -1,0 +1,149 @@
+"""Builds the parts of a run from its config: data, model, callbacks, loggers and trainer."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
+from lightning.pytorch.loggers import Logger
+
+from primer.callbacks import EMA
+from primer.checkpoints import weights
+from primer.checkpoints.resume import Resume
+from primer.config.instantiate import instantiate, locate
+from primer.data.source import DataSource
+from primer.errors import InputError
+from primer.models.base import Model
+from primer.models.base.overhead import NoProfiler
+from primer.objectives import Objective
+from primer.optim import Schedule
+from primer.records.console import is_main_process
+from primer.regularization import Regularization
+from primer.run.monitoring import MonitorCheck, check_monitors, find_goal, has_validation, resolve_monitor
+from primer.run.settings import OWNED_BY_MODEL, is_managed
+from primer.spec import NoTarget
+
+
+def seed_everything(seed: int | None) -> int:
+    """Seeds Python, NumPy and PyTorch, and returns the seed. 0 is a seed; None draws one."""
+    if seed is None:
+        drawn = random.SystemRandom().randrange(2**31)
+        seed = drawn if is_main_process() else int(os.environ["PL_GLOBAL_SEED"])  # The same in all processes.
+    return L.seed_everything(seed, workers=True, verbose=False)
+
+
+def build_data(config: dict[str, Any], regularization: Regularization | None = None) -> DataSource:
+    """Builds the data of a config, and reads and splits it."""
+    steps = list(regularization.augmentation.values()) if regularization else []
+    return instantiate(config["data"], DataSource, augmentation=steps).prepare()
+
+
+def build_model(config: dict[str, Any], datamodule: DataSource, regularization: Regularization) -> Model:
+    """Builds the model of a config, with the objective, optimizer, schedule and penalties of the run."""
+    kind = locate(node_target(config, "model"), Model)
+    kind.check_spec(datamodule.spec)
+    target = NoTarget() if kind.targets is NoTarget else datamodule.spec.target
+    objective = instantiate(config["objective"], Objective, target=target)
+    model = instantiate(config["model"], Model, spec=datamodule.spec, objective=objective)
+    node_target(config, "optimizer")
+    model.optimizer = instantiate(config["optimizer"] | {"_partial_": True})
+    check_monitors(config, model, datamodule)
+    goal = find_goal(config, model, datamodule)
+    model.schedule = build_schedule(resolve_monitor(config["scheduler"], "scheduler", goal, model, datamodule, config))
+    model.l1, model.l2 = regularization.l1, regularization.l2
+    model.config = config
+    if is_managed(model):  # Lightning rejects these for models with several optimizers, so the model applies them.
+        for name in OWNED_BY_MODEL:
+            setattr(model, name, config["trainer"][name])
+    if config["trainer"]["channels_last"]:
+        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if config["trainer"]["compile"]:
+        model.compile()
+    return model
+
+
+def read_weights(config: dict[str, Any]) -> weights.Weights | None:
+    """Reads the pretrained weights that a config names."""
+    if config["weights"] is None:
+        return None
+    settings = {key: value for key, value in config["model"].items() if key != "_target_"}
+    kind = locate(config["model"]["_target_"], Model)
+    return weights.read_weights(config["weights"], kind, settings, config["paths"]["data_dir"])
+
+
+def build_schedule(settings: dict[str, Any]) -> Schedule:
+    """Builds a schedule from one node with its interval, monitor and warmup, and the settings of its scheduler."""
+    ours = {key: settings[key] for key in ("interval", "monitor", "warmup") if settings.get(key) is not None}
+    theirs = {key: value for key, value in settings.items() if key not in ("interval", "monitor", "warmup")}
+    if theirs.get("mode", "") is None:
+        del theirs["mode"]
+    if "_target_" in theirs:
+        return Schedule(instantiate(theirs | {"_partial_": True}), **ours)
+    return Schedule(None, **ours)
+
+
+def node_target(config: dict[str, Any], group: str) -> str:
+    """Returns the class that a group names.
+
+    Raises:
+        InputError: if it does not name a class.
+    """
+    target = (config.get(group) or {}).get("_target_")
+    if not isinstance(target, str):
+        raise InputError(f"{group} has no _target_: its file must name the class, as _target_: package.module.Class")
+    return target
+
+
+def build_loggers(config: dict[str, Any]) -> list[Logger]:
+    """Builds the loggers of a config. Weights & Biases receives the config itself."""
+    loggers = []
+    for node in config["logger"].values():
+        extra = {"config": config} if node["_target_"] == "primer.records.loggers.wandb" else {}
+        loggers.append(instantiate(node, Logger, **extra))
+    return loggers
+
+
+def build_callbacks(
+    config: dict[str, Any], model: Model, datamodule: DataSource, regularization: Regularization
+) -> list[L.Callback]:
+    """Builds the callbacks of a config, and those for early stopping, weight averaging and resuming."""
+    goal = find_goal(config, model, datamodule)
+    callbacks: list[L.Callback] = [MonitorCheck(goal, has_validation(config, datamodule)), Resume()]
+    for name, node in config["callbacks"].items():
+        if node is not None:  # Null removes a callback.
+            settings = resolve_monitor(node, f"callbacks.{name}", goal, model, datamodule, config)
+            callbacks.append(instantiate(settings, L.Callback))
+    stop = regularization.early_stopping
+    if stop.patience is not None:
+        if goal.monitor is None:
+            raise InputError("regularization.early_stopping requires a metric: set monitor")
+        callbacks.append(
+            EarlyStopping(goal.monitor, stop.min_delta, stop.patience, mode=goal.mode or "min", strict=False)
+        )
+    if regularization.ema is not None:
+        callbacks.append(EMA(regularization.ema))
+    return callbacks
+
+
+def build_trainer(
+    config: dict[str, Any], model: Model, callbacks: list[L.Callback], loggers: list[Logger]
+) -> L.Trainer:
+    """Builds Lightning's trainer. The ``trainer`` group sets the length of the run, ``accelerator`` the device."""
+    ours = ("compile", "channels_last", *(OWNED_BY_MODEL if is_managed(model) else ()))
+    settings = {key: value for key, value in config["trainer"].items() if key not in ours}
+    return instantiate(
+        settings | config["accelerator"] | {"precision": settings["precision"]},
+        L.Trainer,
+        callbacks=callbacks,
+        logger=loggers,
+        default_root_dir=config["paths"]["output_dir"],
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        profiler=settings["profiler"] or NoProfiler(),
+    )

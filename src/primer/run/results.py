@@ -1,0 +1,99 @@
+"""What a run reports: a summary at its start, its metrics and a table at its end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from primer.checkpoints import weights
+from primer.data.source import DataSource
+from primer.models.base import Model, SinglePass
+from primer.objectives.classification import report
+from primer.records import run_folder
+from primer.records.console import show_table
+from primer.run.monitoring import Goal
+
+
+def best_metrics(trainer: L.Trainer) -> dict[str, float]:
+    """Returns the epoch of the best checkpoint and its validation metrics: ``best/epoch``, ``best/val/…``."""
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if not best:
+        return {}
+    content = torch.load(best, map_location="cpu", weights_only=True, mmap=True)
+    metrics = content["primer"]["metrics"]
+    validation = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
+    return {"best/epoch": content["epoch"] + 1, **validation}
+
+
+def optimized_metric(configured: str | None, goal: Goal, metrics: dict[str, float]) -> dict[str, float]:
+    """Returns the metric that is reported to a sweep, as ``optimized``: the configured one, or the one that selects the
+    best checkpoint. Validation metrics are those of the best epoch."""
+    name = configured or goal.monitor
+    if name is None:
+        return {}
+    if name.startswith("val/") and not any(metric.startswith("val/") for metric in metrics):
+        name = "train/loss"  # There was no validation: the training loss replaces it, as for the best checkpoint.
+    value = metrics.get(f"best/{name}", metrics.get(name))
+    if value is None:
+        print(f"optimized_metric={name} was not logged; available: {', '.join(metrics)}", file=sys.stderr)
+        return {}
+    return {"optimized": value}
+
+
+def write_report(model: Model, folder: Path, main: bool = True) -> None:
+    """Writes ``report.txt`` with precision, recall and F1 of each class, if the last test was a classification."""
+    confusion = model.evaluation.arrays.get("test", {}).get("confusion")
+    if main and confusion is not None:
+        names = getattr(model.spec.target, "names", ())
+        run_folder.write(folder / "report.txt", report(confusion, names))
+
+
+def run_summary(
+    config: dict[str, Any],
+    model: Model,
+    datamodule: DataSource,
+    trainer: L.Trainer,
+    trained: weights.Weights | None = None,
+) -> dict[str, str]:
+    """Returns the rows of the table that is printed when a run starts."""
+    sizes = ", ".join(f"{size:,} {part}" for part, size in datamodule.sizes().items())
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    device = str(trainer.strategy.root_device)
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    of_them = f", {trainable:,} of them trainable" if trainable < parameters else ""
+    start = {"weights": f"{trained.source}{weights.describe_new_parameters(model, trained)}"} if trained else {}
+    return {
+        "model": f"{type(model).__name__}, {parameters:,} parameters{of_them}",
+        **start,
+        "data": f"{type(datamodule).__name__}, {sizes}",
+        "objective": objective_name(model),
+        "device": device + (f", {trainer.world_size} processes" if trainer.world_size > 1 else ""),
+        "seed": str(config["seed"]),
+    }
+
+
+def objective_name(model: Model) -> str:
+    """Returns the name of the objective, or of the model's method that computes a custom loss."""
+    kind = type(model)
+    steps = ("training_step", "step")
+    override = next((name for name in steps if getattr(kind, name) is not getattr(Model, name)), None)
+    if override is None or isinstance(model, SinglePass):
+        return type(model.objective).__name__
+    return f"{kind.__name__}.{override}"
+
+
+def show_results(metrics: dict[str, float]) -> None:
+    """Prints the table of metrics with their epochs: the test is of the best epoch, not of the last one."""
+    best = metrics.get("best/epoch")
+    rows: dict[str, str] = {}
+    for name, value in metrics.items():
+        epoch = best if name.startswith(("test/", "best/")) else metrics.get("epochs")
+        if name in ("lr", "best/epoch", "optimized") or (name.startswith("best/") and best == metrics.get("epochs")):
+            continue
+        suffix = f" (epoch {epoch:g})" if "/" in name and epoch is not None and best is not None else ""
+        rows[f"{name}{suffix}"] = f"{value:.6g}"
+    show_table("results", rows)
