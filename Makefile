@@ -23,7 +23,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-train: $(READY) ## train and test a model: an MLP on digits by default, or as ARGS says
+train: $(READY) ## train and test a model: an MLP on digits by default; override with ARGS
 	$(BIN)/python train.py $(ARGS)
 
 test: $(READY) ## run the test suite

@@ -11,7 +11,7 @@ def main(arguments: list[str]) -> int:
         print(compatibility_table())
         return 0
     if arguments in (["--help"], ["-h"]):
-        print("python -m primer list    which model fits which data\npython train.py --help   how to train")
+        print("python -m primer list    which models accept which data\npython train.py --help   how to train")
         return 0
     print(f"error: primer {' '.join(arguments)}: unknown command; valid: list", file=sys.stderr)
     return 2

@@ -49,7 +49,7 @@ class Batch(NamedTuple):
         return Batch(inputs[:, :longest], targets, lengths)
 
     def repeat(self, times: int) -> Batch:
-        """All samples ``times`` times, one run of them after the other."""
+        """Returns all samples repeated ``times`` times, one copy after another."""
         return Batch(*(None if tensor is None else torch.cat([tensor] * times) for tensor in self))  # type: ignore[arg-type]
 
     def to(self, device: torch.device | str) -> Batch:

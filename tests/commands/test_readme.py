@@ -1,4 +1,4 @@
-"""README is correct: its commands run, its code works and its tables are complete."""
+"""README's commands run, its code works and its tables are complete."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_your_own_package_trains_and_loads(overrides: tuple[str, ...], run_in_su
     assert loaded.out.startswith("lab."), loaded.err
 
 
-def test_a_package_that_is_not_named_is_refused(run_in_subprocess, clone, tmp_path) -> None:
+def test_a_package_that_is_not_named_is_rejected(run_in_subprocess, clone, tmp_path) -> None:
     shutil.copytree(clone, tmp_path / "clone")
     shutil.copy(ROOT / "pyproject.toml", tmp_path / "clone")
     result = run_in_subprocess(

@@ -136,12 +136,12 @@ def test_a_loader_continues_inside_an_epoch(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["num_envs", "steps_per_epoch", "eval_episodes"])
-def test_a_number_below_one_is_refused(name: str) -> None:
+def test_a_number_below_one_is_rejected(name: str) -> None:
     with pytest.raises(InputError, match=f"{name} must be at least 1, not 0"):
         Walk(**{name: 0})
 
 
-def test_a_model_that_cannot_act_and_augmentation_are_refused() -> None:
+def test_a_model_that_cannot_act_and_augmentation_are_rejected() -> None:
     data = Walk()
     data.trainer = SimpleNamespace(lightning_module=torch.nn.Linear(1, 1))  # type: ignore[assignment]
     with pytest.raises(InputError, match=r"Linear cannot act in an environment: give it a method act"):

@@ -219,12 +219,12 @@ def replaces_head(model: Model, weights: Weights) -> bool:
     """Returns whether the last layer of the model is trained from scratch."""
     own = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(HEAD)}
     moved = vocabulary_rows(model, weights).keys() & own.keys()
-    fits = all(
+    same_shapes = all(
         name in weights.state and (name in moved or weights.state[name].shape == tensor.shape)
         for name, tensor in own.items()
     )
     same = bool(moved) or weights.target is None or same_names(weights.target, model.spec.target)
-    return not (fits and same)
+    return not (same_shapes and same)
 
 
 def describe_new_parameters(model: Model, weights: Weights) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from primer.batch import Batch
+from primer.data.loading.image_format import image_converter
 from primer.data.loading.loader import Loader, TensorLoader
-from primer.data.loading.presentation import presentation
 from primer.data.loading.scaling import standardize
 from primer.data.loading.splits import Part, Records, Splits
 from primer.data.loading.stream import Stream, StreamLoader
@@ -161,7 +161,7 @@ class DataModule(Splits, DataSource):
         instead of the data set's own."""
         self._native = self._native or self.spec.input
         assert isinstance(self._native, Image)
-        self._show = presentation(self._native, image)
+        self._show = image_converter(self._native, image)
         self._spec = Spec(image, self.spec.target)
 
     def train_dataloader(self) -> Loader:
@@ -195,7 +195,7 @@ class DataModule(Splits, DataSource):
         return TensorLoader(data, tagged=isinstance(self.spec.target, Tags), **settings)
 
     def whole(self, part: Part) -> Batch:
-        """All samples of a part, in one batch and in order, as a model gets them in evaluation.
+        """All samples of a part, in one batch and in order, as a model receives them in evaluation.
 
         Raises:
             InputError: if the part is read from disk batch by batch.

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, ReduceLROn
 from primer.errors import InputError
 
 LENGTHS = ("T_max", "total_steps", "total")
-"""What schedulers call the length of a run."""
+"""Names of the schedulers' arguments for the length of a run."""
 
 ENDLESS = 2**62
 """Longer than any run."""

@@ -66,7 +66,7 @@ def build_model(config: dict[str, Any], datamodule: DataSource, regularization: 
     return model
 
 
-def read_weights(config: dict[str, Any]) -> weights.Weights | None:
+def load_pretrained(config: dict[str, Any]) -> weights.Weights | None:
     """Reads the pretrained weights that a config names."""
     if config["weights"] is None:
         return None

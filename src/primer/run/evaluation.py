@@ -49,7 +49,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         raise InputError(f"{file} was not written by train.py: it does not contain the config of its data")
     if config["beam_size"] is not None:
         set_beam_size(model, config["beam_size"])
-    callbacks = build_callbacks(config, model)
+    callbacks = build_sample_callback(config, model)
     seed_everything(model.config["seed"])
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
     # A model that is trained on augmented views is also evaluated on views.
@@ -90,7 +90,7 @@ def set_beam_size(model: Model, beam_size: int) -> None:
     model.beam_size = beam_size  # type: ignore[assignment]
 
 
-def build_callbacks(config: dict[str, Any], model: Model) -> list[L.Callback]:
+def build_sample_callback(config: dict[str, Any], model: Model) -> list[L.Callback]:
     """Builds the callback that samples from a language model.
 
     Raises:

@@ -63,8 +63,8 @@ def _without_effect(config: dict[str, Any], model: Model, typed: Sequence[str]) 
 
 
 def _regularization(config: dict[str, Any], model: Model, typed: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Regularization that was typed and reaches neither the model nor the objective. That of a preset may have no effect:
-    ``regularization=strong`` is for all models."""
+    """Yields regularization that was typed and reaches neither the model nor the objective. In a preset, such as
+    ``regularization=strong``, it is not an error."""
     for name in ("dropout", "stochastic_depth", "label_smoothing"):
         setting = f"regularization.{name}"
         used = name in (config["objective"] if name == "label_smoothing" else config["model"])

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from primer.checkpoints import reading, weights
-from primer.checkpoints.resuming import check_resuming
+from primer.checkpoints.resume_checks import check_resuming
 from primer.checkpoints.transfer import Transfer
 from primer.config.instantiate import instantiate
 from primer.data.source import DataSource
@@ -29,7 +29,7 @@ from primer.run.building import (
     build_loggers,
     build_model,
     build_trainer,
-    read_weights,
+    load_pretrained,
     seed_everything,
 )
 from primer.run.monitoring import find_goal
@@ -67,7 +67,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     config["seed"] = seed_everything(config["seed"])
 
     regularization = instantiate(config["regularization"], Regularization)
-    trained = read_weights(config)
+    trained = load_pretrained(config)
     datamodule = build_data(config, regularization)
     if trained:
         weights.set_image_format(datamodule, trained, config["transfer"]["image_size"])

@@ -113,7 +113,7 @@ def test_the_steps_of_a_run_are_training_steps(quiet_trainer: Trainer) -> None:
     assert trainer.global_step == 5
 
 
-def test_a_shared_parameter_is_refused(quiet_trainer: Trainer) -> None:
+def test_a_shared_parameter_is_rejected(quiet_trainer: Trainer) -> None:
     class Shared(Twins):
         def optimizer_groups(self) -> dict[str, nn.Module]:
             return {"left": self.left, "both": nn.ModuleList([self.left, self.right])}
@@ -122,7 +122,7 @@ def test_a_shared_parameter_is_refused(quiet_trainer: Trainer) -> None:
         fitted(Shared, quiet_trainer)
 
 
-def test_an_unknown_group_and_a_group_that_is_never_optimized_are_refused(quiet_trainer: Trainer) -> None:
+def test_an_unknown_group_and_a_group_that_is_never_optimized_are_rejected(quiet_trainer: Trainer) -> None:
     class Misspelled(Twins):
         def training_step(self, batch: Batch, batch_idx: int) -> None:
             self.optimize("lfet", self.step(batch))

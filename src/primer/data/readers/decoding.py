@@ -66,7 +66,7 @@ def resize_and_crop(image: Image.Image, height: int, width: int) -> Image.Image:
 
 
 def describe_error(path: Path, error: Exception) -> str:
-    """Says briefly what is wrong with a file."""
+    """Returns a short description of what is wrong with a file."""
     if isinstance(error, UnidentifiedImageError):
         return "the content is not a PNG or JPEG" if path.stat().st_size else "the file is empty"
     message = getattr(error, "strerror", None) or " ".join(str(error).split())

@@ -152,6 +152,6 @@ def tokenize(text: str, lowercase: bool = True) -> list[str]:
 
 
 def _numbers_first(label: str) -> tuple[bool, float, str]:
-    """Sorts key: integers first, in numerical order, then other labels in alphabetical order."""
+    """Sort key: integers first, in numerical order, then other labels in alphabetical order."""
     number = label.removeprefix("-").isdecimal()
     return not number, float(label) if number else 0.0, label

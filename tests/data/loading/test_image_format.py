@@ -6,18 +6,18 @@ import pytest
 import torch
 
 from primer.data.images.digits import Digits
-from primer.data.loading.presentation import presentation
+from primer.data.loading.image_format import image_converter
 from primer.errors import InputError
 from primer.spec import Image
 
 
 def test_matching_formats_are_not_converted() -> None:
-    assert presentation(Image(3, 32, 32), Image(3, 32, 32, (0.5,) * 3, (0.2,) * 3)) is None
+    assert image_converter(Image(3, 32, 32), Image(3, 32, 32, (0.5,) * 3, (0.2,) * 3)) is None
 
 
 def test_grayscale_is_repeated_over_channels_and_bytes_are_scaled() -> None:
     images = torch.randint(0, 256, (2, 1, 4, 4), dtype=torch.uint8)
-    convert = presentation(Image(1, 4, 4), Image(3, 4, 4))
+    convert = image_converter(Image(1, 4, 4), Image(3, 4, 4))
     assert convert is not None
     converted = convert(images)
     assert converted.shape == (2, 3, 4, 4)
@@ -26,7 +26,7 @@ def test_grayscale_is_repeated_over_channels_and_bytes_are_scaled() -> None:
 
 
 def test_color_is_reduced_to_luma() -> None:
-    convert = presentation(Image(3, 1, 1), Image(1, 1, 1))
+    convert = image_converter(Image(3, 1, 1), Image(1, 1, 1))
     assert convert is not None
     colors = torch.eye(3).view(3, 3, 1, 1)
     torch.testing.assert_close(convert(colors).flatten(), torch.tensor([0.299, 0.587, 0.114]))
@@ -34,7 +34,7 @@ def test_color_is_reduced_to_luma() -> None:
 
 
 def test_resizing_keeps_constant_images_constant() -> None:
-    convert = presentation(Image(1, 8, 8), Image(3, 20, 30))
+    convert = image_converter(Image(1, 8, 8), Image(3, 20, 30))
     assert convert is not None
     converted = convert(torch.full((2, 1, 8, 8), 0.25))
     assert converted.shape == (2, 3, 20, 30)
@@ -43,7 +43,7 @@ def test_resizing_keeps_constant_images_constant() -> None:
 
 def test_other_channel_changes_are_rejected() -> None:
     with pytest.raises(InputError, match="images with 4 channels cannot be converted to 3"):
-        presentation(Image(4, 8, 8), Image(3, 8, 8))
+        image_converter(Image(4, 8, 8), Image(3, 8, 8))
 
 
 def test_data_sets_convert_images_to_the_requested_format() -> None:

@@ -13,7 +13,7 @@ from primer.regularization.augmentation.color import YIQ
 from primer.spec import Image
 
 
-def presentation(native: Image, target: Image) -> Callable[[Tensor], Tensor] | None:
+def image_converter(native: Image, target: Image) -> Callable[[Tensor], Tensor] | None:
     """Returns a function that changes the channels and the size of raw images, or None if both already match.
 
     Grayscale images are repeated over three channels; color images are reduced to their luma. Images are resized
