@@ -1,4 +1,4 @@
-"""Environments: what they yield, and that a resumed run continues inside an episode."""
+"""Environments: their batches, and resuming within an episode."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ CPU = torch.device("cpu")
 
 
 class Corridor:
-    """Five places in a row: the right end ends the episode, and a limit of four steps cuts it short."""
+    """Five positions in a row: the right end terminates the episode, and a limit of four steps truncates it."""
 
     observation_space = SimpleNamespace(shape=(1,))
     action_space = SimpleNamespace(n=2)
 
     def __init__(self) -> None:
-        self.place, self.steps = 0, 0
+        self.position, self.steps = 0, 0
 
     def reset(self, *, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
-        self.place, self.steps = 2, 0
+        self.position, self.steps = 2, 0
         return np.array([2.0]), {}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        self.place, self.steps = max(0, self.place + (1 if action else -1)), self.steps + 1
-        return np.array([float(self.place)]), float(self.place), self.place == 4, self.steps == 4, {}
+        self.position, self.steps = max(0, self.position + (1 if action else -1)), self.steps + 1
+        return np.array([float(self.position)]), float(self.position), self.position == 4, self.steps == 4, {}
 
 
 class Walk(Environment):
@@ -50,7 +50,7 @@ class CartPole(Environment):
 
 
 class Always:
-    """Takes the same action again and again."""
+    """Always takes the same action."""
 
     device = CPU
 
@@ -62,7 +62,7 @@ class Always:
 
 
 class Random:
-    """Acts at random, from a generator of its own."""
+    """Takes random actions from its own generator."""
 
     def __init__(self, seed: int = 0) -> None:
         self.generator = torch.Generator().manual_seed(seed)
@@ -71,14 +71,14 @@ class Random:
         return torch.randint(2, (len(observations),), generator=self.generator)
 
 
-def test_the_spec_follows_from_the_environment() -> None:
+def test_the_spec_describes_the_environment() -> None:
     data = CartPole(num_envs=3, steps_per_epoch=10, eval_episodes=2).prepare()
     assert data.spec == Spec(EnvironmentSpec((4,), 2), NoTarget())
     assert Spec.from_dict(json.loads(json.dumps(data.spec.to_dict()))) == data.spec
     assert data.sizes() == {"train": 30, "val": 2, "test": 2}
 
 
-def test_an_episode_that_ends_is_terminated_and_the_next_starts() -> None:
+def test_a_new_episode_starts_after_termination() -> None:
     steps = list(ExperienceLoader([Corridor()], 4, Always(1), CPU))  # type: ignore[list-item]
     assert [step.observations.item() for step in steps] == [2, 3, 2, 3]
     assert [step.next_observations.item() for step in steps] == [3, 4, 3, 4]
@@ -86,53 +86,53 @@ def test_an_episode_that_ends_is_terminated_and_the_next_starts() -> None:
     assert [step.rewards.item() for step in steps] == [3, 4, 3, 4]
 
 
-def test_an_episode_that_is_cut_short_is_not_terminated() -> None:
+def test_a_truncated_episode_is_not_terminated() -> None:
     steps = list(ExperienceLoader([Corridor()], 6, Always(0), CPU))  # type: ignore[list-item]
     assert [step.observations.item() for step in steps] == [2, 1, 0, 0, 2, 1]
-    assert steps[3].next_observations.item() == 0  # The last observation, and not the first of the next episode.
+    assert steps[3].next_observations.item() == 0  # The last observation, not the first of the next episode.
     assert not any(step.terminated.item() for step in steps)
 
 
-def test_episodes_are_played_without_exploration_from_the_same_starts() -> None:
+def test_evaluation_episodes_start_from_the_same_states() -> None:
     env = gymnasium.make("CartPole-v1")
     first, again = (list(EpisodeLoader(env, 3, 7, Always(1), CPU)) for _ in range(2))
-    assert [one.returns.item() for one in first] == [one.returns.item() for one in again]
-    assert all(one.returns.item() == one.lengths.item() > 5 for one in first)
+    assert [episode.returns.item() for episode in first] == [episode.returns.item() for episode in again]
+    assert all(episode.returns.item() == episode.lengths.item() > 5 for episode in first)
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Acrobot-v1", "FrozenLake-v1"])
 def test_an_environment_continues_from_its_saved_state(name: str, tmp_path: Any) -> None:
-    env, other = gymnasium.make(name), gymnasium.make(name)
+    env, restored = gymnasium.make(name), gymnasium.make(name)
     env.reset(seed=3)
     for action in (0, 1, 1, 0):
         env.step(action)
     torch.save(save_env(env), tmp_path / "env.pt")
-    other.reset(seed=99)
-    restore_env(other, torch.load(tmp_path / "env.pt", weights_only=True))
+    restored.reset(seed=99)
+    restore_env(restored, torch.load(tmp_path / "env.pt", weights_only=True))
     for action in (1, 0, 1, 1, 0, 1):
-        (a, *mine), (b, *theirs) = (one.step(action) for one in (env, other))
-        assert np.array_equal(a, b)
-        assert mine[:3] == theirs[:3]
-    assert np.array_equal(env.reset()[0], other.reset()[0])  # The random numbers go on, too.
+        (expected_observation, *expected), (observation, *found) = (e.step(action) for e in (env, restored))
+        assert np.array_equal(observation, expected_observation)
+        assert found[:3] == expected[:3]
+    assert np.array_equal(env.reset()[0], restored.reset()[0])  # The random number generator continues, too.
 
 
-def test_a_loader_continues_inside_an_epoch(tmp_path: Any) -> None:
+def test_a_loader_continues_within_an_epoch(tmp_path: Any) -> None:
     torch.manual_seed(0)
     data = CartPole(num_envs=3)
     whole = ExperienceLoader([data.make() for _ in range(3)], 40, Random(), CPU)
     steps = list(whole) + list(whole)
     policy = Random()
-    broken = ExperienceLoader([data.make() for _ in range(3)], 40, policy, CPU)
-    iterator = iter(broken)
+    interrupted = ExperienceLoader([data.make() for _ in range(3)], 40, policy, CPU)
+    iterator = iter(interrupted)
     for _ in range(25):
         next(iterator)
-    torch.save(broken.state_dict(), tmp_path / "loader.pt")
+    torch.save(interrupted.state_dict(), tmp_path / "loader.pt")
     resumed = ExperienceLoader([data.make() for _ in range(3)], 40, policy, CPU)
     resumed.load_state_dict(torch.load(tmp_path / "loader.pt", weights_only=True))
     rest = list(resumed) + list(resumed)
     assert len(rest) == 55
-    for one, other in zip(steps[25:], rest, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    for expected, found in zip(steps[25:], rest, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
 
 
 @pytest.mark.parametrize("name", ["num_envs", "steps_per_epoch", "eval_episodes"])
@@ -144,7 +144,7 @@ def test_a_number_below_one_is_rejected(name: str) -> None:
 def test_a_model_that_cannot_act_and_augmentation_are_rejected() -> None:
     data = Walk()
     data.trainer = SimpleNamespace(lightning_module=torch.nn.Linear(1, 1))  # type: ignore[assignment]
-    with pytest.raises(InputError, match=r"Linear cannot act in an environment: give it a method act"):
+    with pytest.raises(InputError, match=r"Linear cannot act in an environment: define a method act"):
         data.train_dataloader()
     with pytest.raises(InputError, match="Walk is an environment, so there is nothing to augment"):
         Walk(augmentation=[object()])

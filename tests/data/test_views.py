@@ -1,4 +1,4 @@
-"""Two augmented views of each sample, for models that ask for them."""
+"""Two augmented views of each sample, for models with ``views = 2``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def with_views(views: int, **settings: Any) -> Digits:
     return data
 
 
-def test_the_views_of_a_sample_differ_and_have_its_target() -> None:
+def test_views_of_a_sample_differ_and_have_the_same_target() -> None:
     single, double = (next(iter(with_views(views, augmentation=Flip()).train_dataloader())) for views in (1, 2))
     assert double.inputs.shape == (40, *single.inputs.shape[1:])
     assert torch.equal(double.targets[:20], single.targets)
@@ -33,7 +33,7 @@ def test_the_views_of_a_sample_differ_and_have_its_target() -> None:
     assert 2 < equal.sum() < 18
 
 
-def test_evaluation_has_views_too_the_same_in_every_epoch() -> None:
+def test_evaluation_views_are_the_same_in_every_epoch() -> None:
     loader = with_views(2, augmentation=Shift()).val_dataloader()
     batches = []
     for epoch in (0, 3):
@@ -48,12 +48,12 @@ def test_evaluation_has_views_too_the_same_in_every_epoch() -> None:
     assert not torch.equal(first, next(iter(train)).inputs)
 
 
-def test_without_an_augmentation_there_are_no_views() -> None:
+def test_views_require_an_augmentation() -> None:
     with pytest.raises(InputError, match="learns from 2 augmented views of each sample: choose how"):
         with_views(2).train_dataloader()
 
 
-def test_one_view_leaves_evaluation_alone() -> None:
+def test_with_one_view_evaluation_is_not_augmented() -> None:
     plain, augmented = (with_views(1, augmentation=step) for step in (None, Noise()))
     a, b = (next(iter(data.val_dataloader())) for data in (plain, augmented))
     assert torch.equal(a.inputs, b.inputs)

@@ -1,4 +1,4 @@
-"""Models with several optimizers: each follows the run's schedule, penalties, clipping and accumulation."""
+"""Models with several optimizers: each has the schedule, penalties, clipping and accumulation of the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Trainer = Callable[..., L.Trainer]
 
 
 class Twins(Model):
-    """Two linear maps of the same input, each with an optimizer of its own; the second target is twice the first."""
+    """Two linear layers with the same input, each with its own optimizer; the second target is twice the first."""
 
     inputs = Image
     targets = NoTarget
@@ -40,8 +40,8 @@ class Twins(Model):
 
     def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         pixels = batch.inputs.flatten(1)
-        wanted = pixels.mean(1, keepdim=True)
-        return F.mse_loss(self.left(pixels), wanted), F.mse_loss(self.right(pixels), 2 * wanted)
+        target = pixels.mean(1, keepdim=True)
+        return F.mse_loss(self.left(pixels), target), F.mse_loss(self.right(pixels), 2 * target)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         for name, loss in zip(("left", "right"), self.losses(batch), strict=True):
@@ -52,7 +52,7 @@ class Twins(Model):
 
 
 class Alone(Twins):
-    """The left one of the twins, with Lightning's own optimization."""
+    """The left layer only, with Lightning's own optimization."""
 
     optimizer_groups = Model.optimizer_groups  # type: ignore[assignment]
     training_step = Model.training_step  # type: ignore[assignment]
@@ -74,9 +74,9 @@ def fitted(kind: type[Twins], trainer: Trainer, data: Any = None, **settings: An
         for name in managed:
             if name in settings:
                 setattr(model, name, settings.pop(name))
-    made = trainer(**{"max_epochs": 2, **settings})
-    made.fit(model, data)
-    return model, made
+    fitter = trainer(**{"max_epochs": 2, **settings})
+    fitter.fit(model, data)
+    return model, fitter
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -95,8 +95,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_each_optimizer_does_what_a_single_one_does(name: str, quiet_trainer: Trainer) -> None:
-    """The left twin learns, beside the right one, exactly what it learns alone under Lightning's optimization."""
+def test_each_of_several_optimizers_equals_a_single_one(name: str, quiet_trainer: Trainer) -> None:
+    """Trained together with the right layer, the left layer equals that trained alone by Lightning."""
     twins, ours = fitted(Twins, quiet_trainer, **dict(SETTINGS[name]))
     alone, theirs = fitted(Alone, quiet_trainer, **dict(SETTINGS[name]))
     torch.testing.assert_close(twins.left.weight, alone.left.weight, atol=1e-7, rtol=1e-5)
@@ -104,16 +104,16 @@ def test_each_optimizer_does_what_a_single_one_does(name: str, quiet_trainer: Tr
     rates = [trainer.optimizers[0].param_groups[0]["lr"] for trainer in (ours, theirs)]
     assert rates[0] == pytest.approx(rates[1], abs=1e-12)
     assert ours.optimizers[1].param_groups[0]["lr"] == pytest.approx(rates[0], abs=1e-12)
-    assert not torch.equal(twins.right.weight, alone.right.weight)  # That one does not learn.
+    assert not torch.equal(twins.right.weight, alone.right.weight)  # The right layer is not trained alone.
 
 
-def test_the_steps_of_a_run_are_training_steps(quiet_trainer: Trainer) -> None:
-    """Lightning counts the steps of all optimizers; a run counts each training step once."""
+def test_global_steps_are_training_steps(quiet_trainer: Trainer) -> None:
+    """Lightning counts the steps of all optimizers; Primer counts each training step once."""
     _, trainer = fitted(Twins, quiet_trainer, max_steps=5, max_epochs=-1)
     assert trainer.global_step == 5
 
 
-def test_a_shared_parameter_is_rejected(quiet_trainer: Trainer) -> None:
+def test_a_parameter_in_two_groups_is_rejected(quiet_trainer: Trainer) -> None:
     class Shared(Twins):
         def optimizer_groups(self) -> dict[str, nn.Module]:
             return {"left": self.left, "both": nn.ModuleList([self.left, self.right])}
@@ -122,7 +122,7 @@ def test_a_shared_parameter_is_rejected(quiet_trainer: Trainer) -> None:
         fitted(Shared, quiet_trainer)
 
 
-def test_an_unknown_group_and_a_group_that_is_never_optimized_are_rejected(quiet_trainer: Trainer) -> None:
+def test_an_unknown_group_and_a_missing_call_of_optimize_are_rejected(quiet_trainer: Trainer) -> None:
     class Misspelled(Twins):
         def training_step(self, batch: Batch, batch_idx: int) -> None:
             self.optimize("lfet", self.step(batch))
@@ -130,14 +130,14 @@ def test_an_unknown_group_and_a_group_that_is_never_optimized_are_rejected(quiet
     with pytest.raises(InputError, match="Misspelled optimizes 'lfet', but its groups are left, right"):
         fitted(Misspelled, quiet_trainer)
 
-    class ByHand(Twins):
+    class StepsManually(Twins):
         def training_step(self, batch: Batch, batch_idx: int) -> None:
             optimizer: Any = self.optimizers()
             self.manual_backward(self.step(batch).loss)
             optimizer[0].step()
 
     with pytest.raises(InputError, match="its training_step never calls optimize"):
-        fitted(ByHand, quiet_trainer)
+        fitted(StepsManually, quiet_trainer)
 
 
 def test_a_gradient_of_one_loss_does_not_reach_the_parameters_of_another(quiet_trainer: Trainer) -> None:
