@@ -117,7 +117,9 @@ def test_without_validation_the_training_loss_selects_the_best_checkpoint(run_in
     result = run_in_process("train.py", SHORT, "data.val_fraction=0")
     assert result.status == 0, result.err
     assert "was not logged" not in result.err
-    assert "val/oops was not logged" in run_in_process("train.py", SHORT, "optimized_metric=val/oops").err
+    unknown = run_in_process("train.py", SHORT, "optimized_metric=val/acuracy")
+    assert unknown.status == 2
+    assert "optimized_metric=val/acuracy: this run does not log that metric; did you mean val/accuracy?" in unknown.err
     assert (result.folder / "checkpoints/best.ckpt").exists()
     assert epoch_of(result.folder / "checkpoints/last.ckpt") == 1
     assert not any(name.startswith("val/") for name in figures(result.folder))

@@ -143,8 +143,18 @@ def test_a_number_below_one_is_rejected(name: str) -> None:
 
 def test_a_model_that_cannot_act_and_augmentation_are_rejected() -> None:
     data = Walk()
-    data.trainer = SimpleNamespace(lightning_module=torch.nn.Linear(1, 1))  # type: ignore[assignment]
+    data.trainer = SimpleNamespace(lightning_module=torch.nn.Linear(1, 1), world_size=1)  # type: ignore[assignment]
     with pytest.raises(InputError, match=r"Linear cannot act in an environment: define a method act"):
         data.train_dataloader()
     with pytest.raises(InputError, match="Walk is an environment, so there is nothing to augment"):
         Walk(augmentation=[object()])
+
+
+@pytest.mark.parametrize("name", ["Pendulum-v1", "Blackjack-v1"])
+def test_spaces_that_are_not_supported_are_rejected(name: str) -> None:
+    class Other(Environment):
+        def make(self) -> Any:
+            return gymnasium.make(name)
+
+    with pytest.raises(InputError, match="Other: observations must be arrays and actions discrete, but it has"):
+        Other().prepare()

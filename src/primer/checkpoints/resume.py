@@ -9,6 +9,7 @@ import torch
 from lightning import Callback
 
 from primer.checkpoints.random_state import random_state, restore_random_state
+from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.base.overhead import add_logged_sums, logged_sums
 
@@ -40,6 +41,7 @@ class Resume(Callback):
             "random_state": random_state(),
             "run_length": list(model.run_length),
             "train_sums": [torch.as_tensor(value) for value in sums],
+            "accumulating": any(model._windows.values()),
             "logged_sums": logged_sums(self._trainer) if self._trainer else {},
             "model": model.resume_state(),
         }
@@ -62,6 +64,11 @@ class Resume(Callback):
         if state is None or trainer.state.fn != "fit":
             return
         assert isinstance(pl_module, Model)
+        if state["accumulating"]:
+            raise InputError(
+                "resume: this checkpoint was written while gradients were accumulated over batches, and it does not "
+                "have them: resume from last.ckpt"
+            )
         restore_random_state(state["random_state"])
         total, count = (value.to(pl_module.device) for value in state["train_sums"])
         pl_module.evaluation.sums["train"] = total, count

@@ -31,6 +31,7 @@ def check_resuming(file: Path, model: Model) -> None:
     except InputError as error:
         raise InputError(f"{error}; weights={file} starts a new run from its weights") from None
     epochs, steps = (config.get("trainer", {}).get(key) for key in ("max_epochs", "max_steps"))
+    epochs = 1 if isinstance(model, SinglePass) else epochs
     if epochs is not None and 0 <= epochs <= (done := completed_epochs(content)):
         raise InputError(f"resume={file}: {done} epochs are done, so trainer.max_epochs={epochs} leaves nothing to do")
     if steps is not None and 0 <= steps <= (done := content["global_step"]):

@@ -65,7 +65,7 @@ def job(cfg: DictConfig, function: str) -> float | None:
         function: the dotted path of a function from a config to metrics, imported only now since it needs torch.
 
     Returns:
-        The metric that a sweep optimizes, or None if the config does not set ``optimized_metric``.
+        The metric that a sweep optimizes, or None if there is none.
     """
     module, name = function.rsplit(".", 1)
     folder, log_dir = Path(cfg.paths.output_dir), Path(cfg.paths.log_dir)

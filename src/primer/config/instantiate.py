@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 from primer.config import paths
-from primer.errors import InputError
+from primer.errors import InputError, suggest
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def instantiate(node: Any, kind: type[T] | None = None, **more: Any) -> T:
     try:
         result = hydra.utils.instantiate(node, _partial_=True, _convert_="all")
         if not node.get("_partial_"):
-            check_arguments(target, {**result.keywords, **more})
+            check_arguments(target, result.keywords, more)
             result = result(**more)  # Passed through Hydra, dataclasses among the arguments would become configs.
     except InstantiationException as error:
         if isinstance(error.__cause__, InputError):
@@ -47,7 +47,7 @@ def instantiate(node: Any, kind: type[T] | None = None, **more: Any) -> T:
     return result
 
 
-def check_arguments(target: Any, arguments: Mapping[str, Any]) -> None:
+def check_arguments(target: Any, settings: Mapping[str, Any], more: Mapping[str, Any]) -> None:
     """Raises ``InputError`` if a class or function cannot be called with these arguments."""
     name = getattr(target, "__qualname__", str(target))
     if inspect.isabstract(target):
@@ -56,14 +56,17 @@ def check_arguments(target: Any, arguments: Mapping[str, Any]) -> None:
     parameters = inspect.signature(target).parameters.values()
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         accepted = [parameter.name for parameter in parameters]
-        for argument in arguments:
+        for argument in more:
             if argument not in accepted:
                 raise InputError(
                     f"{name}.__init__ must accept {argument} and pass it on to its base class; it accepts "
                     f"{', '.join(accepted) or 'nothing'}"
                 )
+        for setting in settings:
+            if setting not in accepted:
+                raise InputError(f"{name} does not accept {setting}; {suggest(setting, accepted)}")
     try:
-        inspect.signature(target).bind(**arguments)
+        inspect.signature(target).bind(**{**settings, **more})
     except TypeError as error:
         raise InputError(f"{name}: {error}") from error
 

@@ -89,6 +89,11 @@ class Environment(DataSource):
     def prepare(self) -> Self:
         if self._spec is None:
             env = self.make()
+            if env.observation_space.shape is None or not hasattr(env.action_space, "n"):
+                raise InputError(
+                    f"{type(self).__name__}: observations must be arrays and actions discrete, but it has "
+                    f"{env.observation_space} and {env.action_space}"
+                )
             shape = tuple(int(side) for side in env.observation_space.shape)
             self._spec = Spec(EnvironmentSpec(shape, int(env.action_space.n)), NoTarget())
         return self
@@ -114,6 +119,8 @@ class Environment(DataSource):
 
     def _actor(self) -> tuple[Policy, torch.device]:
         model: Any = self.trainer.lightning_module if self.trainer else None
+        if self.trainer and self.trainer.world_size > 1:
+            raise InputError(f"{type(self).__name__} runs in one process: set accelerator.devices=1")
         if not hasattr(model, "act"):
             name = type(model).__name__
             raise InputError(f"{name} cannot act in an environment: define a method act(observations, explore)")

@@ -18,6 +18,7 @@ from primer.config.instantiate import instantiate, locate
 from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.models.base import Model
+from primer.models.base.optimization import is_training_metric
 from primer.models.base.overhead import NoProfiler
 from primer.objectives import Objective
 from primer.optim import Schedule
@@ -116,14 +117,17 @@ def build_callbacks(
     for name, node in config["callbacks"].items():
         if node is not None:  # Null removes a callback.
             settings = resolve_monitor(node, f"callbacks.{name}", goal, model, datamodule, config)
-            callbacks.append(instantiate(settings, L.Callback))
+            callback = instantiate(settings, L.Callback)
+            if isinstance(callback, ModelCheckpoint) and is_training_metric(str(callback.monitor)):
+                callback._save_on_train_epoch_end = True  # A validation within an epoch does not log it.
+            callbacks.append(callback)
     stop = regularization.early_stopping
     if stop.patience is not None:
         if goal.monitor is None:
             raise InputError("regularization.early_stopping requires a metric: set monitor")
-        callbacks.append(
-            EarlyStopping(goal.monitor, stop.min_delta, stop.patience, mode=goal.mode or "min", strict=False)
-        )
+        at_end = True if is_training_metric(goal.monitor) else None
+        settings = {"mode": goal.mode or "min", "strict": False, "check_on_train_epoch_end": at_end}
+        callbacks.append(EarlyStopping(goal.monitor, stop.min_delta, stop.patience, **settings))
     if regularization.ema is not None:
         callbacks.append(EMA(regularization.ema))
     return callbacks

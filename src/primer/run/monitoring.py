@@ -14,6 +14,7 @@ from primer.config.instantiate import import_target
 from primer.data.source import DataSource
 from primer.errors import InputError, suggest
 from primer.models.base import Model
+from primer.models.base.optimization import is_training_metric
 from primer.objectives.tagging import unknown_words
 from primer.records.console import say
 
@@ -22,8 +23,15 @@ Mode = Literal["min", "max"]
 CLASSES_WITH_MODE = (ModelCheckpoint, EarlyStopping, ReduceLROnPlateau)
 """Classes that have a ``mode`` argument in addition to ``monitor``."""
 
-LOGGING_HOOKS = ("training_step", "validation_step", "test_step", "on_validation_epoch_end", "on_train_epoch_end")
+LOGGING_HOOKS = (
+    "step", "training_step", "validation_step", "test_step", "on_train_batch_end", "on_train_epoch_end",
+    "on_validation_epoch_start", "on_validation_batch_end", "on_validation_epoch_end",
+)  # fmt: skip
 """Methods that a model may override to log any metric."""
+
+
+RUN_METRICS = ("epochs", "steps", "fit_seconds")
+"""The metrics of a run besides those that are logged."""
 
 
 class Goal(NamedTuple):
@@ -121,6 +129,7 @@ def check_monitors(config: dict[str, Any], model: Model, datamodule: DataSource)
     """Raises ``InputError`` if the config names a metric that the run does not log."""
     known = ["train/loss", "lr", "val/loss", *(f"val/{name}" for name in model.objective.scalar_names())]
     known += [*model.logged_metrics, *([model.monitor] if model.monitor else [])]
+    known = list(dict.fromkeys(known))
     nodes = [node for node in config["callbacks"].values() if isinstance(node, dict) and "_target_" in node]
     patterns = [*known, *(pattern for node in nodes for pattern in _logged_by(import_target(node["_target_"])))]
     if any(getattr(type(model), hook) is not getattr(Model, hook) for hook in LOGGING_HOOKS):
@@ -130,6 +139,12 @@ def check_monitors(config: dict[str, Any], model: Model, datamodule: DataSource)
             raise InputError(f"{path}={name}: this run does not log that metric; {suggest(name, known)}")
         if name == "val/accuracy_unknown" and has_validation(config, datamodule) and not _has_unknown_words(datamodule):
             raise InputError(f"{path}={name}: every word of the validation part occurs in the training part")
+    optimized = str(config.get("optimized_metric") or "val/loss").removeprefix("best/")
+    patterns += ["test/*", *RUN_METRICS]
+    if not any(fnmatch(optimized, pattern) for pattern in patterns):
+        raise InputError(
+            f"optimized_metric={optimized}: this run does not log that metric; {suggest(optimized, known)}"
+        )
 
 
 def configured_monitors(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -159,22 +174,22 @@ class MonitorCheck(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.sanity_checking:
-            self._check(trainer, "val/")
+            self._check(trainer, training=False)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # If the run ends within an epoch, the model logs the loss only later.
         if not self.has_validation and trainer.is_last_batch:
-            self._check(trainer, "train/")
+            self._check(trainer, training=True)
 
-    def _check(self, trainer: L.Trainer, prefix: str) -> None:
+    def _check(self, trainer: L.Trainer, training: bool) -> None:
         if self._done:
             return
         self._done = True
-        logged = [name for name in trainer.callback_metrics if name.startswith(prefix)]
-        listed = ", ".join(logged) or f"no metric that starts with {prefix}"
+        logged = [name for name in trainer.callback_metrics if is_training_metric(name) == training]
+        listed = ", ".join(logged) or "no metric"
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             name = getattr(callback, "monitor", None)
-            if not isinstance(name, str) or not name.startswith(prefix) or name in logged:
+            if not isinstance(name, str) or is_training_metric(name) != training or name in logged:
                 continue
             if self.goal.chosen or name != self.goal.monitor or isinstance(callback, EarlyStopping):
                 raise InputError(f"monitor={name}: the model does not log that metric; it logs {listed}")

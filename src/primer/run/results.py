@@ -18,15 +18,16 @@ from primer.records.console import show_table
 from primer.run.monitoring import Goal
 
 
-def best_metrics(trainer: L.Trainer) -> dict[str, float]:
-    """Returns the epoch of the best checkpoint and its validation metrics: ``best/epoch``, ``best/val/…``."""
-    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-    if not best:
+def best_metrics(trainer: L.Trainer, goal: Goal) -> dict[str, float]:
+    """Returns the epoch of the best checkpoint and its validation metrics, ``best/epoch`` and ``best/val/…``, and the
+    metric that it was selected by."""
+    best = Path(getattr(trainer.checkpoint_callback, "best_model_path", ""))
+    if not best.is_file():
         return {}
     content = torch.load(best, map_location="cpu", weights_only=True, mmap=True)
     metrics = content["primer"]["metrics"]
-    validation = {f"best/{name}": value for name, value in metrics.items() if name.startswith("val/")}
-    return {"best/epoch": content["epoch"] + 1, **validation}
+    names = [name for name in metrics if name.startswith("val/") or name == goal.monitor]
+    return {"best/epoch": content["epoch"] + 1} | {f"best/{name}": metrics[name] for name in names}
 
 
 def optimized_metric(configured: str | None, goal: Goal, metrics: dict[str, float]) -> dict[str, float]:
@@ -35,7 +36,7 @@ def optimized_metric(configured: str | None, goal: Goal, metrics: dict[str, floa
     name = configured or goal.monitor
     if name is None:
         return {}
-    if name.startswith("val/") and not any(metric.startswith("val/") for metric in metrics):
+    if name.startswith("val/") and not any(metric.startswith(("val/", "best/val/")) for metric in metrics):
         name = "train/loss"  # There was no validation: the training loss replaces it, as for the best checkpoint.
     value = metrics.get(f"best/{name}", metrics.get(name))
     if value is None:

@@ -47,10 +47,14 @@ def _without_effect(config: dict[str, Any], model: Model, typed: Sequence[str]) 
         yield from ((text, reason) for text in typed if text.startswith(("optimizer", "scheduler", "transfer")))
         yield from ((text, reason) for text in typed if text.startswith(("trainer.max_epochs", "trainer.max_steps")))
         yield from ((path, reason) for path in _gradient_settings(config))
+        if config["weights"] is not None:
+            yield "weights", reason
+        if config["trainer"]["num_sanity_val_steps"]:
+            yield "trainer.num_sanity_val_steps", reason
         return
     if type(model).configure_optimizers is not Optimization.configure_optimizers:
         reason = "builds its own optimizers in configure_optimizers"
-        yield from ((text, reason) for text in typed if text.startswith(("optimizer", "scheduler")))
+        yield from ((text, reason) for text in typed if text.startswith(("optimizer", "scheduler", "transfer.lowest")))
         yield from ((path, reason) for path in _penalties(config))
         if _has_schedule(config):
             yield "scheduler", reason

@@ -92,9 +92,10 @@ def train(cfg: DictConfig) -> dict[str, float]:
     trainer.fit(model, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     check_trained(trainer, model)
     metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
-    metrics |= {"epochs": trainer.current_epoch, "steps": trainer.global_step}
+    steps = 0 if isinstance(model, SinglePass) else trainer.global_step  # Lightning counts those of no optimizer, too.
+    metrics |= {"epochs": trainer.current_epoch, "steps": steps}
     metrics["fit_seconds"] = round(time.perf_counter() - started, 3)
-    metrics |= best_metrics(trainer)
+    metrics |= best_metrics(trainer, goal)
 
     if config["test"]:
         metrics |= test(trainer, model, datamodule, folder)

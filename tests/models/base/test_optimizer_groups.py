@@ -136,7 +136,7 @@ def test_an_unknown_group_and_a_missing_call_of_optimize_are_rejected(quiet_trai
             self.manual_backward(self.step(batch).loss)
             optimizer[0].step()
 
-    with pytest.raises(InputError, match="its training_step never calls optimize"):
+    with pytest.raises(InputError, match="its training_step did not call optimize"):
         fitted(StepsManually, quiet_trainer)
 
 

@@ -47,6 +47,13 @@ class WithLoader(MLP):
         return DataLoader([1, 2, 3])
 
 
+class Forgetful(MLP):
+    """Overrides a hook that the base uses, as if it were empty."""
+
+    def on_validation_epoch_start(self) -> None:
+        """Does nothing."""
+
+
 class Idle(Model):
     """Never steps an optimizer."""
 

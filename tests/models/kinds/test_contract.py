@@ -130,7 +130,7 @@ def test_regularization_and_schedules_without_effect_are_refused(
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adagrad", "sparse_adam"])
 def test_optimizers_that_support_sparse_gradients_train_with_them(optimizer: str, train: Train) -> None:
-    settings = ("model=word2vec", "data.sentences=100", f"optimizer={optimizer}", "regularization.l2=0.01")
+    settings = ("model=word2vec", "data.sentences=100", f"optimizer={optimizer}")
     metrics = metrics_of(train(*settings, *QUICK))
     assert 0 < metrics["train/loss"] < 10
 
@@ -140,6 +140,7 @@ def test_optimizers_that_support_sparse_gradients_train_with_them(optimizer: str
     [
         (("optimizer=adam",), "Adam does not support sparse gradients: use optimizer=sparse_adam, sgd or adagrad"),
         (("optimizer=sgd", "trainer.gradient_clip_val=1"), "sparse gradients cannot be clipped"),
+        (("optimizer=sgd", "regularization.l2=0.1"), "Word2Vec has no dense weights that L1 or L2 could act on"),
     ],
 )
 def test_settings_that_do_not_support_sparse_gradients_are_rejected(
@@ -246,3 +247,42 @@ def test_a_mistake_in_code_or_config_is_one_line(
 @pytest.mark.parametrize("overrides", [("scheduler=bare",), ("optimizer=bare",), ("callbacks.pictures=null",)])
 def test_configs_with_omitted_fields_work(overrides: tuple[str, ...], train: Train) -> None:
     assert metrics_of(train(*overrides, "trainer.max_epochs=1"))["steps"] == 20
+
+
+def test_an_override_without_super_of_a_hook_that_the_base_uses_is_rejected(train: Train, tmp_path: Path) -> None:
+    message = error_line(train("model=forgetful"), tmp_path)
+    assert "Forgetful.on_validation_epoch_start must call super().on_validation_epoch_start" in message
+
+
+def test_a_sweep_is_told_the_best_epoch_of_a_training_metric_too(train: Train) -> None:
+    result = train("monitor=train/loss", "optimizer=sgd", "optimizer.lr=1.5", "trainer.max_epochs=4", "test=false")
+    metrics, losses = metrics_of(result), [float(row["train/loss"]) for row in epochs_of(result)]
+    assert metrics["optimized"] == metrics["best/train/loss"] == pytest.approx(min(losses))
+    assert losses[int(metrics["best/epoch"]) - 1] == min(losses)
+
+
+def test_a_training_metric_can_be_monitored_with_validations_within_an_epoch(train: Train) -> None:
+    result = train("monitor=train/loss", "trainer.val_check_interval=0.5", "trainer.max_epochs=2", "test=false",
+                   "regularization.early_stopping.patience=5")  # fmt: skip
+    assert metrics_of(result)["best/epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (("resume={run}",), "1 epochs are done, so trainer.max_epochs=1 leaves nothing to do"),
+        (("weights={run}",), "weights has no effect on KMeans, which is fitted in a single pass"),
+        (("trainer.num_sanity_val_steps=2",), "trainer.num_sanity_val_steps has no effect on KMeans"),
+    ],
+)
+def test_what_a_single_pass_cannot_continue_is_rejected(overrides: tuple[str, ...], named: str, train: Train) -> None:
+    run = train("model=kmeans", "test=false").folder
+    result = train("model=kmeans", *(text.format(run=run) for text in overrides))
+    assert result.status == 2
+    assert named in result.err
+    assert len(result.err.strip().splitlines()) == 1
+
+
+def test_a_setting_that_a_class_does_not_have_is_told_with_its_settings(train: Train, tmp_path: Path) -> None:
+    message = error_line(train("model=dqn", "+data.num_env=3"), tmp_path)
+    assert "CartPole does not accept num_env; did you mean num_envs?" in message

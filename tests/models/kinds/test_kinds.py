@@ -26,7 +26,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 METRICS = {
     "autoencoder": {"train/loss", "val/loss", "test/loss"},
-    "vae": {"train/loss", "val/loss", "test/loss"},
+    "vae": {"train/largest", "train/loss", "val/loss", "test/loss"},
     "gan": {"train/discriminator", "val/loss", "test/loss"},
     "kmeans": {"train/loss", "val/loss", "test/loss"},
     "word2vec": {"train/loss", "val/loss", "test/loss"},

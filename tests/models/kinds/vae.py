@@ -34,6 +34,7 @@ class VAE(Model):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.elbo_loss(batch)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=batch.size)
+        self.log("train/largest", loss, on_step=False, on_epoch=True, reduce_fx="max")
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

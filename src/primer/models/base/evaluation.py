@@ -55,9 +55,10 @@ class Evaluation:
         """Adds a mean loss over ``count`` targets."""
         total, targets = self.sums.get(stage, (torch.zeros_like(loss), 0))
         if isinstance(count, int):
-            total.add_(loss, alpha=count)
-        else:
-            total.addcmul_(loss, count.to(loss.dtype))
+            if count:
+                total.add_(loss, alpha=count)
+        else:  # The mean of nothing is not a number, and does not count.
+            total.addcmul_(torch.where(count > 0, loss, 0.0), count.to(loss.dtype))
         self.sums[stage] = total, targets + count
 
     def evaluate(self, stage: Stage, step: Step, batch: Batch, predict: Callable[[], Tensor]) -> None:

@@ -7,6 +7,7 @@ single pass without gradients subclasses ``primer.models.base.SinglePass``.
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC
 from typing import Any, ClassVar, Literal
 
@@ -68,6 +69,7 @@ class Model(LowOverheadModule, Optimization, ABC):
     def __init__(self, spec: Spec, objective: Objective | None = None) -> None:
         super().__init__()
         self.check_spec(spec)
+        check_hooks(type(self))
         settings = {name: value for name, value in self._arguments.items() if name not in ("spec", "objective")}
         self.save_hyperparameters(plain(settings), logger=False)
         self.spec = spec
@@ -209,6 +211,11 @@ class Model(LowOverheadModule, Optimization, ABC):
                 f"regularization: {type(self).__name__} overrides training_step, so L1 and L2 would have no effect: "
                 "override step instead, or set regularization.l1=0 regularization.l2=0"
             )
+        if self.has_optimizer_groups() and not self.automatic_optimization and not self._optimized:
+            raise InputError(
+                f"{type(self).__name__} has several optimizers, but its training_step did not call optimize: call "
+                "self.optimize(name, step) for each of them, so that clipping and schedules apply"
+            )
         if self.trainer.is_last_batch:  # Before validation starts, so that the metrics of an epoch are complete.
             self._log_training()
             if not self.automatic_optimization and self.has_optimizer_groups():
@@ -217,21 +224,14 @@ class Model(LowOverheadModule, Optimization, ABC):
     def on_train_epoch_end(self) -> None:
         if not self.trainer.is_last_batch:  # max_steps or max_time ended the run within the epoch.
             self._log_training()
-        self.advance_plateaus("train/")
+        self.advance_plateaus(training=True)
 
     def _log_training(self) -> None:
         loss = self.evaluation.mean_loss("train", self.trainer.strategy)
         self._log_unless_logged({} if loss is None else {"train/loss": loss}, on_step=False, on_epoch=True)
-        groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
+        groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups if "lr" in group]
         if groups:
             self._log_unless_logged({"lr": max(group["lr"] for group in groups)}, on_step=False, on_epoch=True)
-
-    def on_train_end(self) -> None:
-        if self.has_optimizer_groups() and self.trainer.global_step and not self._optimized:
-            raise InputError(
-                f"{type(self).__name__} has several optimizers, but its training_step never calls optimize: call "
-                "self.optimize(name, step) for each of them, so that clipping and schedules apply"
-            )
 
     def on_validation_epoch_start(self) -> None:
         self._start_stage("val")
@@ -239,7 +239,7 @@ class Model(LowOverheadModule, Optimization, ABC):
     def on_validation_epoch_end(self) -> None:
         self._finish_stage("val")
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
-            self.advance_plateaus("val/")
+            self.advance_plateaus(training=False)
 
     def on_test_epoch_start(self) -> None:
         self._start_stage("test")
@@ -285,6 +285,19 @@ class Model(LowOverheadModule, Optimization, ABC):
     def _trainer_metrics(self) -> dict[str, Tensor]:
         trainer = self._trainer
         return {} if trainer is None else dict(trainer.callback_metrics)
+
+
+def check_hooks(kind: type[Model]) -> None:
+    """Raises ``InputError`` if a model overrides one of Lightning's hooks without a call of ``super()`` although a base
+    class does something in it: losses and metrics would be wrong without a word."""
+    for number, owner in enumerate(kind.__mro__[: kind.__mro__.index(Model)], 1):
+        bases = [base for base in kind.__mro__[number:] if base.__module__.startswith("primer.models.")]
+        for hook, function in vars(owner).items():
+            code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+            if not hook.startswith("on_") or code is None or {"super", hook} & set(code.co_names):
+                continue
+            if any(hook in vars(base) for base in bases):
+                raise InputError(f"{owner.__name__}.{hook} must call super().{hook}(…): its base class uses it, too")
 
 
 def default_objective(kind: type[Model], spec: Spec) -> Objective:

@@ -188,6 +188,16 @@ class Optimization(Weighting):
             raise InputError(
                 "trainer.gradient_clip_val: sparse gradients cannot be clipped: remove it, or set model.sparse=false"
             )
+        if self.has_optimizer_groups() and trainer.world_size > 1:
+            raise InputError(
+                f"{type(self).__name__} has several optimizers, which work in one process only: "
+                "set accelerator.devices=1"
+            )
+        if (self.l1 or self.l2) and not any(decayed(part)[0] for part in groups.values()):
+            raise InputError(
+                f"regularization: {type(self).__name__} has no dense weights that L1 or L2 could act on: set "
+                "regularization.l1=0 regularization.l2=0"
+            )
         self.run_length = self._compute_run_length()
         optimizers, schedulers = [], []
         for part in groups.values():
@@ -253,22 +263,27 @@ class Optimization(Weighting):
             (entry,) = self.schedule.rebuild(scheduler.optimizer, *self.run_length, taken)
             config.scheduler = entry["scheduler"]
 
-    def advance_plateaus(self, prefix: str) -> None:
-        """Steps the plateau schedules whose metric starts with ``prefix``: after each validation or training epoch, and
-        before the checkpoint is saved.
+    def advance_plateaus(self, training: bool) -> None:
+        """Steps the plateau schedules that monitor a metric of training, or else of validation, before a checkpoint is
+        saved.
 
         Raises:
             InputError: if the metric was not logged.
         """
         monitor, known = str(self.schedule.monitor), self.trainer.callback_metrics
         for config in self.trainer.lr_scheduler_configs:
-            if config.frequency != NEVER or not monitor.startswith(prefix):
+            if config.frequency != NEVER or is_training_metric(monitor) != training:
                 continue
             if monitor not in known:
                 raise InputError(
                     f"scheduler.monitor={monitor} was not logged; this run logs {', '.join(known) or 'nothing'}"
                 )
             config.scheduler.step(known[monitor])  # type: ignore[call-arg, arg-type]
+
+
+def is_training_metric(name: str) -> bool:
+    """Returns whether a metric is logged in training; any other one is logged in validation."""
+    return name.startswith("train/") or name == "lr"
 
 
 def _check_disjoint(name: str, groups: dict[str, nn.Module]) -> None:

@@ -78,12 +78,14 @@ class NoProfiler(PassThroughProfiler):
 
 
 def logged_sums(trainer: L.Trainer) -> dict[str, list[Tensor]]:
-    """Returns, for each metric that training steps have logged in this epoch, the sum and the number of samples.
-    Lightning does not save them in checkpoints."""
+    """Returns, for each metric that training steps have logged in this epoch, what was accumulated and, for a mean, the
+    number of samples. Lightning does not save them in checkpoints."""
     sums = {}
     for name, metric in (trainer.fit_loop.epoch_loop._results or {}).items():
-        if metric.is_tensor and metric.meta.on_epoch and metric.meta.is_mean_reduction:
-            sums[name] = [metric.value.clone(), metric.cumulated_batch_size.clone()]
+        if metric.is_tensor and metric.meta.on_epoch:
+            sums[name] = [metric.value.clone()]
+            if metric.meta.is_mean_reduction:
+                sums[name].append(metric.cumulated_batch_size.clone())
     return sums
 
 
@@ -91,9 +93,13 @@ def add_logged_sums(trainer: L.Trainer, saved: dict[str, list[Tensor]]) -> None:
     """Adds the result of ``logged_sums`` after the first step of a resumed epoch has logged."""
     for name, metric in (trainer.fit_loop.epoch_loop._results or {}).items():
         if name in saved:
-            value, count = saved[name]
-            metric.value = metric.value + value.to(metric.value)
-            metric.cumulated_batch_size = metric.cumulated_batch_size + count.to(metric.cumulated_batch_size)
+            value, *count = (tensor.to(metric.value.device) for tensor in saved[name])
+            if metric.meta.is_max_reduction or metric.meta.is_min_reduction:
+                metric.value = metric.meta.reduce_fx(metric.value, value)
+            else:
+                metric.value = metric.value + value
+            if count:
+                metric.cumulated_batch_size = metric.cumulated_batch_size + count[0]
 
 
 def step_uncounted(optimizer: LightningOptimizer) -> None:

@@ -46,6 +46,11 @@ class SinglePass(Model):
     def configure_optimizers(self) -> None:
         return None
 
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if stage == "fit" and self.trainer.world_size > 1:
+            raise InputError(f"{type(self).__name__} is fitted in one process: set accelerator.devices=1")
+
     def on_fit_start(self) -> None:
         super().on_fit_start()
         if self.trainer.max_epochs not in (None, -1):
