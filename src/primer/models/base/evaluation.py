@@ -53,7 +53,9 @@ class Evaluation:
 
     def add_loss(self, stage: Stage, loss: Tensor, count: Tensor | int) -> None:
         """Adds a mean loss over ``count`` targets."""
-        total, targets = self.sums.get(stage, (torch.zeros_like(loss), 0))
+        if stage not in self.sums:
+            self.sums[stage] = torch.zeros_like(loss), 0
+        total, targets = self.sums[stage]
         if isinstance(count, int):
             if count:
                 total.add_(loss, alpha=count)

@@ -206,12 +206,12 @@ class Model(LowOverheadModule, Optimization, ABC):
         if self._latest is not None:
             self.evaluation.add_loss("train", *self._latest)
             self._latest = None
-        if self.has_penalty and not self._penalized:
+        if not self._penalized and self.has_penalty:
             raise InputError(
                 f"regularization: {type(self).__name__} overrides training_step, so L1 and L2 would have no effect: "
                 "override step instead, or set regularization.l1=0 regularization.l2=0"
             )
-        if self.has_optimizer_groups() and not self.automatic_optimization and not self._optimized:
+        if not self._optimized and not self.automatic_optimization and self.has_optimizer_groups():
             raise InputError(
                 f"{type(self).__name__} has several optimizers, but its training_step did not call optimize: call "
                 "self.optimize(name, step) for each of them, so that clipping and schedules apply"

@@ -154,6 +154,8 @@ class Optimization(Weighting):
         return optimizers if isinstance(optimizers, list) else [optimizers]  # type: ignore[list-item]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if not self._windows and self.automatic_optimization:  # Nothing to do, at no cost.
+            return
         name, part = self._group_of(optimizer)
         if self._windows.get(name):
             factor = self.correction(name)
