@@ -19,7 +19,7 @@ from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.base.optimization import is_training_metric
-from primer.models.base.overhead import NoProfiler
+from primer.models.base.overhead import NoProfiler, remove_empty_hooks
 from primer.objectives import Objective
 from primer.optim import Schedule
 from primer.records.console import is_main_process
@@ -139,7 +139,7 @@ def build_trainer(
     """Builds Lightning's trainer. The ``trainer`` group sets the length of the run, ``accelerator`` the device."""
     ours = ("compile", "channels_last", *(OWNED_BY_MODEL if is_managed(model) else ()))
     settings = {key: value for key, value in config["trainer"].items() if key not in ours}
-    return instantiate(
+    trainer = instantiate(
         settings | config["accelerator"] | {"precision": settings["precision"]},
         L.Trainer,
         callbacks=callbacks,
@@ -151,3 +151,5 @@ def build_trainer(
         use_distributed_sampler=False,
         profiler=settings["profiler"] or NoProfiler(),
     )
+    remove_empty_hooks(trainer)
+    return trainer

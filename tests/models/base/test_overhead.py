@@ -8,9 +8,11 @@ from pathlib import Path
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loops.optimization.manual import _ManualOptimization
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.trainer import call
 from lightning.pytorch.trainer.connectors.logger_connector import result
 from lightning.pytorch.utilities import signature_utils
 from torch import nn
@@ -31,6 +33,35 @@ def test_lightning_still_uses_the_names_that_are_replaced() -> None:
     assert "PYTORCH_NVML_BASED_CUDA_CHECK" in inspect.getsource(L.fabric)
     assert callable(PassThroughProfiler.profile)
     assert isinstance(inspect.getattr_static(ModelCheckpoint, "state_key"), property)
+
+
+def test_only_hooks_that_do_nothing_are_removed() -> None:
+    class Counting(L.Callback):
+        def __init__(self) -> None:
+            self.batches = self.steps = 0
+            self.on_before_backward = self.count  # type: ignore[assignment, method-assign]
+
+        def count(self, *args: object) -> None:
+            self.steps += 1
+
+        def on_train_batch_end(self, *args: object) -> None:
+            self.batches += 1
+
+    callback = Counting()
+    trainer = L.Trainer(
+        callbacks=[callback], accelerator="cpu", max_epochs=1, limit_train_batches=3, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    overhead.remove_empty_hooks(trainer)
+    assert callback.on_after_backward is None
+    trainer.fit(BoringModel())
+    assert (callback.batches, callback.steps) == (3, 3)
+
+
+def test_every_removed_hook_is_a_hook_of_callbacks() -> None:
+    assert "if callable(fn):" in inspect.getsource(call._call_callback_hooks)
+    for hook in overhead.CALLBACK_HOOKS:
+        assert inspect.isfunction(getattr(L.Callback, hook))
 
 
 def test_optimizer_steps_are_counted_by_the_hooks_that_are_replaced() -> None:
