@@ -140,6 +140,14 @@ def test_an_unknown_group_and_a_missing_call_of_optimize_are_rejected(quiet_trai
         fitted(StepsManually, quiet_trainer)
 
 
+def test_accumulated_gradients_of_several_scales_are_rejected(
+    quiet_trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(L.Trainer, "precision", "16-mixed")  # On the CPU, Lightning replaces it by bf16-mixed.
+    with pytest.raises(InputError, match="Twins has several optimizers, which cannot accumulate gradients in 16-mixed"):
+        fitted(Twins, quiet_trainer, accumulate_grad_batches=2)
+
+
 def test_a_gradient_of_one_loss_does_not_reach_the_parameters_of_another(quiet_trainer: Trainer) -> None:
     class Coupled(Twins):
         def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:

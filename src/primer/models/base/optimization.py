@@ -195,6 +195,12 @@ class Optimization(Weighting):
                 f"{type(self).__name__} has several optimizers, which work in one process only: "
                 "set accelerator.devices=1"
             )
+        if self.has_optimizer_groups() and trainer.precision == "16-mixed" and self.accumulate_grad_batches > 1:
+            # Each optimizer's step may change the scale of the loss, while the others' gradients have the old one.
+            raise InputError(
+                f"trainer.accumulate_grad_batches={self.accumulate_grad_batches}: {type(self).__name__} has several "
+                "optimizers, which cannot accumulate gradients in 16-mixed precision: use bf16-mixed"
+            )
         if (self.l1 or self.l2) and not any(decayed(part)[0] for part in groups.values()):
             raise InputError(
                 f"regularization: {type(self).__name__} has no dense weights that L1 or L2 could act on: set "
