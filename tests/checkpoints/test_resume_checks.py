@@ -32,18 +32,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (
-            ("data=wine",),
-            "was trained on different data: input features: 4 in the checkpoint, 13 in the data",
-        ),
-        (("data.split_seed=1",), "was trained on different data: input scale"),
-        (("data=xor", "data.split_seed=1"), "different data"),
-        (("model.hidden_sizes=[9]",), "contains a different MLP: hidden.0.weight is ("),
-        (("model=linear",), "contains the model MLP, but this run trains Linear"),
-        (("optimizer=sgd",), "was started with optimizer._target_=torch.optim.Adam"),
-        (("optimizer.lr=0.5",), "but this run has 0.5; weights="),
-        (("regularization.l2=0.1",), "was started with regularization.l2=0.0, but this run has 0.1"),
-        (("scheduler=cosine",), "was started with scheduler."),
+        (("data=wine",), "a resumed run cannot change data._target_=primer.data.tables.tables.Wine (was primer."),
+        (("data.split_seed=1",), "cannot change data.split_seed=1 (was 0); weights="),
+        (("model.hidden_sizes=[9]",), "cannot change model.hidden_sizes=[9] (was [128,64])"),
+        (("model=linear",), "cannot change model._target_=primer.models.feedforward.linear.Linear (was "),
+        (("optimizer=sgd",), "optimizer._target_=torch.optim.SGD (was torch.optim.Adam); weights="),
+        (("optimizer.lr=0.5", "seed=1"), "cannot change seed=1 (was 0), optimizer.lr=0.5 (was 0.001); weights="),
+        (("regularization.l2=0.1",), "regularization.l2=0.1 (was 0.0)"),
+        (("scheduler=cosine",), "scheduler._target_=torch.optim.lr_scheduler.CosineAnnealingLR (was not set)"),
         (("trainer.max_epochs=2",), "2 epochs are done, so trainer.max_epochs=2 leaves nothing to do"),
         (("trainer.max_steps=3",), "steps are done, so trainer.max_steps=3 leaves nothing to do"),
     ],
@@ -58,11 +54,31 @@ def test_a_checkpoint_of_another_run_is_rejected(
     assert not (tmp_path / "again").exists()
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            lambda content: content["primer"]["spec"]["input"].update(names=["a", "b", "c", "d"]),
+            "different data: input",
+        ),
+        (lambda content: content["state_dict"].pop("head.bias"), "contains a different MLP: head.bias is missing in"),
+    ],
+)
+def test_a_checkpoint_with_other_data_or_parameters_is_rejected(
+    trained: Path, changed: Callable[[Any], Any], message: str, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    content = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
+    changed(content)
+    torch.save(content, tmp_path / "changed.ckpt")
+    with pytest.raises(InputError, match=message):
+        train(command("train", "again", *RUN, "trainer.max_epochs=4", f"resume={tmp_path}/changed.ckpt"))
+
+
 def test_a_different_split_with_the_same_scale_is_rejected(command: Callable[..., Any], tmp_path: Path) -> None:
     text = ("model=lstm", "data=copy_memory", "data.samples=40", "data.length=5", "model.hidden_size=4", "test=false")
     train(command("train", "run", *text, "trainer.max_epochs=1"))
     again = command("train", "again", *text, "trainer.max_epochs=2", f"resume={tmp_path}/run", "data.split_seed=1")
-    with pytest.raises(InputError, match=r"was started with data.split_seed=0, but this run has 1"):
+    with pytest.raises(InputError, match=r"cannot change data.split_seed=1 \(was 0\)"):
         train(again)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from helpers.run_folders import epoch_of, figures
 from omegaconf import OmegaConf
 
@@ -15,6 +17,8 @@ from primer.run.training import train
 
 RISING_RATE = ("monitor=lr", "scheduler=exponential", "scheduler.gamma=1.5")
 """The learning rate is monitored and rises, so that the best epoch is the first, before the interruption."""
+
+QUIET = ("~callbacks.pictures", "~callbacks.attention")
 
 
 def metrics_equal_except_times(first: Path, second: Path) -> bool:
@@ -25,68 +29,113 @@ def metrics_equal_except_times(first: Path, second: Path) -> bool:
 @pytest.mark.parametrize(
     ("settings", "best"),
     [
-        (("regularization.dropout=0.3", "scheduler=exponential"), 3),
-        ((*RISING_RATE, "regularization.ema=0.9"), 0),
+        (("regularization.dropout=0.3", "scheduler=exponential", "callbacks=gradients", *QUIET), 3),
+        ((*RISING_RATE, "regularization.ema=0.9", *QUIET), 0),
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(run_in_process, settings, best) -> None:
     uninterrupted = run_in_process("train.py", "trainer.max_epochs=4", *settings).folder
-    interrupted = run_in_process("train.py", "trainer.max_epochs=2", *settings).folder
-    resumed = run_in_process("train.py", "trainer.max_epochs=4", *settings, f"resume={interrupted}").folder
-    for folder, last in ((uninterrupted, 3), (interrupted, 1), (resumed, 3)):
-        assert epoch_of(folder / "checkpoints/last.ckpt") == last
-        assert epoch_of(folder / "checkpoints/best.ckpt") == min(best, last)
+    folder = run_in_process("train.py", "trainer.max_epochs=2", *settings).folder
+    assert (epoch_of(folder / "checkpoints/last.ckpt"), epoch_of(folder / "checkpoints/best.ckpt")) == (1, min(best, 1))
+    assert run_in_process("train.py", "trainer.max_epochs=4", f"resume={folder}", logs=False).folder == folder
+    assert (epoch_of(folder / "checkpoints/last.ckpt"), epoch_of(folder / "checkpoints/best.ckpt")) == (3, best)
     for name in ("last", "best"):
-        states = [
-            torch.load(folder / f"checkpoints/{name}.ckpt", weights_only=True) for folder in (uninterrupted, resumed)
-        ]
+        states = [torch.load(run / f"checkpoints/{name}.ckpt", weights_only=True) for run in (uninterrupted, folder)]
         for parameter, tensor in states[0]["state_dict"].items():
             assert torch.equal(tensor, states[1]["state_dict"][parameter]), parameter
-    assert metrics_equal_except_times(uninterrupted, resumed)
+    assert metrics_equal_except_times(uninterrupted, folder)
+    for name in ("metrics.csv", *(["gradients.csv"] if "callbacks=gradients" in settings else [])):
+        assert (uninterrupted / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_a_run_is_resumed_twice_and_from_a_copied_checkpoint(run_in_process, tmp_path) -> None:
-    common = ("data=iris", *RISING_RATE)
-    runs = [run_in_process("train.py", *common, "trainer.max_epochs=1").folder]
+def test_a_run_is_resumed_with_the_same_command_and_keeps_its_history(run_in_process, tmp_path) -> None:
+    common = ("model=mlp", "data=iris", "model.hidden_sizes=[8]", *QUIET, *RISING_RATE)
+    folder = run_in_process("train.py", *common, "trainer.max_epochs=1").folder
+    first = json.loads((folder / "environment.json").read_text())
     for epochs in (2, 3):
-        runs.append(run_in_process("train.py", *common, f"trainer.max_epochs={epochs}", f"resume={runs[-1]}").folder)
-    assert epoch_of(runs[-1] / "checkpoints/best.ckpt") == 0
-    assert metrics_equal_except_times(runs[-1], run_in_process("train.py", *common, "trainer.max_epochs=3").folder)
+        result = run_in_process("train.py", *common, f"trainer.max_epochs={epochs}", f"resume={folder}", logs=False)
+        assert result.status == 0, result.err
+        assert result.folder == folder
+    assert epoch_of(folder / "checkpoints/best.ckpt") == 0
+    whole = run_in_process("train.py", *common, "trainer.max_epochs=3").folder
+    assert metrics_equal_except_times(folder, whole)
+    assert (folder / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["command"] == first["command"]
+    assert [one["command"][-1] for one in environment["resumed"]] == [f"resume={folder}"] * 2
+    lengths = [one for one in yaml.safe_load((folder / "overrides.yaml").read_text()) if "max_epochs" in one]
+    assert lengths == [f"trainer.max_epochs={epochs}" for epochs in (1, 2, 3)]
+    assert yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_epochs"] == 3
 
-    copied = shutil.copy(runs[1] / "checkpoints/last.ckpt", tmp_path / "copied.ckpt")
-    for folder in runs:
-        shutil.rmtree(folder / "checkpoints")
-    result = run_in_process("train.py", *common, "trainer.max_epochs=4", f"resume={copied}")
+    # From the best checkpoint, which is of the first epoch: later rows are dropped.
+    result = run_in_process(
+        "train.py", f"resume={folder}/checkpoints/best.ckpt", "trainer.max_epochs=2", "test=false", logs=False
+    )
+    assert result.folder == folder
+    rows = (whole / "metrics.csv").read_text().splitlines()
+    assert (folder / "metrics.csv").read_text().splitlines() == rows[:3]
+
+    # From a copy of a checkpoint alone: its config, a new folder.
+    copied = shutil.copy(whole / "checkpoints/last.ckpt", tmp_path / "copied.ckpt")
+    for run in (folder, whole):
+        shutil.rmtree(run / "checkpoints")
+    result = run_in_process("train.py", "trainer.max_epochs=4", f"resume={copied}")
     assert result.status == 0, result.err
+    assert result.folder not in (folder, whole)
     assert "best.ckpt with lr=" in result.out
     assert "no longer exists; the best checkpoint is chosen from the remaining epochs" in result.out
-    assert epoch_of(result.folder / "checkpoints/best.ckpt") == 2
+    assert epoch_of(result.folder / "checkpoints/best.ckpt") == 3
+    assert yaml.safe_load((result.folder / "config.yaml").read_text())["model"]["hidden_sizes"] == [8]
 
 
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (("data=iris", "data.split_seed=1"), "was trained on different data: input scale: "),
+        (("trainer.max_epochs=1",), "1 epochs are done, so trainer.max_epochs=1 leaves nothing to do; add "),
         (
-            ("data=wine",),
-            "was trained on different data: input features: 4 in the checkpoint, 13 in the data; ",
+            ("model=lenet", "data=digits", "optimizer=sgd", "seed=3", "experiment=mnist_mlp", "trainer.max_epochs=3"),
+            ": a resumed run cannot change experiment=mnist_mlp, seed=3 (was 0), "
+            "model._target_=primer.models.convolutional.lenet.LeNet (was primer.models.feedforward.mlp.MLP), "
+            "data._target_=primer.data.images.digits.Digits (was "
+            "primer.data.tables.tables.Iris), optimizer._target_=torch.optim.SGD (was torch.optim.Adam); weights=",
         ),
-        (("data=iris", "model=linear"), "contains the model MLP, but this run trains Linear"),
+        (("-m", "trainer.max_epochs=3"), "continues a single run, so it cannot be combined with -m"),
+        (("trainer.max_epoch=3",), "did you mean max_epochs?"),
+        (("scheduler=cosin",), "did you mean cosine?"),
     ],
     ids=str,
 )
-def test_resuming_with_other_data_or_models_is_rejected(run_in_process, iris, overrides, expected) -> None:
-    result = run_in_process("train.py", "trainer.max_epochs=3", *overrides, f"resume={iris}")
+def test_a_resumed_run_with_other_settings_is_rejected_and_unchanged(run_in_process, iris, overrides, expected) -> None:
+    before = {path: path.stat().st_mtime_ns for path in iris.rglob("*") if path.name != "train.log"}
+    result = run_in_process("train.py", *overrides, f"resume={iris}", logs=False)
     assert result.status == 2
     assert len(result.err.strip().splitlines()) == 1
     assert expected in result.err
+    assert {path: path.stat().st_mtime_ns for path in iris.rglob("*") if path.name != "train.log"} == before
+
+
+def test_settings_that_may_change_are_taken_from_the_command(run_in_process, iris, tmp_path) -> None:
+    run = shutil.copytree(iris, tmp_path / "moved")
+    result = run_in_process(
+        "train.py", f"resume={run}", "logger=tensorboard", "regularization/augmentation=[noise]",
+        "trainer.max_epochs=2", "~callbacks.samples", "test=false", "regularization.l1=0.1", logs=False,
+    )  # fmt: skip
+    assert result.status == 0, result.err
+    assert result.folder == run
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert list(config["regularization"]["augmentation"]) == ["noise"]
+    assert set(config["logger"]) == {"csv", "tensorboard"}
+    assert "samples" not in config["callbacks"]
+    assert config["callbacks"]["last"]["dirpath"] == f"{run}/checkpoints"
+    assert "logger=tensorboard" in yaml.safe_load((run / "overrides.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
 def iris(tmp_path_factory) -> Path:
-    """The run folder of an MLP trained on iris."""
+    """The run folder of a small MLP trained on iris for an epoch."""
     folder = tmp_path_factory.mktemp("iris")
-    cfg = compose_checked("train", ["data=iris", "trainer.max_epochs=1", "logger=none", "accelerator=cpu"])
+    overrides = ("data=iris", "trainer.max_epochs=1", "accelerator=cpu", "model.hidden_sizes=[7,6]")
+    cfg = compose_checked("train", [*overrides, "model.activation=tanh", *QUIET])
     OmegaConf.update(cfg, "hydra", None)
     cfg.paths.output_dir = str(folder)
     train(cfg)
@@ -101,3 +150,13 @@ def test_layers_are_unfrozen_during_a_run(run_in_process, iris, epochs, trained)
     files = [folder / "checkpoints/last.ckpt" for folder in (iris, result.folder)]
     before, after = (torch.load(file, weights_only=True)["state_dict"] for file in files)
     assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == trained
+
+
+def test_weights_bring_the_settings_of_their_model(run_in_process, iris) -> None:
+    result = run_in_process("train.py", "data=iris", f"weights={iris}", "model.activation=relu", "trainer.max_epochs=1")
+    assert result.status == 0, result.err
+    model = yaml.safe_load((result.folder / "config.yaml").read_text())["model"]
+    assert (model["hidden_sizes"], model["activation"], model["dropout"]) == ([7, 6], "relu", 0.0)
+    chosen = run_in_process("train.py", "data=iris", f"weights={iris}", "model=mlp", "trainer.max_epochs=1")
+    assert chosen.status == 2
+    assert "hidden.0.weight is (7, 4) in the weights and (128, 4) in the model; leave model=" in chosen.err

@@ -79,6 +79,11 @@ class Gradients(Callback):
         self._records: list[Record] = []
         self._sums: list[Tensor] = []
 
+    def on_train_start(self, trainer: Trainer, pl_module: Model) -> None:
+        file = self.dirpath / "gradients.csv"
+        if trainer.ckpt_path and file.is_file():  # A resumed run continues its file.
+            self.rows = [row for row in read_rows(file) if row.step < trainer.global_step + (row.distance is not None)]
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: Model, batch: Batch, batch_idx: int) -> None:
         if self._due or trainer.global_step % self.every_n_steps:
             return
@@ -163,6 +168,17 @@ class Gradients(Callback):
         longest = len(steps.batch_sizes) if isinstance(steps, PackedSequence) else steps.shape[1]
         values.register_hook(record)
         return (steps._replace(data=values) if isinstance(steps, PackedSequence) else values, *others)
+
+
+def read_rows(file: Path) -> list[GradientRow]:
+    """Reads ``gradients.csv``."""
+    with file.open(newline="") as lines:
+        return [
+            GradientRow(
+                int(row["step"]), row["layer"], int(row["distance"]) if row["distance"] else None, float(row["norm"])
+            )
+            for row in csv.DictReader(lines)
+        ]
 
 
 def layer_norms(model: nn.Module) -> dict[str, Tensor]:

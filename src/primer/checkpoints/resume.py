@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -11,14 +12,16 @@ from lightning import Callback
 from primer.checkpoints.random_state import random_state, restore_random_state
 from primer.errors import InputError
 from primer.models.base import Model
-from primer.models.base.overhead import add_logged_sums, logged_sums
+from primer.models.base.overhead import add_logged_sums, logged_step, logged_sums, unlogged_metrics
+from primer.records.loggers import CSV
 
 
 class Resume(Callback):
     """Saves and restores what Lightning does not.
 
     This includes the states of the random number generators, the position of the training loader, the training loss so
-    far, the schedules of a run whose length changed, and the model's ``resume_state``. Both runs need this callback.
+    far, the schedules of a run whose length changed, the row of the epoch in ``metrics.csv``, and the model's
+    ``resume_state``. Both runs need this callback.
     """
 
     def __init__(self) -> None:
@@ -43,6 +46,7 @@ class Resume(Callback):
             "train_sums": [torch.as_tensor(value) for value in sums],
             "accumulating": any(model._windows.values()),
             "logged_sums": logged_sums(self._trainer) if self._trainer else {},
+            "metrics_row": self._metrics_row(),
             "model": model.resume_state(),
         }
 
@@ -69,6 +73,10 @@ class Resume(Callback):
                 "resume: this checkpoint was written while gradients were accumulated over batches, and it does not "
                 "have them: resume from last.ckpt"
             )
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            if isinstance(logger, CSV):
+                source = Path(str(trainer.ckpt_path)).parent.parent / logger.path.name
+                logger.resume(source, *state["metrics_row"])
         restore_random_state(state["random_state"])
         total, count = (value.to(pl_module.device) for value in state["train_sums"])
         pl_module.evaluation.sums["train"] = total, count
@@ -80,6 +88,17 @@ class Resume(Callback):
             pl_module.rebuild_schedules()
         pl_module.load_resume_state(state["model"])
         self._logged = state["logged_sums"] if self._inside_epoch else {}
+
+    def _metrics_row(self) -> tuple[int, dict[str, Any]]:
+        """Returns the current epoch and its row in ``metrics.csv``, including metrics that are not logged yet."""
+        trainer = self._trainer
+        if trainer is None:
+            return 0, {}
+        epoch, unlogged = trainer.current_epoch, unlogged_metrics(trainer)  # In all processes, since it may gather.
+        logger = next((logger for logger in trainer.loggers if isinstance(logger, CSV)), None)
+        if logger is None:
+            return epoch, {}
+        return epoch, logger.row(epoch, logged_step(trainer), unlogged) if unlogged else logger.rows.get(epoch, {})
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int

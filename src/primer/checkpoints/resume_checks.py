@@ -7,35 +7,60 @@ from pathlib import Path
 from typing import Any
 
 from primer.checkpoints import reading
+from primer.config.fixed import differences
 from primer.errors import InputError
 from primer.models.base import Model, SinglePass
 from primer.spec import Spec
 
-SPLIT = ("split_seed", "folds", "fold", "val_fraction", "test_fraction")
-"""Data settings that determine which samples are trained and tested on."""
 
+def check_resumed_config(file: Path, content: dict[str, Any], config: dict[str, Any]) -> None:
+    """Checks that a config has the settings of the run that a checkpoint is from. Those such as the length of the run
+    may differ.
 
-def check_resuming(file: Path, model: Model) -> None:
-    """Checks that the run of a model, with its config, can be resumed from a checkpoint.
+    Args:
+        file: the checkpoint, for the message.
+        content: its content.
+        config: resolved config of the run that resumes from it.
 
     Raises:
-        InputError: if the file is not a checkpoint; if its data, split, model, optimizer or schedule differ from those
-            of the run; or if nothing is left to do.
+        InputError: with all differences.
     """
-    content = reading.read_checkpoint(file)
+    if changes := ", ".join(differences(content["primer"]["config"], config)):
+        raise InputError(
+            f"resume={file}: a resumed run cannot change {changes}; weights={file} starts a new run from its weights"
+        )
+
+
+def check_resuming(file: Path, content: dict[str, Any], model: Model) -> None:
+    """Checks that the run of a model, with its config, can be resumed from a checkpoint.
+
+    Args:
+        file: the checkpoint, for the message.
+        content: its content.
+        model: the model of the run.
+
+    Raises:
+        InputError: if its data or model differ from those of the run; or if nothing is left to do.
+    """
     ours, config = content["primer"], model.config
     try:
         reading.check_data(f"resume={file}", Spec.from_dict(ours["spec"]), model.spec)
-        for reason in (*_model_differences(content, model), *_setting_differences(ours["config"], config)):
+        for reason in _model_differences(content, model):
             raise InputError(f"resume={file} {reason}")
     except InputError as error:
         raise InputError(f"{error}; weights={file} starts a new run from its weights") from None
     epochs, steps = (config.get("trainer", {}).get(key) for key in ("max_epochs", "max_steps"))
     epochs = 1 if isinstance(model, SinglePass) else epochs
     if epochs is not None and 0 <= epochs <= (done := completed_epochs(content)):
-        raise InputError(f"resume={file}: {done} epochs are done, so trainer.max_epochs={epochs} leaves nothing to do")
+        raise InputError(
+            f"resume={file}: {done} epochs are done, so trainer.max_epochs={epochs} leaves nothing to do; "
+            f"add trainer.max_epochs={2 * done}"
+        )
     if steps is not None and 0 <= steps <= (done := content["global_step"]):
-        raise InputError(f"resume={file}: {done} steps are done, so trainer.max_steps={steps} leaves nothing to do")
+        raise InputError(
+            f"resume={file}: {done} steps are done, so trainer.max_steps={steps} leaves nothing to do; "
+            f"add trainer.max_steps={2 * done}"
+        )
 
 
 def completed_epochs(content: dict[str, Any]) -> int:
@@ -57,20 +82,3 @@ def _model_differences(content: dict[str, Any], model: Model) -> Iterator[str]:
         before, after = old.get(name, "missing"), new.get(name, "missing")
         if before != after:
             yield f"contains a different {trained}: {name} is {before} in the checkpoint and {after} in this run"
-
-
-def _setting_differences(trained: dict[str, Any], current: dict[str, Any]) -> Iterator[str]:
-    """Yields the differences between two configs in settings that cannot change during a run."""
-    old, new = (
-        {f"data.{key}": config.get("data", {}).get(key) for key in SPLIT}
-        | {
-            f"{group}.{key}": value
-            for group in ("optimizer", "scheduler")
-            for key, value in (config.get(group) or {}).items()
-        }
-        | {"regularization.l2": (config.get("regularization") or {}).get("l2")}
-        for config in (trained, current)
-    )
-    for name in dict.fromkeys([*old, *new]):
-        if old.get(name) != new.get(name):
-            yield f"was started with {name}={old.get(name)}, but this run has {new.get(name)}"

@@ -195,7 +195,9 @@ def copy_into(model: Model, weights: Weights) -> None:
             raise InputError(f"{problem}: missing parameter {name}")
         if state[name].shape != own[name].shape:
             shapes = f"{tuple(state[name].shape)} in the weights and {tuple(own[name].shape)} in the model"
-            raise InputError(f"{problem}: {name} is {shapes}")
+            is_run = weights.input is not None and Path(weights.source).exists()
+            hint = "; leave model= out to take the settings of that run" if is_run else ""
+            raise InputError(f"{problem}: {name} is {shapes}{hint}")
     if extra := next((name for name in state if name not in own), None):
         raise InputError(f"{problem}: unexpected parameter {extra}")
     model.load_state_dict(state, strict=False)

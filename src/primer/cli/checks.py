@@ -38,13 +38,14 @@ MAX_CHECKED_JOBS = 100
 """The number of jobs of a sweep that are checked before the first one starts, at about 0.1 seconds each."""
 
 
-def check_command(name: str, overrides: list[str], multirun: bool = False) -> None:
+def check_command(name: str, overrides: list[str], multirun: bool = False, config_name: str | None = None) -> None:
     """Checks every job of a command line.
 
     Args:
-        name: the primary config, ``train`` or ``evaluate``.
+        name: the command, ``train`` or ``evaluate``.
         overrides: the overrides as typed.
         multirun: whether an override may have several values.
+        config_name: the primary config if it is not that of the command.
 
     Raises:
         InputError: for the first mistake.
@@ -54,7 +55,7 @@ def check_command(name: str, overrides: list[str], multirun: bool = False) -> No
         if override.is_sweep_override() and not multirun:
             raise InputError(f"{override.input_line}: several values make a sweep, which requires -m")
     for job in itertools.islice(expand_sweep(parsed) if multirun else [overrides], MAX_CHECKED_JOBS):
-        check_config(compose_checked(name, job), name)
+        check_config(compose_checked(config_name or name, job), name)
 
 
 def check_config(config: DictConfig, name: str) -> None:
@@ -69,7 +70,8 @@ def check_config(config: DictConfig, name: str) -> None:
     lines: Any = OmegaConf.to_container(config.hydra.overrides.task)
     typed = {parse_override(line).key_or_group.split(".")[0] for line in lines}
     all_keys = {*groups(), *(key for one in signatures.values() if one for key in one.parameters)}
-    other_command_keys = all_keys - {*signature.parameters, *choices, *typed}
+    own_groups = groups() if name == "train" else choices
+    other_command_keys = all_keys - {*signature.parameters, *own_groups, *typed}
     for key in config:
         if key == "hydra" or key in other_command_keys:  # configs/local may have settings for the other command.
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import shutil
@@ -26,13 +27,14 @@ def run(main: Callable[[], None], name: str) -> None:
         main: the function decorated with ``hydra.main``.
         name: the name of its primary config.
     """
-    from hydra._internal.utils import get_args_parser
+    from hydra._internal.utils import _run_hydra, get_args_parser
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     os.environ.setdefault("PRIMER_ROOT", str(ROOT))
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Let Hydra raise errors, not print them.
-    args = get_args_parser().parse_args()
+    parser = get_args_parser()
+    args = parser.parse_intermixed_args()
     if args.help:
         from primer.cli.help import help_text
 
@@ -41,17 +43,23 @@ def run(main: Callable[[], None], name: str) -> None:
     prints_only = args.cfg or args.info or args.hydra_help or args.shell_completion
     other_config = args.config_name or args.config_path or args.config_dir or args.experimental_rerun
     try:
+        if not other_config and not args.shell_completion:
+            from primer.cli.earlier_runs import use_earlier_runs
+
+            use_earlier_runs(name, args)
         if not prints_only and not other_config:
             from primer.cli.checks import check_command
 
-            check_command(name, args.overrides, args.multirun)
-        main()
+            check_command(name, args.overrides, args.multirun, args.config_name)
+        # What the function decorated with hydra.main does, with arguments that may include those of an earlier run.
+        task = inspect.unwrap(main)
+        _run_hydra(args=args, args_parser=parser, task_function=task, config_path="configs", config_name=name)
     except InputError as error:
         fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         from primer.cli.composition import diagnose_overrides
 
-        fail(diagnose_overrides(name, args.overrides, error))
+        fail(diagnose_overrides(args.config_name or name, args.overrides, error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -68,13 +76,16 @@ def job(cfg: DictConfig, function: str) -> float | None:
         The metric that a sweep optimizes, or None if there is none.
     """
     module, name = function.rsplit(".", 1)
+    from primer.records.ownership import LOCK
+
     folder, log_dir = Path(cfg.paths.output_dir), Path(cfg.paths.log_dir)
     created_files = files_created_before_training(folder)
     try:
         with shared_sweep_dir():
             metrics = getattr(import_module(module), name)(cfg)
     except InputError as error:
-        discard(folder, created_files, log_dir)
+        if not (folder / LOCK).exists():  # Otherwise, the files are those of the run that owns the folder.
+            discard(folder, created_files, log_dir)
         fail(str(error))
     except Exception as error:
         if type(error).__name__ != "MisconfigurationException":  # Lightning raises it for conflicting settings.

@@ -45,19 +45,40 @@ class CSV(Logger):
         if "epoch" not in metrics or len(metrics) == 1:
             return
         epoch = int(metrics.pop("epoch"))
-        self._read()
-        self.rows[epoch] = self.rows.get(epoch, {}) | {"epoch": epoch, "step": step} | metrics
+        self.rows[epoch] = self.row(epoch, step, metrics)
+        self._write()
+
+    def row(self, epoch: int, step: int | None, metrics: dict[str, float]) -> dict[str, Any]:
+        """Returns the row of an epoch with more metrics."""
+        return self.rows.get(epoch, {}) | {"epoch": epoch, "step": step} | metrics
+
+    def resume(self, source: Path, epoch: int, row: dict[str, Any]) -> None:
+        """Continues the file of a run as it was in a checkpoint.
+
+        Args:
+            source: ``metrics.csv`` of that run, which may be this file or not exist.
+            epoch: the epoch of the checkpoint; later rows are dropped.
+            row: the row of that epoch, empty if it has none yet.
+        """
+        self.rows = {}
+        if source.exists():
+            with source.open(newline="") as file:
+                self.rows = {int(line["epoch"]): dict(line) for line in csv.DictReader(file)}
+        self.rows = {number: line for number, line in self.rows.items() if number < epoch}
+        if row:
+            self.rows[epoch] = row
+        if self.rows:
+            self._write()
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
         columns = list(dict.fromkeys(key for row in self.rows.values() for key in row))
         text = io.StringIO()
         table = csv.DictWriter(text, columns, lineterminator="\n")
         table.writeheader()
-        table.writerows(self.rows[epoch] for epoch in sorted(self.rows))
+        table.writerows(self.rows[number] for number in sorted(self.rows))
         write(self.path, text.getvalue())
-
-    def _read(self) -> None:
-        if not self.rows and self.path.exists():
-            with self.path.open(newline="") as file:
-                self.rows = {int(row["epoch"]): dict(row) for row in csv.DictReader(file)}
 
 
 def wandb(
@@ -67,6 +88,7 @@ def wandb(
     tags: list[str] | None = None,
     mode: Literal["auto", "online", "offline"] = "auto",
     config: dict[str, Any] | None = None,
+    resumed: bool = False,
 ) -> WandbLogger:
     """Returns a logger for Weights & Biases that also records the resolved config.
 
@@ -75,6 +97,7 @@ def wandb(
         project, name, tags: identify the run in Weights & Biases.
         mode: ``auto`` is online if the user is logged in, and offline otherwise.
         config: the resolved config.
+        resumed: whether to continue the run in the folder, if there is one.
 
     Raises:
         InputError: if wandb is not installed.
@@ -95,18 +118,23 @@ def wandb(
         mode="offline" if offline else "online",
         config=config or {},
         settings=client.Settings(silent=offline),
+        **_continued_run(Path(folder)) if resumed else {},
     )
     return WandbLogger(experiment=run, log_model=False)
 
 
-def tensorboard(folder: str) -> TensorBoardLogger:
+def tensorboard(folder: str, purge_step: int | None = None) -> TensorBoardLogger:
     """Returns a logger for TensorBoard.
+
+    Args:
+        folder: the run folder.
+        purge_step: the step that a run is resumed from; TensorBoard does not show what was logged after it before.
 
     Raises:
         InputError: if tensorboard is not installed.
     """
     try:
-        return TensorBoardLogger(save_dir=folder, name="", version="tensorboard")
+        return TensorBoardLogger(save_dir=folder, name="", version="tensorboard", purge_step=purge_step)
     except ModuleNotFoundError:
         raise InputError("logger=tensorboard needs the package tensorboard: install primer[tensorboard]") from None
 
@@ -119,3 +147,9 @@ def _logged_in(client: Any) -> bool:
         return bool(client.login(prompt=False))
     except client.errors.Error:
         return False
+
+
+def _continued_run(folder: Path) -> dict[str, Any]:
+    """Returns the arguments of ``wandb.init`` that continue the latest run in a folder."""
+    folders = sorted(folder.glob("wandb/*run-*-*"), key=lambda path: path.name.split("run-", 1)[1])
+    return {"id": folders[-1].name.rsplit("-", 1)[1], "resume": "allow"} if folders else {}

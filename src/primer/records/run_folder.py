@@ -31,18 +31,31 @@ def write(path: Path, content: str | bytes) -> None:
     temporary.replace(path)
 
 
-def write_provenance(folder: Path, config: dict[str, Any], overrides: list[str]) -> None:
+def write_provenance(folder: Path, config: dict[str, Any], overrides: list[str], resumed: bool = False) -> None:
     """Writes what is needed to reproduce the run: ``config.yaml`` (resolved), ``overrides.yaml``, ``environment.json``
     (versions, platform, commit, untracked files) and, if there are uncommitted changes, ``uncommitted.diff``, which
-    includes untracked files."""
+    includes untracked files.
+
+    If the run is resumed in its folder, ``config.yaml`` is that of the resumed run, and the others keep a history:
+    ``overrides.yaml`` has all overrides in the order of typing, ``environment.json`` lists later commands under
+    ``resumed``, and other uncommitted changes are in ``uncommitted-2.diff`` and so on.
+    """
     included, left_out = untracked()
     diff = b"".join([_git(*DIFF, "HEAD"), *(_git(*DIFF, "--no-index", "--", "/dev/null", name) for name in included)])
+    current: dict[str, Any] = environment() | {"untracked": included, "untracked_left_out": left_out}
+    earlier = json.loads((folder / "environment.json").read_text()) if resumed else None
+    if earlier is not None:
+        overrides = [*OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml")), *overrides]  # type: ignore[misc]
+        current = earlier | {"resumed": [*earlier.get("resumed", []), current]}
     write(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     write(folder / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
-    files = {"untracked": included, "untracked_left_out": left_out}
-    write(folder / "environment.json", json.dumps(environment() | files, indent=2) + "\n")
-    if diff:
-        write(folder / "uncommitted.diff", diff)
+    write(folder / "environment.json", json.dumps(current, indent=2) + "\n")
+    diffs = [
+        folder / "uncommitted.diff",
+        *(folder / f"uncommitted-{n + 2}.diff" for n in range(len(current.get("resumed", [])))),
+    ]
+    if diff and not any(file.is_file() and file.read_bytes() == diff for file in diffs):
+        write(diffs[-1], diff)
 
 
 def environment() -> dict[str, Any]:

@@ -99,13 +99,18 @@ def node_target(config: dict[str, Any], group: str) -> str:
     return target
 
 
-def build_loggers(config: dict[str, Any]) -> list[Logger]:
-    """Builds the loggers of a config. Weights & Biases receives the config itself."""
-    loggers = []
-    for node in config["logger"].values():
-        extra = {"config": config} if node["_target_"] == "primer.records.loggers.wandb" else {}
-        loggers.append(instantiate(node, Logger, **extra))
-    return loggers
+def build_loggers(config: dict[str, Any], resumed_step: int | None = None) -> list[Logger]:
+    """Builds the loggers of a config. Weights & Biases receives the config itself.
+
+    Args:
+        config: resolved config.
+        resumed_step: the optimizer step that the run is resumed from; None for a new run.
+    """
+    extra = {
+        "primer.records.loggers.wandb": {"config": config, "resumed": resumed_step is not None},
+        "primer.records.loggers.tensorboard": {"purge_step": resumed_step},
+    }
+    return [instantiate(node, Logger, **extra.get(node["_target_"], {})) for node in config["logger"].values()]
 
 
 def build_callbacks(

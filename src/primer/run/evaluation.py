@@ -16,6 +16,7 @@ from primer.models.base import Model
 from primer.models.layers.validation import check_sizes
 from primer.records import run_folder
 from primer.records.console import show_table
+from primer.records.ownership import owns_folder
 from primer.regularization import Regularization
 from primer.run.accelerators import check_accelerator
 from primer.run.building import build_data, seed_everything
@@ -24,6 +25,7 @@ from primer.run.training import redirect_library_logs
 from primer.spec import Image, NextToken
 
 
+@owns_folder
 def evaluate(cfg: DictConfig) -> dict[str, float]:
     """Evaluates a trained model on a part of the data that its config names.
 

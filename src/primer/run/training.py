@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning import Callback
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from primer.checkpoints import reading, weights
-from primer.checkpoints.resume_checks import check_resuming
+from primer.checkpoints.resume_checks import check_resumed_config, check_resuming
 from primer.checkpoints.transfer import Transfer
 from primer.config.instantiate import instantiate
 from primer.data.source import DataSource
@@ -21,6 +23,7 @@ from primer.errors import InputError
 from primer.models.base import Model, SinglePass
 from primer.records import run_folder
 from primer.records.console import is_main_process, show_table
+from primer.records.ownership import owns_folder
 from primer.regularization import Regularization
 from primer.run.accelerators import check_accelerator, check_compiler
 from primer.run.building import (
@@ -43,6 +46,7 @@ from primer.run.results import (
 from primer.run.settings import check_settings
 
 
+@owns_folder
 def train(cfg: DictConfig) -> dict[str, float]:
     """Trains a model, tests its best checkpoint, and saves everything in the run folder.
 
@@ -63,8 +67,11 @@ def train(cfg: DictConfig) -> dict[str, float]:
     check_accelerator(config["accelerator"])
     if config["trainer"]["compile"]:
         check_compiler(config["accelerator"])
-    resume = reading.find_checkpoint(config["resume"], ("last", "best")) if config["resume"] else None
     config["seed"] = seed_everything(config["seed"])
+    resume = reading.find_checkpoint(config["resume"], ("last", "best")) if config["resume"] else None
+    resumed = reading.read_checkpoint(resume) if resume else {}
+    if resume:
+        check_resumed_config(resume, resumed, config)
 
     regularization = instantiate(config["regularization"], Regularization)
     trained = load_pretrained(config)
@@ -77,16 +84,16 @@ def train(cfg: DictConfig) -> dict[str, float]:
     callbacks = build_callbacks(config, model, datamodule, regularization)
     check_settings(config, model, overrides())
     if resume:
-        check_resuming(resume, model)
+        check_resuming(resume, resumed, model)
     if trained:
         weights.copy_into(model, trained)
         callbacks += instantiate(config["transfer"], Transfer).apply(model)
-    config |= {"monitor": goal.monitor, "mode": goal.mode}
-    loggers = build_loggers(config)
-    trainer = build_trainer(config, model, callbacks, loggers)
+    loggers = build_loggers(config, resumed["global_step"] if resume else None)
+    provenance = Provenance(folder, config, overrides())
+    trainer = build_trainer(config, model, [*callbacks, provenance], loggers)
 
-    if is_main_process():
-        run_folder.write_provenance(folder, config, overrides())
+    if is_main_process() and not resume:
+        provenance.write()
     show_table("primer", run_summary(config, model, datamodule, trainer, trained))
     started = time.perf_counter()
     trainer.fit(model, datamodule=datamodule, ckpt_path=resume, weights_only=True)
@@ -107,6 +114,26 @@ def train(cfg: DictConfig) -> dict[str, float]:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
     return metrics
+
+
+class Provenance(Callback):
+    """Writes the provenance files of a run that is resumed. It does so only once training starts, so that a command
+    that is rejected before does not change the files of the run."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], overrides: list[str]) -> None:
+        self.folder, self.config, self.overrides = folder, config, overrides
+        self.written = False
+
+    def write(self) -> None:
+        """Writes the files, unless they have been written."""
+        if not self.written:
+            resumed = (self.folder / "environment.json").exists()
+            run_folder.write_provenance(self.folder, self.config, self.overrides, resumed)
+            self.written = True
+
+    @rank_zero_only
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.write()
 
 
 def check_trained(trainer: L.Trainer, model: Model) -> None:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import lightning as L
+from lightning.fabric.utilities.apply_func import convert_tensors_to_scalars
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.core.hooks import DataHooks
 from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
@@ -116,6 +117,20 @@ def add_logged_sums(trainer: L.Trainer, saved: dict[str, list[Tensor]]) -> None:
                 metric.value = metric.value + value
             if count:
                 metric.cumulated_batch_size = metric.cumulated_batch_size + count[0]
+
+
+def unlogged_metrics(trainer: L.Trainer) -> dict[str, float]:
+    """Returns the metrics of an epoch that has just ended; empty within an epoch. Lightning logs them only after the
+    checkpoint callbacks have been called."""
+    connector = trainer._logger_connector
+    if connector._first_loop_iter is not None or trainer._results is None:
+        return {}
+    return convert_tensors_to_scalars(connector.metrics["log"])  # type: ignore[return-value]
+
+
+def logged_step(trainer: L.Trainer) -> int:
+    """Returns the step that Lightning logs metrics at the end of an epoch with."""
+    return trainer.fit_loop.epoch_loop._batches_that_stepped - 1
 
 
 def step_uncounted(optimizer: LightningOptimizer) -> None:
