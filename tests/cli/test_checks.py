@@ -280,8 +280,13 @@ def test_every_job_of_a_sweep_is_checked() -> None:
     check_command("train", ["regularization/augmentation=none,flip,[flip,cutout]"], multirun=True)
     assert "did you mean cutout?" in refusal("regularization/augmentation=none,[flip,cutot]", multirun=True)
     assert "did you mean mlp?" in refusal("optimizer=adam,sgd", "model=mlp,mlpp", multirun=True)
-    assert "seed must be an integer" in refusal("optimizer=adam,sgd", "seed=0,1,x", multirun=True)
-    assert "SGD does not accept betas" in refusal("optimizer=adam,sgd", "+optimizer.betas=[0.5,0.5]", multirun=True)
+    assert "seed must be an integer" in refusal("optimizer=adam,sgd", "seed=x,y", multirun=True)
+    assert "SGD does not accept betas" in refusal("optimizer=sgd", "+optimizer.betas=[1,2],[3,4]", multirun=True)
+
+
+def test_a_mistake_of_some_jobs_does_not_stop_a_sweep_before_it_starts() -> None:
+    check_command("train", ["optimizer=adam,sgd", "seed=0,1,x"], multirun=True)
+    check_command("train", ["model=mlp,lstm", "data=digits,iris"], multirun=True)
 
 
 def test_suggest() -> None:

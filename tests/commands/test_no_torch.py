@@ -60,7 +60,7 @@ MISTAKES = [
     (("model",), "cannot be parsed"),
     (("+callbacks.bad._target_=os.system",), "is not allowed"),
     (("-m", "model=mlp,lenet,lstn"), "did you mean lstm?"),
-    (("-m", "model=mlp,lstm", "data=digits,iris"), "compatible data:"),
+    (("-m", "model=lstm", "data=iris,wine"), "compatible data:"),
 ]
 
 

@@ -39,7 +39,8 @@ MAX_CHECKED_JOBS = 100
 
 
 def check_command(name: str, overrides: list[str], multirun: bool = False, config_name: str | None = None) -> None:
-    """Checks every job of a command line.
+    """Checks a command line. In a sweep, every job must compose, and at least one must have no mistake: those that have
+    are rejected when it is their turn.
 
     Args:
         name: the command, ``train`` or ``evaluate``.
@@ -54,8 +55,16 @@ def check_command(name: str, overrides: list[str], multirun: bool = False, confi
     for override in parsed:
         if override.is_sweep_override() and not multirun:
             raise InputError(f"{override.input_line}: several values make a sweep, which requires -m")
+    mistakes: list[InputError | None] = []
     for job in itertools.islice(expand_sweep(parsed) if multirun else [overrides], MAX_CHECKED_JOBS):
-        check_config(compose_checked(config_name or name, job), name)
+        config = compose_checked(config_name or name, job)
+        try:
+            check_config(config, name)
+            mistakes.append(None)
+        except InputError as error:
+            mistakes.append(error)
+    if mistakes and all(mistakes):
+        raise mistakes[0]  # type: ignore[misc]
 
 
 def check_config(config: DictConfig, name: str) -> None:

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+class CommandError(SystemExit):
+    """Ends a command with a status, after its error message has been printed."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(status)
+        self.message = message
+
+
 def run(main: Callable[[], None], name: str) -> None:
     """Runs a Hydra entry point. User errors print one line and exit with status 2.
 
@@ -51,9 +59,17 @@ def run(main: Callable[[], None], name: str) -> None:
             from primer.cli.checks import check_command
 
             check_command(name, args.overrides, args.multirun, args.config_name)
+        if args.multirun:
+            from primer.cli.sweeps import launcher_override
+
+            args.overrides = [*args.overrides, *launcher_override(args.overrides)]
         # What the function decorated with hydra.main does, with arguments that may include those of an earlier run.
         task = inspect.unwrap(main)
         _run_hydra(args=args, args_parser=parser, task_function=task, config_path="configs", config_name=name)
+        if args.multirun:
+            from primer.cli.sweeps import report_failed_jobs
+
+            raise SystemExit(report_failed_jobs())
     except InputError as error:
         fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
@@ -120,7 +136,7 @@ def fail(message: str) -> NoReturn:
     """Prints an error on one line, from the main process only, and exits with status 2."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(2)
+    raise CommandError(message, 2)
 
 
 def files_created_before_training(folder: Path) -> list[Path]:

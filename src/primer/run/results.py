@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 
 from primer.checkpoints import weights
 from primer.data.source import DataSource
@@ -16,6 +18,29 @@ from primer.objectives.classification import report
 from primer.records import run_folder
 from primer.records.console import show_table
 from primer.run.monitoring import Goal
+
+
+def explain_end(trainer: L.Trainer) -> Iterator[str]:
+    """Yields why a run ended before ``max_epochs``, if a limit or early stopping ended it, and whether it has no best
+    checkpoint although it has one to save."""
+    stops = [one for one in trainer.callbacks if isinstance(one, EarlyStopping)]  # type: ignore[attr-defined]
+    timer = next((one for one in trainer.callbacks if isinstance(one, Timer)), None)  # type: ignore[attr-defined]
+    remaining = timer.time_remaining() if timer else None
+    where = f"epoch {trainer.current_epoch}, step {trainer.global_step}"
+    if stop := next((one for one in stops if one.wait_count >= one.patience), None):
+        unit = "epochs" if trainer.check_val_every_n_epoch == 1 and trainer.val_check_interval == 1.0 else "validations"
+        yield f"stopped early after {where}: {stop.monitor} did not improve for {stop.patience} {unit}"
+    elif remaining is not None and remaining <= 0:
+        yield f"stopped after {where}: trainer.max_time is over"
+    elif 0 < trainer.max_steps <= trainer.global_step and trainer.current_epoch != trainer.max_epochs:
+        yield f"stopped after {where}: trainer.max_steps={trainer.max_steps}"
+    for checkpoint in trainer.checkpoint_callbacks:
+        if isinstance(checkpoint, ModelCheckpoint) and checkpoint.monitor and not checkpoint.best_model_path:
+            yield (
+                f"note: {checkpoint.monitor} was never logged, so no best checkpoint was saved, and the final model is "
+                f"tested; validation runs every {trainer.check_val_every_n_epoch} epochs "
+                f"(trainer.check_val_every_n_epoch)"
+            )
 
 
 def best_metrics(trainer: L.Trainer, goal: Goal) -> dict[str, float]:

@@ -22,7 +22,7 @@ from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.models.base import Model, SinglePass
 from primer.records import run_folder
-from primer.records.console import is_main_process, show_table
+from primer.records.console import is_main_process, say, show_table
 from primer.records.ownership import owns_folder
 from primer.regularization import Regularization
 from primer.run.accelerators import check_accelerator, check_compiler
@@ -38,6 +38,7 @@ from primer.run.building import (
 from primer.run.monitoring import find_goal
 from primer.run.results import (
     best_metrics,
+    explain_end,
     optimized_metric,
     run_summary,
     show_results,
@@ -98,6 +99,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     started = time.perf_counter()
     trainer.fit(model, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     check_trained(trainer, model)
+    for line in explain_end(trainer):
+        say(line)
     metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
     steps = 0 if isinstance(model, SinglePass) else trainer.global_step  # Lightning counts those of no optimizer, too.
     metrics |= {"epochs": trainer.current_epoch, "steps": steps}

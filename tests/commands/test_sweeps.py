@@ -1,0 +1,64 @@
+"""Sweeps run all of their jobs and name those that failed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from primer.data.tables.tables import Wine
+
+TINY = ("data=iris", "trainer.max_epochs=1", "test=false", "callbacks=none")
+
+
+def finished(logs: Path) -> list[str]:
+    """Returns the numbers of the jobs that have results."""
+    return sorted(file.parent.name for file in logs.rglob("metrics.json"))
+
+
+@pytest.mark.parametrize(
+    ("sweep", "done", "failed"),
+    [
+        (("data.folds=5", "data.fold=0,7,1"), ["0", "2"], ["  job 1 (data.fold=7): "]),
+        (("data.train_size=5000,50",), ["1"], ["  job 0 (data.train_size=5000): "]),
+        (("seed=0,x",), ["0"], ["  job 1 (seed=x): "]),  # Found by the checks before torch is imported.
+    ],
+    ids=str,
+)
+def test_rejected_jobs_do_not_stop_a_sweep(run_in_process, tmp_path, sweep, done, failed) -> None:
+    result = run_in_process("train.py", "-m", *sweep, *TINY)
+    assert result.status == 2
+    assert finished(tmp_path) == done
+    *errors, header = [line for line in result.err.splitlines() if not line.startswith("  ")]
+    assert len(errors) == len(failed)
+    assert header == f"{len(failed)} of the jobs failed:"
+    for line, expected in zip(result.err.splitlines()[-len(failed) :], failed, strict=True):
+        assert line.startswith(expected)
+        assert line.endswith(errors[0].removeprefix("error: "))
+
+
+def test_a_job_that_crashes_does_not_stop_a_sweep(run_in_process, tmp_path, monkeypatch) -> None:
+    def crash(self) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr(Wine, "read", crash)
+    result = run_in_process("train.py", "-m", "data=wine,iris", "data.fold=0,9", "data.folds=5", *TINY[1:])
+    assert result.status == 1
+    assert finished(tmp_path) == ["2"]
+    lines = result.err.splitlines()[-4:]
+    assert lines[0] == "3 of the jobs failed:"
+    assert [line.split()[1] for line in lines[1:]] == ["0", "1", "3"]
+    assert lines[1].endswith("RuntimeError: two lines")
+    assert json.loads(next(tmp_path.rglob("metrics.json")).read_text())["epochs"] == 1
+
+
+@pytest.mark.parametrize(("raised", "status"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+def test_an_interrupted_job_ends_a_sweep(run_in_process, tmp_path, monkeypatch, raised, status) -> None:
+    def interrupt(self) -> None:
+        raise raised
+
+    monkeypatch.setattr(Wine, "read", interrupt)
+    result = run_in_process("train.py", "-m", "data=wine,iris", *TINY[1:])
+    assert result.status == status
+    assert not finished(tmp_path)
