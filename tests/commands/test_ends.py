@@ -14,8 +14,8 @@ TINY = ("data=iris", "test=false", "~callbacks.pictures")
             ("regularization.early_stopping.patience=2", "regularization.early_stopping.min_delta=9"),
             "stopped early after epoch 3, step 21: val/loss did not improve for 2 epochs",
         ),
-        (("trainer.max_steps=10",), "stopped after epoch 1, step 10: trainer.max_steps=10"),
-        (("trainer.max_time='00:00:00:00'", "trainer.max_epochs=1000"), ": trainer.max_time is over"),
+        (("trainer.max_steps=10",), "stopped after epoch 2, step 10: trainer.max_steps=10"),
+        (("trainer.max_time='00:00:00:01'", "trainer.max_epochs=100000"), ": trainer.max_time is over"),
         (
             ("trainer.check_val_every_n_epoch=5", "trainer.max_epochs=2"),
             "note: val/loss was never logged, so no best checkpoint was saved, and the final model is tested; "

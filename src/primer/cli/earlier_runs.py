@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from yaml import YAMLError
 from primer.cli.choices import groups, target_of
 from primer.cli.composition import compose_checked, parse_override
 from primer.config.fixed import differences, override_value
+from primer.config.secrets import REDACTED, map_strings
 from primer.errors import InputError
 
 RESUMED = "resumed_run"
@@ -140,6 +141,8 @@ def read_run(source: str) -> Recorded:
         reading = import_module("primer.checkpoints.reading")  # Needs torch.
         file = reading.find_checkpoint(path, ("last", "best"))
         config, lines = escape(reading.read_checkpoint(file)["primer"]["config"]), []
+        if secret := REDACTED.search(str(config)):
+            raise InputError(f"{file} does not contain the secret {secret[1]}: resume from its run folder")
     if not isinstance(config, dict) or not config.keys() >= NODES or not isinstance(config["paths"], dict):
         raise InputError(f"{file} is not the config of a training run")
     return Recorded(rebase(config), lines if isinstance(lines, list) else [], folder)
@@ -168,15 +171,6 @@ def rebase(config: dict[str, Any]) -> dict[str, Any]:
 def escape(config: Any) -> Any:
     """Escapes interpolations, so that those in a checkpoint are never resolved."""
     return map_strings(config, lambda text: text.replace("${", "\\${"))
-
-
-def map_strings(node: Any, function: Any) -> Any:
-    """Applies a function to all strings within nested dictionaries and lists."""
-    if isinstance(node, Mapping):
-        return {key: map_strings(value, function) for key, value in node.items()}
-    if isinstance(node, list):
-        return [map_strings(value, function) for value in node]
-    return function(node) if isinstance(node, str) else node
 
 
 def without(node: dict[str, Any], path: list[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from primer.config.paths import ROOT
+from primer.config.secrets import redact
 from primer.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class CommandError(SystemExit):
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(status)
-        self.message = message
+        self.message = redact(message)
 
 
 def run(main: Callable[[], None], name: str) -> None:
@@ -135,7 +136,7 @@ def shared_sweep_dir() -> Iterator[None]:
 def fail(message: str) -> NoReturn:
     """Prints an error on one line, from the main process only, and exits with status 2."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"error: {' '.join(redact(message).split())}", file=sys.stderr)
     raise CommandError(message, 2)
 
 

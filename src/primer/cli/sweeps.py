@@ -12,6 +12,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 
 from primer.cli.checks import check_config
+from primer.config.secrets import redact
 from primer.errors import InputError
 
 
@@ -47,7 +48,7 @@ class Launcher(BasicLauncher):
                 _ = result.return_value  # Raises the exception of a job that failed.
             except InputError as error:
                 reason, status = str(error), 2
-                print(f"error: {reason}", file=sys.stderr)
+                print(f"error: {redact(reason)}", file=sys.stderr)
             except SystemExit as end:
                 if end.code not in (1, 2):
                     raise
@@ -78,5 +79,5 @@ def report_failed_jobs() -> int:
     if failed:
         print(f"{len(failed)} of the jobs failed:", file=sys.stderr)
     for job in failed:
-        print(f"  job {job.number} ({' '.join(job.overrides)}): {job.reason}", file=sys.stderr)
+        print(redact(f"  job {job.number} ({' '.join(job.overrides)}): {job.reason}"), file=sys.stderr)
     return min((job.status for job in failed), default=0)

@@ -7,6 +7,8 @@ import os
 from rich.console import Console
 from rich.table import Table
 
+from primer.config.secrets import redact, redact_strings
+
 console = Console(highlight=False)
 
 
@@ -18,6 +20,7 @@ def is_main_process() -> bool:
 def say(text: str = "") -> None:
     """Prints a line, in the main process only."""
     if is_main_process():
+        text = redact(text)
         if console.is_terminal:
             console.print(text, markup=False, soft_wrap=True)
         else:
@@ -28,6 +31,7 @@ def show_table(title: str, rows: dict[str, str]) -> None:
     """Prints a two-column table of names and values, in the main process only."""
     if not is_main_process() or not rows:
         return
+    rows = redact_strings(rows)
     if console.is_terminal:
         table = Table(title=title, title_justify="left", show_header=False)
         table.add_column(style="cyan")

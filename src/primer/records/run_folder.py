@@ -13,6 +13,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from primer.config import secrets
 from primer.config.paths import PACKAGES, ROOT
 
 PROVENANCE_FILES = ("config.yaml", "overrides.yaml", "environment.json", "uncommitted.diff", "tensorboard", "wandb")
@@ -31,7 +32,9 @@ def write(path: Path, content: str | bytes) -> None:
     temporary.replace(path)
 
 
-def write_provenance(folder: Path, config: dict[str, Any], overrides: list[str], resumed: bool = False) -> None:
+def write_provenance(
+    folder: Path, config: dict[str, Any], overrides: list[str], resumed: bool = False, raw: str = ""
+) -> None:
     """Writes what is needed to reproduce the run: ``config.yaml`` (resolved), ``overrides.yaml``, ``environment.json``
     (versions, platform, commit, untracked files) and, if there are uncommitted changes, ``uncommitted.diff``, which
     includes untracked files.
@@ -39,15 +42,20 @@ def write_provenance(folder: Path, config: dict[str, Any], overrides: list[str],
     If the run is resumed in its folder, ``config.yaml`` is that of the resumed run, and the others keep a history:
     ``overrides.yaml`` has all overrides in the order of typing, ``environment.json`` lists later commands under
     ``resumed``, and other uncommitted changes are in ``uncommitted-2.diff`` and so on.
+
+    Secrets of the environment are left out: see ``primer.config.secrets``. ``raw`` is the text of the config before it
+    was resolved.
     """
     included, left_out = untracked()
     diff = b"".join([_git(*DIFF, "HEAD"), *(_git(*DIFF, "--no-index", "--", "/dev/null", name) for name in included)])
     current: dict[str, Any] = environment() | {"untracked": included, "untracked_left_out": left_out}
+    overrides, current = secrets.redact_strings(overrides), secrets.redact_strings(current)
+    diff = secrets.redact(diff.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
     earlier = json.loads((folder / "environment.json").read_text()) if resumed else None
     if earlier is not None:
         overrides = [*OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml")), *overrides]  # type: ignore[misc]
         current = earlier | {"resumed": [*earlier.get("resumed", []), current]}
-    write(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+    write(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(secrets.unresolve(config, raw))))
     write(folder / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
     write(folder / "environment.json", json.dumps(current, indent=2) + "\n")
     diffs = [

@@ -15,6 +15,7 @@ from primer.callbacks import EMA
 from primer.checkpoints import weights
 from primer.checkpoints.resume import Resume
 from primer.config.instantiate import instantiate, locate
+from primer.config.secrets import redact_strings
 from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.models.base import Model
@@ -56,7 +57,7 @@ def build_model(config: dict[str, Any], datamodule: DataSource, regularization: 
     goal = find_goal(config, model, datamodule)
     model.schedule = build_schedule(resolve_monitor(config["scheduler"], "scheduler", goal, model, datamodule, config))
     model.l1, model.l2 = regularization.l1, regularization.l2
-    model.config = config
+    model.config = redact_strings(config)
     if is_managed(model):  # Lightning rejects these for models with several optimizers, so the model applies them.
         for name in OWNED_BY_MODEL:
             setattr(model, name, config["trainer"][name])
@@ -107,7 +108,7 @@ def build_loggers(config: dict[str, Any], resumed_step: int | None = None) -> li
         resumed_step: the optimizer step that the run is resumed from; None for a new run.
     """
     extra = {
-        "primer.records.loggers.wandb": {"config": config, "resumed": resumed_step is not None},
+        "primer.records.loggers.wandb": {"config": redact_strings(config), "resumed": resumed_step is not None},
         "primer.records.loggers.tensorboard": {"purge_step": resumed_step},
     }
     return [instantiate(node, Logger, **extra.get(node["_target_"], {})) for node in config["logger"].values()]

@@ -73,7 +73,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     trainer.test(model, datamodule=datamodule, verbose=False)
     metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
     if trainer.is_global_zero:
-        run_folder.write_provenance(folder, config, [])
+        run_folder.write_provenance(folder, config, [], raw=OmegaConf.to_yaml(cfg))
         run_folder.write_metrics(folder, metrics)
         write_report(model, folder)
         show_results(metrics)

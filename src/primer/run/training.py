@@ -18,6 +18,7 @@ from primer.checkpoints import reading, weights
 from primer.checkpoints.resume_checks import check_resumed_config, check_resuming
 from primer.checkpoints.transfer import Transfer
 from primer.config.instantiate import instantiate
+from primer.config.secrets import RedactingFormatter, redact_strings
 from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.models.base import Model, SinglePass
@@ -72,7 +73,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     resume = reading.find_checkpoint(config["resume"], ("last", "best")) if config["resume"] else None
     resumed = reading.read_checkpoint(resume) if resume else {}
     if resume:
-        check_resumed_config(resume, resumed, config)
+        check_resumed_config(resume, resumed, redact_strings(config))
 
     regularization = instantiate(config["regularization"], Regularization)
     trained = load_pretrained(config)
@@ -90,7 +91,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         weights.copy_into(model, trained)
         callbacks += instantiate(config["transfer"], Transfer).apply(model)
     loggers = build_loggers(config, resumed["global_step"] if resume else None)
-    provenance = Provenance(folder, config, overrides())
+    provenance = Provenance(folder, config, overrides(), OmegaConf.to_yaml(cfg))
     trainer = build_trainer(config, model, [*callbacks, provenance], loggers)
 
     if is_main_process() and not resume:
@@ -123,15 +124,15 @@ class Provenance(Callback):
     """Writes the provenance files of a run that is resumed. It does so only once training starts, so that a command
     that is rejected before does not change the files of the run."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], overrides: list[str]) -> None:
-        self.folder, self.config, self.overrides = folder, config, overrides
+    def __init__(self, folder: Path, config: dict[str, Any], overrides: list[str], raw: str) -> None:
+        self.folder, self.config, self.overrides, self.raw = folder, config, overrides, raw
         self.written = False
 
     def write(self) -> None:
         """Writes the files, unless they have been written."""
         if not self.written:
             resumed = (self.folder / "environment.json").exists()
-            run_folder.write_provenance(self.folder, self.config, self.overrides, resumed)
+            run_folder.write_provenance(self.folder, self.config, self.overrides, resumed, self.raw)
             self.written = True
 
     @rank_zero_only
@@ -161,14 +162,19 @@ def overrides() -> list[str]:
     """Returns the command-line overrides; empty if Hydra did not compose the config."""
     from hydra.core.hydra_config import HydraConfig
 
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    if not HydraConfig.initialized():
+        return []
+    return OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)  # type: ignore[return-value]
 
 
 def redirect_library_logs() -> None:
-    """Redirects messages and warnings of libraries to the log."""
+    """Redirects messages and warnings of libraries to the log, which contains no secrets."""
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    for handler in logging.getLogger().handlers:
+        if not isinstance(handler.formatter, RedactingFormatter):
+            handler.setFormatter(RedactingFormatter(handler.formatter))
