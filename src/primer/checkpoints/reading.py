@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -67,7 +68,7 @@ def check_format(file: Path, number: Any) -> None:
 def find_checkpoint(path: str | Path, names: Sequence[str] = ("best", "last")) -> Path:
     """Returns the checkpoint file that a path refers to: the path itself, or the first of ``names`` that exists in a
     run folder."""
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     if path.is_file():
         return path
     if not path.is_dir():

@@ -67,9 +67,13 @@ class Checkpoint(CachedStateKey):
 
     def _save_checkpoint(self, trainer: L.Trainer, filepath: str) -> None:
         temporary = os.path.join(os.path.dirname(filepath), f".{os.path.basename(filepath)}")
-        super()._save_checkpoint(trainer, temporary)
-        if trainer.is_global_zero:
-            os.replace(temporary, filepath)
+        try:
+            super()._save_checkpoint(trainer, temporary)
+            if trainer.is_global_zero:
+                os.replace(temporary, filepath)
+        except OSError as error:  # Such as a full disk. The previous checkpoint is intact.
+            Path(temporary).unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, filepath) from error
         trainer.strategy.barrier()
         self._last_checkpoint_saved = filepath
 
@@ -80,5 +84,9 @@ def copy_atomically(source: Path, destination: Path) -> None:
         return
     destination.parent.mkdir(parents=True, exist_ok=True)
     temporary = destination.with_name(f".{destination.name}")
-    shutil.copyfile(source, temporary)
-    temporary.replace(destination)
+    try:
+        shutil.copyfile(source, temporary)
+        temporary.replace(destination)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -16,6 +16,7 @@ from primer.cli.choices import groups, is_compatible, not_selected_message, targ
 from primer.cli.composition import compose_checked, expand_sweep, one_line, parse_override
 from primer.cli.signatures import Signature, mismatch, read_signature
 from primer.config import paths
+from primer.config.ranges import check_ranges
 from primer.errors import InputError, suggest
 
 EXTRA_SETTINGS = {
@@ -75,6 +76,8 @@ def check_config(config: DictConfig, name: str) -> None:
     }
     signature = signatures[name]
     assert signature is not None
+    if config.hydra.job.chdir:
+        raise InputError("hydra.job.chdir=true: a run cannot change the working directory; relative paths would move")
     config.paths.output_dir = "the run folder"  # Hydra sets the real path when the job runs.
     lines: Any = OmegaConf.to_container(config.hydra.overrides.task)
     typed = {parse_override(line).key_or_group.split(".")[0] for line in lines}
@@ -100,6 +103,7 @@ def check_config(config: DictConfig, name: str) -> None:
         else:
             valid = [*signature.parameters, *(group for group in groups() if "/" not in group)]
             raise InputError(f"{key}: there is no {key} at the top level; {suggest(str(key), valid)}")
+        check_ranges(plain, str(key))
     if name == "train":
         for required in ("model", "data", "optimizer", "objective", "trainer", "accelerator"):
             valid = suggest("", groups()[required])
@@ -107,6 +111,10 @@ def check_config(config: DictConfig, name: str) -> None:
                 raise InputError(f"{required} is required; {valid}")
             if required != "accelerator" and "_target_" not in config[required]:
                 raise InputError(f"{required} has no _target_: its file must name a class, as _target_: …; {valid}")
+        for group in ("callbacks", "logger"):
+            for key, node in (config.get(group) or {}).items():
+                if node is not None and "_target_" not in node:  # Such as a setting of a callback that was removed.
+                    raise InputError(f"{group}.{key} has no _target_: it is not selected, so its settings do not apply")
         if config.weights is None and choices.get("transfer") not in (None, "finetune"):
             raise InputError(f"transfer={choices['transfer']} requires weights=imagenet, a run folder or a file")
         check_compatibility(config, choices)

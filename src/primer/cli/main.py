@@ -13,12 +13,21 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from primer.config.paths import ROOT
+from omegaconf import OmegaConf
+
+from primer.cli.failures import explain
+from primer.config.paths import ROOT, expand_home
 from primer.config.secrets import redact
 from primer.errors import InputError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+OmegaConf.register_new_resolver("expanduser", os.path.expanduser, replace=True)  # For configs/hydra.
+
+
+PATHS = ("run", "ckpt", "resume", "weights")
+"""Top-level settings in which ``~`` stands for the home folder, as in all of ``paths``."""
 
 
 class CommandError(SystemExit):
@@ -42,6 +51,8 @@ def run(main: Callable[[], None], name: str) -> None:
 
     os.environ.setdefault("PRIMER_ROOT", str(ROOT))
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Let Hydra raise errors, not print them.
+    sys.argv[1:] = [expand_home(text) for text in sys.argv[1:]]
+    logging.raiseExceptions = False  # A log that cannot be written, as on a full disk, must not print a traceback.
     parser = get_args_parser()
     args = parser.parse_intermixed_args()
     if args.help:
@@ -77,6 +88,10 @@ def run(main: Callable[[], None], name: str) -> None:
         from primer.cli.composition import diagnose_overrides
 
         fail(diagnose_overrides(args.config_name or name, args.overrides, error))
+    except OSError as error:  # Hydra cannot create the run folder.
+        if (explained := explain(error)) is None:
+            raise
+        fail(*explained)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -95,6 +110,10 @@ def job(cfg: DictConfig, function: str) -> float | None:
     module, name = function.rsplit(".", 1)
     from primer.records.ownership import LOCK
 
+    for node, keys in ((cfg.paths, list(cfg.paths)), (cfg, PATHS)):
+        for key in keys:
+            if isinstance(node.get(key), str):
+                node[key] = os.path.expanduser(node[key])
     folder, log_dir = Path(cfg.paths.output_dir), Path(cfg.paths.log_dir)
     created_files = files_created_before_training(folder)
     try:
@@ -105,10 +124,13 @@ def job(cfg: DictConfig, function: str) -> float | None:
             discard(folder, created_files, log_dir)
         fail(str(error))
     except Exception as error:
-        if type(error).__name__ != "MisconfigurationException":  # Lightning raises it for conflicting settings.
+        if (explained := explain(error)) is None:
             raise
-        discard(folder, created_files, log_dir)
-        fail(str(error))
+        logging.getLogger(__name__).info("the run failed", exc_info=error)
+        message, status = explained
+        if status == 2:
+            discard(folder, created_files, log_dir)
+        fail(message, status)
     from primer.records.console import say
 
     say(f"run: {os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else folder}")
@@ -133,11 +155,11 @@ def shared_sweep_dir() -> Iterator[None]:
         del os.environ["PRIMER_SWEEP"]
 
 
-def fail(message: str) -> NoReturn:
-    """Prints an error on one line, from the main process only, and exits with status 2."""
+def fail(message: str, status: int = 2) -> NoReturn:
+    """Prints an error on one line, from the main process only, and exits with a status."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
         print(f"error: {' '.join(redact(message).split())}", file=sys.stderr)
-    raise CommandError(message, 2)
+    raise CommandError(message, status)
 
 
 def files_created_before_training(folder: Path) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -32,3 +34,16 @@ def packages() -> tuple[str, ...]:
 def allowed() -> str:
     """Returns, for messages, where a target may be."""
     return f"one of {', '.join(packages())}, or in a package that pyproject.toml names as packages under [tool.primer]"
+
+
+def expand_home(override: str) -> str:
+    """Replaces ``~`` at the start of the values of an override, as in ``run=~/runs/1``, by the home folder. A shell does
+    so for some keys only, and Hydra's syntax does not allow ``~`` outside of quotes."""
+    key, separator, value = override.partition("=")
+    if not separator or key.startswith("-"):
+        return override
+    home = os.path.expanduser("~")
+    if re.fullmatch(r"~(/[^,\[\]{}'\"]*)?", value):  # Quoted, since the home folder may contain any character.
+        path = (home + value[1:]).replace("'", r"\'")
+        return f"{key}='{path}'"
+    return key + re.sub(r"""(?<=[=,\['"])~(?=[/,\]'"]|$)""", lambda _: home, separator + value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -83,7 +84,7 @@ class DataModule(Splits, DataSource):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
         self.folds, self.fold, self.train_size = folds, fold, train_size
-        self.data_dir = Path(data_dir)
+        self.data_dir = Path(os.path.expanduser(data_dir))
         self.augmentation = [augmentation] if callable(augmentation) else list(augmentation or ())
         self.parts: dict[Part, Batch | Stream] = {}
         self._spec: Spec | None = None

@@ -25,11 +25,19 @@ MAX_FILES, MAX_FILE_SIZE = 100, 100_000
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Writes a temporary file and renames it, so that an interrupted run never leaves a partial file."""
+    """Writes a temporary file and renames it, so that an interrupted run never leaves a partial file.
+
+    Raises:
+        OSError: if that fails, with ``path`` as the file. The previous file is intact.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.replace(path)
+    except OSError as error:  # Such as a full disk.
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_provenance(

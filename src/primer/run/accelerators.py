@@ -8,10 +8,13 @@ import sys
 from typing import Any
 
 from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.strategies import StrategyRegistry
 
-from primer.errors import InputError
+from primer.errors import InputError, suggest
 
 NAMES = {"cuda": "NVIDIA or AMD GPU", "gpu": "GPU", "mps": "Apple GPU", "tpu": "TPU"}
+PROCESSES = 8
+"""The number of processes that may run on the CPU even if it has fewer cores."""
 
 
 def check_accelerator(settings: dict[str, Any]) -> None:
@@ -24,6 +27,11 @@ def check_accelerator(settings: dict[str, Any]) -> None:
         InputError: if they are not, with an alternative.
     """
     name, devices = settings["accelerator"], settings["devices"]
+    check_strategy(settings["strategy"])
+    if devices == 0 or (isinstance(devices, int) and devices < -1):
+        raise InputError(f"accelerator.devices must be at least 1, or -1 for all, not {devices}")
+    if name == "cpu" or (name == "auto" and not any(device_count(kind) for kind in ("cuda", "mps"))):
+        check_processes(devices)
     if name in ("auto", "cpu"):
         return
     if name not in AcceleratorRegistry and name != "gpu":
@@ -37,6 +45,20 @@ def check_accelerator(settings: dict[str, Any]) -> None:
         )
     if isinstance(devices, int) and devices > available:
         raise InputError(f"accelerator.devices={devices}: only {available} {NAMES.get(name, name)} available")
+
+
+def check_strategy(name: str) -> None:
+    """Raises ``InputError`` if there is no strategy of this name."""
+    if name != "auto" and name not in StrategyRegistry:
+        raise InputError(f"accelerator.strategy={name}: {suggest(name, ['auto', *StrategyRegistry])}")
+
+
+def check_processes(devices: Any) -> None:
+    """Raises ``InputError`` unless ``devices`` is a number of processes that the CPU can run."""
+    number = int(devices) if isinstance(devices, str) and devices.isdecimal() else devices
+    most = max(PROCESSES, os.cpu_count() or 1)
+    if number != "auto" and not (isinstance(number, int) and 1 <= number <= most):
+        raise InputError(f"accelerator.devices={devices}: on the CPU, it is the number of processes, from 1 to {most}")
 
 
 def check_compiler(settings: dict[str, Any]) -> None:

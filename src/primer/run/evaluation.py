@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from primer.checkpoints import reading
 from primer.config.instantiate import instantiate
+from primer.config.ranges import check_ranges
 from primer.data.base import DataModule
 from primer.errors import InputError
 from primer.models.base import Model
@@ -39,6 +40,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         InputError: if the checkpoint does not exist or cannot be loaded safely, or if the data has changed.
     """
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    check_ranges(config)
     if (config["run"] is None) == (config["ckpt"] is None):
         raise InputError("evaluate requires either run=DIR, a run folder, or ckpt=FILE, a checkpoint")
     folder = Path(config["paths"]["output_dir"])

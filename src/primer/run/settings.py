@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.models.base import Model, SinglePass
 from primer.models.base.optimization import Optimization
@@ -33,6 +34,25 @@ def check_settings(config: dict[str, Any], model: Model, typed: Sequence[str]) -
         )
     for setting, reason in _without_effect(config, model, [text.lstrip("+~") for text in typed]):
         raise InputError(f"{setting} has no effect on {name}, which {reason}: leave it out")
+
+
+def check_validation_interval(config: dict[str, Any], datamodule: DataSource) -> None:
+    """Raises ``InputError`` if validation would take place after more batches than an epoch has."""
+    settings = config["trainer"]
+    interval, limit = settings["val_check_interval"], settings["limit_train_batches"]
+    if type(interval) is not int or settings["check_val_every_n_epoch"] is None:
+        return
+    try:
+        batches = len(datamodule.train_dataloader())  # type: ignore[arg-type]
+    except TypeError:  # An environment yields experience without end.
+        return
+    if limit is not None:
+        batches = min(batches, limit) if type(limit) is int else int(batches * limit)
+    if interval > batches:
+        raise InputError(
+            f"trainer.val_check_interval={interval}: an epoch has only {batches} batches; to validate once in several "
+            "epochs, set trainer.check_val_every_n_epoch"
+        )
 
 
 def is_managed(model: Model) -> bool:

@@ -19,6 +19,7 @@ from primer.checkpoints.resume_checks import check_resumed_config, check_resumin
 from primer.checkpoints.transfer import Transfer
 from primer.config.instantiate import instantiate
 from primer.config.secrets import RedactingFormatter, redact_strings
+from primer.config.ranges import check_ranges
 from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.models.base import Model, SinglePass
@@ -45,7 +46,7 @@ from primer.run.results import (
     show_results,
     write_report,
 )
-from primer.run.settings import check_settings
+from primer.run.settings import check_settings, check_validation_interval
 
 
 @owns_folder
@@ -64,6 +65,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         InputError: if the config is invalid.
     """
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    check_ranges(config)
     folder = Path(config["paths"]["output_dir"])
     redirect_library_logs()
     check_accelerator(config["accelerator"])
@@ -85,6 +87,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     goal = find_goal(config, model, datamodule)
     callbacks = build_callbacks(config, model, datamodule, regularization)
     check_settings(config, model, overrides())
+    check_validation_interval(config, datamodule)
     if resume:
         check_resuming(resume, resumed, model)
     if trained:
