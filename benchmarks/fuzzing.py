@@ -47,7 +47,7 @@ CHOICES = (
 )
 """Groups that are varied."""
 
-SKIPPED = ("paths.log_dir", "paths.root_dir", "paths.output_dir", "task_name")
+SKIPPED = ("hydra.", "paths.log_dir", "paths.root_dir", "paths.output_dir", "task_name")
 """Settings that would move the logs out of the folder of the trial."""
 
 PROCESSES = ("accelerator.devices", "accelerator.num_nodes")
@@ -61,18 +61,18 @@ def random_overrides(generator: random.Random, folder: Path) -> tuple[str, list[
         name, write = ("csv", write_table) if "{csv}" in base else ("text", write_text)
         (folder / name).write_text(write(generator))
         base = base.replace(f"{{{name}}}", str(folder / name))
-    overrides = base.split()
-    for group in generator.sample(CHOICES, generator.choice((0, 1, 1, 2))):
-        overrides.append(f"{group}={generator.choice(choices(group))}")
+    chosen = [f"{group}={generator.choice(choices(group))}" for group in generator.sample(CHOICES, 2)]
+    overrides = base.split() + chosen[: generator.choice((0, 1, 1, 2))]
     for _ in range(generator.choice((1, 1, 1, 2, 3))):
-        key, current = generator.choice(list(settings(tuple(overrides)).items()))
+        source = generator.choice([base, *(one for one in overrides if one in chosen)])
+        key, current = generator.choice(settings(source))
         number = (isinstance(current, int | float) and not isinstance(current, bool)) or current is None
         value = generator.choice(NUMBERS if number and generator.random() < 0.8 else (*VALUES, *NUMBERS))
         if key in PROCESSES and value in ("2", "3", "65", "1000", "[1,2]", "[0,0]"):
             continue
         if generator.random() < 0.03:
             key = key.replace(generator.choice(key), generator.choice("abc._/ "), 1)
-        overrides.append(f"{generator.choice(('', '', '', '', '', '+', '++', '~'))}{key}={value}")
+        overrides.append(f"{generator.choice([''] * 20 + ['+', '++', '~'])}{key}={value}")
     return "train.py", overrides
 
 
@@ -82,22 +82,23 @@ def choices(group: str) -> list[str]:
 
 
 @cache
-def settings(overrides: tuple[str, ...]) -> dict[str, Any]:
-    """Returns all settings of a command by their dotted paths."""
+def settings(overrides: str) -> list[tuple[str, Any]]:
+    """Returns the dotted paths of the settings of a command, with their values; of a single choice, only the settings
+    of its group, if it has any."""
     from omegaconf import OmegaConf
 
     from primer.cli.composition import compose_raw
 
     try:
-        config: Any = compose_raw("train", list(overrides))
-    except Exception:  # The overrides do not compose, which is what the trial is about.
+        config: Any = compose_raw("train", overrides.split())
+    except Exception:  # The choice does not compose with the default data.
         config = compose_raw("train", [])
-    plain = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(plain, dict)
-    return {path: value for path, value in leaves(plain) if not path.startswith("hydra.") and path not in SKIPPED}
+    every = [(path, value) for path, value in leaves(OmegaConf.to_container(config)) if not path.startswith(SKIPPED)]
+    group = overrides.split("=")[0].replace("/", ".")
+    return [one for one in every if one[0].startswith(f"{group}.") and group != "data"] or every
 
 
-def leaves(node: dict[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yields the path and the value of every setting."""
     for key, value in node.items():
         if isinstance(value, dict) and value:

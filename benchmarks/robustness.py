@@ -79,10 +79,11 @@ def main() -> None:
 def run_trials(seed: int, overrides: int, files: int, only: str | None = None) -> Iterator[Trial]:
     """Yields the finished trials. Each depends on the seed and its own number alone."""
     names = [f"overrides:{number}" for number in range(overrides)] + [f"files:{number}" for number in range(files)]
+    names = names if only is None else [only]
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)
-        runs = write_runs(folder / "runs", run_command) if only is None or only.startswith("files") else {}
-        for name in names if only is None else [only]:
+        runs = write_runs(folder / "runs", run_command) if any(name.startswith("files") for name in names) else {}
+        for name in names:
             generator = random.Random(f"{seed} {name}")
             trial_folder = folder / "trial"
             trial_folder.mkdir()

@@ -18,7 +18,7 @@ from primer.cli.choices import groups, not_selected_message
 from primer.config.paths import CONFIGS
 from primer.errors import InputError, suggest
 
-COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
+COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError)
 """The exceptions that composing a config may raise."""
 
 

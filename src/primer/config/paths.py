@@ -37,8 +37,8 @@ def allowed() -> str:
 
 
 def expand_home(override: str) -> str:
-    """Replaces ``~`` at the start of the values of an override, as in ``run=~/runs/1``, by the home folder. A shell does
-    so for some keys only, and Hydra's syntax does not allow ``~`` outside of quotes."""
+    """Replaces ``~`` at the start of the values of an override, as in ``run=~/runs/1``, by the home folder. Shells do
+    that for some keys only, and Hydra's syntax does not allow ``~`` outside of quotes."""
     key, separator, value = override.partition("=")
     if not separator or key.startswith("-"):
         return override
