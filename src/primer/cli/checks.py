@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from primer.cli.choices import groups, is_compatible, not_selected_message, target_of, targets_of, types_of
 from primer.cli.composition import compose_checked, expand_sweep, one_line, parse_override
 from primer.cli.signatures import Signature, mismatch, read_signature
+from primer.cli.suggestions import suggest_key
 from primer.config import paths
 from primer.config.ranges import check_ranges
 from primer.errors import InputError, suggest
@@ -102,7 +103,9 @@ def check_config(config: DictConfig, name: str) -> None:
             check_node(plain, str(key))
         else:
             valid = [*signature.parameters, *(group for group in groups() if "/" not in group)]
-            raise InputError(f"{key}: there is no {key} at the top level; {suggest(str(key), valid)}")
+            value = "" if OmegaConf.is_config(value) else str(value)
+            hint = suggest_key(config, str(key), str(key), valid, value)
+            raise InputError(f"{key}: there is no {key} at the top level; {hint}")
         check_ranges(plain, str(key))
     if name == "train":
         for required in ("model", "data", "optimizer", "objective", "trainer", "accelerator"):

@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from primer.cli.choices import groups, not_selected_message
+from primer.cli.choices import groups
+from primer.cli.suggestions import explain_missing_choice, explain_missing_key
 from primer.config.paths import CONFIGS
 from primer.errors import InputError, suggest
 
@@ -103,8 +104,7 @@ def diagnose_overrides(name: str, overrides: list[str], error: Exception) -> str
             value = override.value()
             for choice in value if isinstance(value, list) else [value]:
                 if str(choice) not in known[key] and not (CONFIGS / key / f"{choice}.yaml").is_file():
-                    shown = "null" if choice is None else choice
-                    return f"{key}={shown}: there is no such {key.split('/')[-1]}; {suggest(str(shown), known[key])}"
+                    return explain_missing_choice(key, choice)
             valid_choices.append(override.input_line or "")
         elif "/" in key and not override.is_hydra_override():
             return f"{key}: there is no such group; {suggest(key, known)}"
@@ -126,7 +126,8 @@ def diagnose_overrides(name: str, overrides: list[str], error: Exception) -> str
                     f"{override.key_or_group}: {name} does not use this group; {suggest(override.key_or_group, used)}"
                 )
             continue
-        if problem := explain_missing_key(config, override.key_or_group):
+        value = (override.input_line or "").partition("=")[2]
+        if problem := explain_missing_key(config, override.key_or_group, value):
             return problem
     return one_line(error)
 
@@ -144,19 +145,3 @@ def diagnose_local(name: str, error: Exception) -> str:
 def one_line(error: BaseException) -> str:
     """Returns the message of an error on one line. Some Hydra errors are empty; their cause has the message."""
     return " ".join((str(error) or str(error.__cause__ or type(error).__name__)).split())
-
-
-def explain_missing_key(config: DictConfig, path: str) -> str | None:
-    """Returns an error message if a dotted path does not exist in the config, else None."""
-    node, prefix = config, ""
-    for part in path.split("."):
-        if not isinstance(node, DictConfig) or part not in node:
-            valid = [str(key) for key in node] if isinstance(node, DictConfig) else []
-            valid = sorted({*valid, *(group for group in groups() if "/" not in group)}) if not prefix else valid
-            group = prefix.replace(".", "/")
-            if part in groups().get(group, []) and "_target_" not in valid:
-                return not_selected_message(path, group, part)
-            where = f"in {prefix}" if prefix else "at the top level"
-            return f"{path}: there is no {part} {where}; {suggest(part, [v for v in valid if not v.startswith('_')])}"
-        node, prefix = node._get_node(part), f"{prefix}.{part}" if prefix else part  # type: ignore[assignment]
-    return None

@@ -54,7 +54,9 @@ def run(main: Callable[[], None], name: str) -> None:
     sys.argv[1:] = [expand_home(text) for text in sys.argv[1:]]
     logging.raiseExceptions = False  # A log that cannot be written, as on a full disk, must not print a traceback.
     parser = get_args_parser()
-    args = parser.parse_intermixed_args()
+    args, unknown = parser.parse_known_intermixed_args()
+    if unknown:
+        fail(explain_option(name, unknown[0], args.overrides))
     if args.help:
         from primer.cli.help import help_text
 
@@ -135,6 +137,18 @@ def job(cfg: DictConfig, function: str) -> float | None:
 
     say(f"run: {os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else folder}")
     return metrics.get("optimized")
+
+
+def explain_option(name: str, option: str, overrides: list[str]) -> str:
+    """Explains in one line that settings are not options, as in ``--epochs 5`` or ``--model=lstm``."""
+    from primer.cli.composition import compose_checked
+    from primer.cli.suggestions import correct
+
+    key, _, value = option.lstrip("-").replace("-", "_").partition("=")
+    if not value:
+        value = next((one for one in overrides if "=" not in one), "")
+    written = correct(compose_checked(name, []), key, value)
+    return f"{option}: settings are written without dashes, as key=value: {written}"
 
 
 @contextmanager
