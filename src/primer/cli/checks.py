@@ -201,13 +201,16 @@ def check_compatibility(config: DictConfig, choices: dict[str, Any]) -> None:
         )
         compatible = [choice for choice in groups()["data"] if is_compatible(target, target_of("data", choice))]
         hint = f"compatible data: {', '.join(compatible) or 'none'}"
-        if group != "model":
-            compatible = [
-                choice
-                for choice in groups()[group]
-                if all(is_compatible(one, data) for one in targets_of(group, choice))
-            ]
-            hint += f"; for {data_name}: {group}={', '.join(compatible)}"
+        fitting = [
+            choice
+            for choice in groups()[group]
+            if targets_of(group, choice) or group != "model"
+            if all(is_compatible(one, data) for one in targets_of(group, choice))
+        ]
+        if group == "model":
+            hint = f"models for {data_name}: {', '.join(fitting) or 'none'}; {hint}"
+        else:
+            hint += f"; for {data_name}: {group}={', '.join(fitting)}"
         raise InputError(
             f"{group}={choices.get(group) or target} does not fit data={data_name}: {subject} expects {side} of type "
             f"{' or '.join(types_of(target, side))}, but {data_name} has {' or '.join(types_of(data, side))}; "

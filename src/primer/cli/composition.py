@@ -14,10 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from primer.cli import default_model
 from primer.cli.choices import groups
 from primer.cli.suggestions import explain_missing_choice, explain_missing_key
 from primer.config.paths import CONFIGS
 from primer.errors import InputError, suggest
+
+default_model.install()
 
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError)
 """The exceptions that composing a config may raise."""
@@ -100,6 +103,8 @@ def diagnose_overrides(name: str, overrides: list[str], error: Exception) -> str
     known, valid_choices = groups(), []
     for override in parsed:
         key = override.key_or_group
+        if override.is_sweep_override():  # Each job has been checked on its own.
+            continue
         if key in known and override.type is not OverrideType.DEL:
             value = override.value()
             for choice in value if isinstance(value, list) else [value]:
@@ -117,6 +122,8 @@ def diagnose_overrides(name: str, overrides: list[str], error: Exception) -> str
             return diagnose_local(name, failure)
     for override in parsed:
         if override.type in (OverrideType.ADD, OverrideType.FORCE_ADD) or "/" in override.key_or_group:
+            continue
+        if override.is_sweep_override():
             continue
         if override.key_or_group in known:
             used = [str(group) for group in config.hydra.runtime.choices if "hydra" not in str(group)]

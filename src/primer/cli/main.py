@@ -49,6 +49,9 @@ def run(main: Callable[[], None], name: str) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from primer.cli import default_model
+
+    default_model.install()
     os.environ.setdefault("PRIMER_ROOT", str(ROOT))
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Let Hydra raise errors, not print them.
     sys.argv[1:] = [expand_home(text) for text in sys.argv[1:]]
