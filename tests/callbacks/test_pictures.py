@@ -23,6 +23,7 @@ from primer.models.convolutional.lenet import LeNet
 from primer.models.feedforward.linear import Linear
 from primer.models.feedforward.mlp import MLP
 from primer.models.recurrent.gru import GRU
+from primer.reports import figures
 from primer.reports import images as drawing
 from primer.run.training import train
 
@@ -111,14 +112,14 @@ def test_failing_picture_prints_a_warning_and_does_not_stop_the_run(
     def fail(*arguments: Any) -> Any:
         raise RuntimeError("no\n paint")
 
-    monkeypatch.setattr(drawing, broken, fail)
+    monkeypatch.setattr(figures if broken == "png" else drawing, broken, fail)
     metrics = train(command("train", "run", *SHORT_RUN, "model=lenet"))
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
     printed = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
-    names = ["filters"] if broken == "draw_filters" else ["confusion", "filters", "feature_maps", "mistakes"]
+    names = ["filters"] if broken == "draw_filters" else ["curves", "confusion", "filters", "feature_maps", "mistakes"]
     assert printed == [f"warning: pictures/{name}.png was not drawn: RuntimeError: no paint" for name in names]
     drawn = {path.stem for path in (tmp_path / "run" / "pictures").glob("*")}
-    assert drawn == ({*EVERYTHING} - {"filters"} if broken == "draw_filters" else set())
+    assert drawn == ({"curves", *EVERYTHING} - {"filters"} if broken == "draw_filters" else set())
 
 
 def test_failing_batch_prints_a_warning_and_disables_its_pictures(quiet_trainer, tmp_path, capsys) -> None:
@@ -162,12 +163,13 @@ def test_pictures_are_sent_to_loggers(command, tmp_path, monkeypatch) -> None:
     train(command("train", "run", *SHORT_RUN, "model=lenet", "logger=many", "logger.wandb.mode=offline"))
     run = tmp_path / "run"
     media = list(run.glob("wandb/offline-run-*/files/media/images/pictures/*.png"))
-    assert sorted(path.name.rsplit("_", 2)[0] for path in media) == EVERYTHING
+    expected = sorted(["curves", *EVERYTHING])
+    assert sorted(path.name.rsplit("_", 2)[0] for path in media) == expected
     for path in media:
         name = path.name.rsplit("_", 2)[0]
         assert path.read_bytes() == (run / "pictures" / f"{name}.png").read_bytes()
     events = accumulator.EventAccumulator(str(run / "tensorboard")).Reload()
-    assert sorted(events.Tags()["images"]) == [f"pictures/{name}" for name in EVERYTHING]
+    assert sorted(events.Tags()["images"]) == [f"pictures/{name}" for name in expected]
 
 
 @pytest.mark.slow
@@ -182,6 +184,6 @@ def test_two_processes_draw_the_same_pictures_as_one(tmp_path) -> None:
         assert "warning" not in done.stdout
         folders += (tmp_path / name).glob("train/runs/*/pictures")
     two, one = ({path.stem: path.read_bytes() for path in folder.iterdir()} for folder in folders)
-    assert sorted(two) == sorted(one) == EVERYTHING
+    assert sorted(two) == sorted(one) == sorted(["curves", *EVERYTHING])
     assert two["confusion"] == one["confusion"]
     assert two["mistakes"] == one["mistakes"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from primer.reports.attention import MAX_TOKENS, AttentionMap, draw_attention
-from primer.reports.images import png
+from primer.reports.figures import png
 
 
 def test_map_shows_the_source_along_x_and_the_prediction_along_y() -> None:

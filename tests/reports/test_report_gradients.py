@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from primer.reports.figures import png
 from primer.reports.gradients import draw_gradients, positive, spread
-from primer.reports.images import png
 
 
 def test_both_panels_have_curves_on_logarithmic_axes() -> None:

@@ -15,6 +15,7 @@ from sklearn.metrics import confusion_matrix
 
 from primer.data.loading.scaling import moments, standardize
 from primer.reports import images as drawing
+from primer.reports.figures import png
 from primer.spec import Image
 
 
@@ -23,7 +24,7 @@ def pixels(axes, k: int = 0) -> np.ndarray:
 
 
 def size_of(figure) -> tuple[int, int]:
-    content = drawing.png(figure)
+    content = png(figure)
     assert content.startswith(b"\x89PNG")
     height, width, _ = imread(io.BytesIO(content)).shape
     return height, width

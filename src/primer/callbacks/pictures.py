@@ -13,8 +13,11 @@ from torch import Tensor
 from primer.batch import Batch
 from primer.errors import InputError
 from primer.models.base import Model
+from primer.records.loggers import CSV
 from primer.reports import images as drawing
 from primer.reports import layers
+from primer.reports.curves import draw_curves, read_history
+from primer.reports.figures import short
 from primer.reports.publish import SPREAD, gather_objects, log_failure, publish
 from primer.spec import Classes, Image, Values
 
@@ -23,8 +26,9 @@ if TYPE_CHECKING:
 
 
 class Pictures(Callback):
-    """Draws pictures of the test, and logs them to Weights & Biases and TensorBoard, if enabled:
+    """Draws pictures of the training and the test, and logs them to Weights & Biases and TensorBoard, if enabled:
 
+    - ``curves.png``: the losses, the monitored metric and the learning rate over the epochs, from ``metrics.csv``;
     - ``confusion.png``: the confusion matrix, if the test has one, whether or not the inputs are images;
     - ``filters.png``: the filters of the first layer, if it is a convolution, or linear over all pixels of an image;
     - ``feature_maps.png``: the outputs of up to five convolutions for a few images spread over the test set;
@@ -50,6 +54,15 @@ class Pictures(Callback):
                 raise InputError(f"callbacks.pictures.{name} must be at least 0, not {count}")
         self.dirpath, self.images, self.mistakes = Path(dirpath), images, mistakes
         self._reset()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: Model) -> None:
+        file = next((logger.path for logger in trainer.loggers if isinstance(logger, CSV)), None)
+        if file is None or not file.exists() or not trainer.is_global_zero:
+            return
+        with log_failure(self.dirpath, "curves"):
+            checkpoint = trainer.checkpoint_callback
+            goal = getattr(checkpoint, "monitor", None), getattr(checkpoint, "mode", None)
+            publish(trainer, self.dirpath, "curves", draw_curves(read_history(file), *goal))
 
     def on_test_start(self, trainer: Trainer, pl_module: Model) -> None:
         self._reset()
@@ -133,7 +146,7 @@ class Pictures(Callback):
         assert isinstance(model.spec.input, Image)
         _, images, targets, predicted, *confidence = (row[wrong] for row in rows)
         if isinstance(model.spec.target, Classes):
-            names = [drawing.short(name, 18) for name in model.spec.target.names]
+            names = [short(name, 18) for name in model.spec.target.names]
             title = "worst mistakes: true class → predicted class (confidence)"
             triples = zip(targets.tolist(), predicted.tolist(), confidence[0].tolist(), strict=True)
             captions = [f"{names[true]}\n→ {names[guess]} ({probability:.0%})" for true, guess, probability in triples]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from primer.reports.images import short
+from primer.reports.figures import short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from primer.reports.images import short
+from primer.reports.figures import TEXT, label_axes, new_figure, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,10 +30,9 @@ def draw_gradients(
             a network without recurrence.
     """
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
 
     panels = 2 if distances else 1
-    figure = Figure(figsize=(6.4 * panels, 4.4), dpi=100, layout="constrained")
+    figure = new_figure(7.6 * panels, 4.4, layout="constrained")
     axes = figure.add_subplot(1, panels, 1)
     shades, named = colormaps["viridis"], spread(list(layers), MAX_NAMED)
     for k, (name, points) in enumerate(layers.items()):
@@ -42,14 +41,14 @@ def draw_gradients(
         marker = "." if len(points) == 1 else None
         color = shades(0.9 * k / max(1, len(layers) - 1))
         axes.plot(steps, positive(norms), label=label, color=color, linewidth=0.9, marker=marker)
-    _finish(axes, "norm of the gradient by layer", "step")
+    _finish(axes, "gradient by layer", "step")
     if distances:
         axes = figure.add_subplot(1, panels, 2)
         shown = spread(list(distances), MAX_CURVES)
         for k, step in enumerate(shown):
             color = shades(0.9 * k / max(1, len(shown) - 1))
             axes.plot(positive(distances[step]), label=f"up to step {step}", color=color, linewidth=0.9)
-        _finish(axes, "norm of the gradient by distance from the last step", "steps back in time")
+        _finish(axes, "gradient by distance from the last step", "steps back in time")
     return figure
 
 
@@ -67,9 +66,7 @@ def spread(items: list, most: int) -> list:
 
 def _finish(axes: Axes, title: str, x: str) -> None:
     axes.set_yscale("log")
-    axes.set_title(title, fontsize=9)
-    axes.set_xlabel(x)
-    axes.grid(alpha=0.3)
-    legend = axes.legend(fontsize=7)
+    label_axes(axes, x, "norm", title)
+    legend = axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=TEXT - 3, frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)

@@ -1,20 +1,16 @@
-"""Draws what a network learned from images, and its mistakes.
-
-matplotlib is imported only when something is drawn, and through its object-oriented API rather than pyplot, so no
-global state changes and no display is needed.
-"""
+"""Draws what a network learned from images, and its mistakes."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from primer.reports.figures import new_figure, short
 from primer.spec import Image
 
 if TYPE_CHECKING:
@@ -43,7 +39,7 @@ def draw_confusion(counts: Int[Tensor, "true predicted"], names: Sequence[str]) 
     ticks, labels = range(0, classes, stride), [short(name, 20) for name in names[::stride]]
     # A character is about 0.65 times as wide as its font size.
     margin, top = 0.45 + max(map(len, labels)) * size * 0.65 / 72, 0.35
-    figure = _figure(2 * (side + margin) + 0.3, side + margin + top)
+    figure = new_figure(2 * (side + margin) + 0.3, side + margin + top)
     panels = ((counts, counts.max().item(), "counts"), (fractions, 1.0, "fraction of the true class"))
     for k, (values, most, title) in enumerate(panels):
         axes = _panel(figure, margin + k * (side + margin + 0.15), margin, side, side)
@@ -66,7 +62,7 @@ def draw_filters(kernels: Float[Tensor, "filters channels height width"]) -> Fig
     columns = math.ceil(math.sqrt(len(shown)))
     pixels = mosaic(_colors((1 + shown / largest) / 2), columns)
     height, width = pixels.shape[:2]
-    figure = _figure(6, 6 * height / width + 0.4)
+    figure = new_figure(6, 6 * height / width + 0.4)
     axes = _panel(figure, 0.1, 0.1, 5.8, 5.8 * height / width)
     axes.imshow(pixels.numpy(), interpolation="nearest")
     count = f"{len(shown)} of {len(kernels)}" if len(shown) < len(kernels) else str(len(kernels))
@@ -87,7 +83,7 @@ def draw_feature_maps(
     cell, gap, top = 0.6, 0.1, 0.3
     width = cell * (MAX_MAPS + 1) + 3 * gap
     heights = [len(images) * cell * maps.shape[2] / maps.shape[3] for maps in layers.values()]
-    figure = _figure(width, sum(heights) + (top + gap) * len(heights))
+    figure = new_figure(width, sum(heights) + (top + gap) * len(heights))
     inputs = mosaic(_colors(images.float().cpu()), columns=1)
     bottom = figure.get_figheight()
     for height, (name, maps) in zip(heights, layers.items(), strict=True):
@@ -117,7 +113,7 @@ def draw_captioned(
     rows = math.ceil(len(tiles) / columns)
     width, height, caption_height, top = 1.6, 1.6 * tiles.shape[1] / tiles.shape[2], 0.4, 0.35
     pitch = height + caption_height
-    figure = _figure(max(columns * width, 4.8), rows * pitch + top)
+    figure = new_figure(max(columns * width, 4.8), rows * pitch + top)
     axes = _panel(figure, 0, 0, columns * width, rows * pitch)
     for k, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         x, y = k % columns * width, k // columns * pitch
@@ -136,7 +132,7 @@ def draw_predictions(
     predicted, true = predicted[::stride].float().cpu(), true[::stride].float().cpu()
     columns = math.ceil(math.sqrt(len(names)))
     rows = math.ceil(len(names) / columns)
-    figure = _figure(3.6 * columns, 3.6 * rows, layout="constrained")
+    figure = new_figure(3.6 * columns, 3.6 * rows, layout="constrained")
     for k, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, k + 1)
         axes.scatter(true[:, k].numpy(), predicted[:, k].numpy(), s=6, alpha=0.5, linewidths=0)
@@ -170,19 +166,6 @@ def mosaic(tiles: Float[Tensor, "tiles height width 3"], columns: int) -> Float[
     return sheet[:-gap, :-gap]
 
 
-def png(figure: Figure) -> bytes:
-    """Renders a figure as the content of a PNG file."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi="figure", pil_kwargs={"compress_level": 3})
-    return content.getvalue()
-
-
-def short(name: str, most: int) -> str:
-    """Puts a name on one line and truncates it to ``most`` characters."""
-    name = " ".join(name.split())
-    return name if len(name) <= most else name[: most - 1] + "…"
-
-
 def _colors(images: Tensor) -> Tensor:
     """Converts ``(images, channels, height, width)`` to ``(images, height, width, 3)``; gray unless channels is 3."""
     if images.shape[1] != 3:
@@ -205,12 +188,6 @@ def _write_cells(axes: Axes, values: Tensor, dark: float) -> None:
             column, row, f"{value:.2f}" if values.is_floating_point() else str(value),
             ha="center", va="center", fontsize=7, color="white" if value > dark else "black",
         )  # fmt: skip
-
-
-def _figure(width: float, height: float, **settings: Any) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=100, **settings)
 
 
 def _panel(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from primer.records import run_folder
 from primer.records.console import say
-from primer.reports import images
+from primer.reports import figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ def log_failure(dirpath: Path, name: str) -> Iterator[None]:
 def publish(trainer: Trainer, dirpath: Path, name: str, figure: Figure) -> None:
     """Saves a figure as ``dirpath/name.png`` and sends it to the loggers that support images."""
     file = dirpath / f"{name}.png"
-    run_folder.write(file, images.png(figure))
+    run_folder.write(file, figures.png(figure))
     for logger in trainer.loggers:
         log_picture(logger, f"pictures/{name}", file, trainer.global_step)
 
