@@ -69,7 +69,7 @@ def test_a_spec_survives_a_round_trip_through_json(source: Input, target: Target
 def test_to_dict_returns_plain_types() -> None:
     assert Spec(Image(1, 8, 8, (0.5,), (2.0,)), Classes(("a", "b"))).to_dict() == {
         "input": {"type": "Image", "channels": 1, "height": 8, "width": 8, "mean": [0.5], "std": [2.0]},
-        "target": {"type": "Classes", "names": ["a", "b"]},
+        "target": {"type": "Classes", "names": ["a", "b"], "positive": 1, "counts": []},
     }
 
 

@@ -75,9 +75,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Classes:
-    """One class per sample: integer targets of shape ``(batch,)``, indices into ``names``."""
+    """One class per sample: integer targets of shape ``(batch,)``, indices into ``names``.
+
+    ``positive`` is the index of the class that precision, recall and F1 are of, if there are two. ``counts`` are the
+    numbers of training samples of each class, or empty."""
 
     names: tuple[str, ...]
+    positive: int = 1
+    counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

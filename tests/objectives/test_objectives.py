@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from primer.objectives import (
     auto,
     cross_entropy,
 )
-from primer.objectives.classification import report
+from primer.objectives.class_metrics import report
 from primer.objectives.regression import R2
 from primer.spec import IGNORE, Classes, NextToken, NoTarget, Sequence, Tags, Target, Values
 
@@ -69,7 +70,7 @@ def test_default_objective_of_each_target(target: Target, kind: type[Objective])
     assert type(auto(target, label_smoothing=0.1)) is kind
     if kind is not MSE:
         assert type(cross_entropy(target, label_smoothing=0.1)) is kind
-        assert cross_entropy(target, 0.1).settings() == {"label_smoothing": 0.1}
+        assert cross_entropy(target, 0.1).settings()["label_smoothing"] == 0.1
 
 
 @pytest.mark.parametrize(
@@ -173,6 +174,11 @@ def test_class_metrics_match_scikit_learn(classes: int, seed: int, size: int, ch
         assert metrics[name] == pytest.approx(score, abs=1e-6), name
     confusion = sklearn.metrics.confusion_matrix(targets, predictions, labels=range(classes))
     assert np.array_equal(metrics["confusion"], confusion)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        balanced = sklearn.metrics.balanced_accuracy_score(targets, predictions)
+    assert metrics["balanced_accuracy"] == pytest.approx(balanced, abs=1e-6)
+    assert metrics["mcc"] == pytest.approx(sklearn.metrics.matthews_corrcoef(targets, predictions), abs=1e-5)
 
 
 def test_padding_does_not_change_tag_loss_or_metrics() -> None:
@@ -244,6 +250,8 @@ def test_loss_and_metrics_do_not_use_double_precision(target: Target) -> None:
 
 HIGHER_IS_BETTER = {
     **dict.fromkeys(("accuracy", "precision", "recall", "f1", "accuracy_unknown"), True),
+    **dict.fromkeys(("balanced_accuracy", "mcc", "auroc", "average_precision"), True),
+    "calibration_error": False,
     **dict.fromkeys(("entity_precision", "entity_recall", "entity_f1"), True),
     **dict.fromkeys(("exact_match", "token_accuracy", "r2"), True),
     **dict.fromkeys(("edit_distance_rate", "wer", "per", "perplexity", "bits_per_character"), False),
@@ -257,6 +265,7 @@ def test_every_scalar_metric_has_a_direction() -> None:
         *(auto(target) for target in (TWO, THREE, forecast, Tags(("O", "B-X", "I-X")), Sequence(WORDS))),
         *(auto(target) for target in (Sequence(WORDS, unit="phoneme"), NextToken(WORDS))),
         BinaryCrossEntropy(TWO),
+        CrossEntropy(TWO, threshold="auto"),
         *(kind(forecast) for kind in (MAE, Huber, GaussianNLL)),
     ]
     directions: dict[str, bool | None] = {}

@@ -101,6 +101,11 @@ def differences(side: str, trained: Input | Target, current: Input | Target) -> 
     kind = "features" if side == "input" else type(current).__name__.lower()
     words = {"names": kind, "mean": "scale", "std": "scale"}
     for field in fields(current):
+        if field.name in (
+            "counts",
+            "positive",
+        ):  # They change how results are weighted or reported, not what is learned.
+            continue
         old, new = getattr(trained, field.name), getattr(current, field.name)
         what = f"{side} {words.get(field.name, field.name)}"
         if not isinstance(new, tuple):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from primer.batch import Batch
+from primer.data.loading.class_counts import count_classes
 from primer.data.loading.image_format import image_converter
 from primer.data.loading.loader import Loader, TensorLoader
 from primer.data.loading.scaling import standardize
@@ -44,6 +45,8 @@ class DataModule(Splits, DataSource):
         folds: number of cross-validation folds.
         fold: index of the held-out fold, from 0.
         train_size: number of training samples to use; all by default.
+        positive: with two classes, the name of the one that precision, recall and F1 are of. By default, the rarer one
+            in the training part; if each has at least 45 % of the samples, the second one.
         data_dir: folder of downloads and data files.
         augmentation: one augmentation, or several applied in order, for training batches.
 
@@ -62,6 +65,7 @@ class DataModule(Splits, DataSource):
         folds: int | None = None,
         fold: int = 0,
         train_size: int | None = None,
+        positive: str | float | None = None,
         data_dir: str | Path = "data",
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
     ) -> None:
@@ -84,6 +88,7 @@ class DataModule(Splits, DataSource):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
         self.folds, self.fold, self.train_size = folds, fold, train_size
+        self.positive = None if positive is None else str(positive)
         self.data_dir = Path(os.path.expanduser(data_dir))
         self.augmentation = [augmentation] if callable(augmentation) else list(augmentation or ())
         self.parts: dict[Part, Batch | Stream] = {}
@@ -156,6 +161,7 @@ class DataModule(Splits, DataSource):
         records = self.split(self.read())
         self._spec = self.fit_spec(records["train"])
         self.parts = {part: self.encode(some) for part, some in records.items()}
+        self._spec = Spec(self._spec.input, count_classes(self._spec.target, self.parts["train"], self.positive))
 
     def set_image_format(self, image: Image) -> None:
         """Converts images to another format from now on: the channels, size, mean and standard deviation of ``image``

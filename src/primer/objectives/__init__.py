@@ -1,5 +1,7 @@
 """Losses, and the metrics that evaluate predictions."""
 
+from typing import Literal
+
 from primer.errors import InputError
 from primer.objectives.base import Objective
 from primer.objectives.classification import BinaryCrossEntropy, CrossEntropy
@@ -17,25 +19,51 @@ DEFAULTS: dict[type, type[Objective]] = {
 }
 
 
-def cross_entropy(target: Target, label_smoothing: float = 0.0) -> Objective:
+def cross_entropy(
+    target: Target,
+    label_smoothing: float = 0.0,
+    class_weights: Literal["balanced"] | None = None,
+    threshold: float | Literal["auto"] | None = None,
+) -> Objective:
     """Returns the cross-entropy objective for class labels, per-step tags, sequences or next tokens.
 
+    Args:
+        target: the target specification.
+        label_smoothing: see ``Smoothed``.
+        class_weights, threshold: see ``Classification``.
+
     Raises:
-        InputError: if the target is not categorical.
+        InputError: if the target is not categorical, or does not support a setting.
     """
     if isinstance(target, Values) or type(target) not in DEFAULTS:
         raise InputError(f"cross-entropy does not support targets of type {type(target).__name__}")
+    check_class_settings(target, class_weights, threshold)
+    if isinstance(target, Classes):
+        return CrossEntropy(target, label_smoothing, class_weights, threshold)
     return DEFAULTS[type(target)](target, label_smoothing=label_smoothing)  # type: ignore[call-arg]
 
 
-def auto(target: Target, label_smoothing: float = 0.0) -> Objective:
+def auto(
+    target: Target,
+    label_smoothing: float = 0.0,
+    class_weights: Literal["balanced"] | None = None,
+    threshold: float | Literal["auto"] | None = None,
+) -> Objective:
     """Returns the default objective for a target: cross-entropy for classes, mean squared error for values, the loss
-    of the model itself if there is no target."""
+    of the model itself if there is no target. See ``cross_entropy`` for the arguments."""
+    check_class_settings(target, class_weights, threshold)
     if isinstance(target, NoTarget):
         return ModelLoss(target)
     if isinstance(target, Values):
         return MSE(target)
-    return cross_entropy(target, label_smoothing)
+    return cross_entropy(target, label_smoothing, class_weights, threshold)
+
+
+def check_class_settings(target: Target, class_weights: str | None, threshold: float | str | None) -> None:
+    """Raises ``InputError`` for settings that only one class per sample supports."""
+    for name, value in (("class_weights", class_weights), ("threshold", threshold)):
+        if value is not None and not isinstance(target, Classes):
+            raise InputError(f"objective.{name}={value} has no effect on targets of type {type(target).__name__}")
 
 
 __all__ = [

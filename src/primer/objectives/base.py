@@ -53,6 +53,10 @@ class Objective(nn.Module, ABC):
         ``scalar_names``. All of them share the metric's ``higher_is_better``.
         """
 
+    def tune(self, metrics: MetricCollection) -> None:
+        """Called when a validation pass ends, before its metrics are computed: an objective may choose a setting that
+        it predicts with. Does nothing by default."""
+
     def scalar_names(self) -> list[str]:
         """Returns the names of the scalars that the metrics compute."""
         return [

@@ -1,28 +1,19 @@
-"""Classification: cross-entropy losses and class metrics."""
+"""Classification: cross-entropy losses."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
-from torchmetrics.classification import (
-    BinaryAccuracy,
-    BinaryF1Score,
-    BinaryPrecision,
-    BinaryRecall,
-    MulticlassAccuracy,
-    MulticlassConfusionMatrix,
-    MulticlassF1Score,
-    MulticlassPrecision,
-    MulticlassRecall,
-)
 
 from primer.errors import InputError
 from primer.objectives.base import Objective
-from primer.spec import IGNORE, Classes, Tags, Target
+from primer.objectives.class_metrics import class_metrics
+from primer.objectives.ranking import MAX_BINS, TunedScores, bin_probability, ranking_metrics, score_bins
+from primer.spec import Classes, Target
 
 
 class Smoothed(Objective):
@@ -54,66 +45,130 @@ class Smoothed(Objective):
         return {"label_smoothing": self.label_smoothing}
 
 
-class CrossEntropy(Smoothed):
-    """Cross-entropy between the softmax of the logits and the targets.
+class Classification(Smoothed):
+    """Base class for cross-entropy losses of class labels.
 
     Targets are class indices, ``(batch,)``, or class probabilities, ``(batch, classes)``, as produced by mixup and
-    cutmix. With two classes, precision, recall and F1 are those of the second class; with more, they are
-    macro-averaged.
+    cutmix. With two classes, precision, recall, F1, AUROC and average precision are those of the positive class
+    (``data.positive``); with more, they are averaged over the classes, each counting the same.
 
     Args:
         target: the classes.
         label_smoothing: see ``Smoothed``.
+        class_weights: ``balanced`` weights the loss of each sample in training by the inverse frequency of its class in
+            the training part, as scikit-learn does, so that rare classes count as much as frequent ones. In evaluation
+            mode the loss is unweighted.
+        threshold: with two classes, the probability from which on the positive class is predicted; ``auto`` chooses the
+            one with the highest F1 in each validation pass, and keeps it in the checkpoint. None predicts the most
+            likely class.
+
+    Raises:
+        InputError: if a setting is out of range, or there is a threshold but more than two classes.
     """
 
     targets = Classes
+    weights: Tensor
+    cutoff: Tensor
 
-    def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        target: Target,
+        label_smoothing: float = 0.0,
+        class_weights: Literal["balanced"] | None = None,
+        threshold: float | Literal["auto"] | None = None,
+    ) -> None:
         super().__init__(target, label_smoothing)
-        assert isinstance(target, Classes | Tags)
+        assert isinstance(target, Classes)
+        if class_weights not in (None, "balanced"):
+            raise InputError(f"class_weights must be balanced or null, not {class_weights!r}")
+        if threshold is not None and threshold != "auto" and (isinstance(threshold, str) or not 0 < threshold < 1):
+            raise InputError(f"threshold must be greater than 0 and less than 1, auto or null, not {threshold!r}")
         self.names = target.names
+        self.positive = target.positive if len(target.names) == 2 else None
+        if threshold is not None and self.positive is None:
+            raise InputError(f"threshold={threshold}: a threshold requires 2 classes, not {len(target.names)}")
+        if class_weights and not target.counts:
+            raise InputError("class_weights=balanced: the number of samples of each class is unknown")
+        self.class_weights, self.threshold = class_weights, threshold
+        self.register_buffer("weights", balanced_weights(target.counts) if class_weights else None, persistent=False)
+        # In the checkpoint, only if it is chosen rather than configured: the lowest bin that is predicted as positive.
+        self.register_buffer("cutoff", torch.tensor(MAX_BINS // 2) if threshold == "auto" else None)
+
+    def log_probabilities(self, outputs: Tensor) -> Tensor:
+        """Returns the log-probability of each class, ``(batch, classes)``."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement log_probabilities")
+
+    def decide(self, outputs: Tensor) -> Tensor:
+        """Returns the predicted classes at the threshold; only if there is one."""
+        assert self.positive is not None
+        logs = self.log_probabilities(outputs)[:, self.positive]
+        if self.threshold == "auto":
+            above = score_bins(logs) >= self.cutoff
+        else:
+            assert isinstance(self.threshold, float)
+            above = logs.exp() >= self.threshold
+        return above.long() if self.positive else 1 - above.long()
+
+    def chosen_threshold(self) -> float | None:
+        """Returns the probability from which on the positive class is predicted; None without a threshold."""
+        return bin_probability(int(self.cutoff)) if self.threshold == "auto" else self.threshold  # type: ignore[return-value]
+
+    def tune(self, metrics: MetricCollection) -> None:
+        for metric in metrics.values(copy_state=False):
+            if isinstance(metric, TunedScores):
+                metric.chooses = True
+
+    def metrics(self) -> MetricCollection:
+        classes = len(self.names)
+        if self.threshold == "auto":
+            assert self.positive is not None
+            tuned = TunedScores(self.positive, self.log_probabilities, lambda: self.cutoff)
+            metrics = MetricCollection({"tuned": tuned})
+        else:
+            metrics = class_metrics(classes, self.positive)
+        metrics.add_metrics(ranking_metrics(max(classes, 2), self.log_probabilities, self.positive))
+        return metrics
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"class_weights": self.class_weights, "threshold": self.threshold}
+
+
+class CrossEntropy(Classification):
+    """Cross-entropy between the softmax of the logits and the targets."""
 
     @property
     def outputs(self) -> int:
         return len(self.names)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
-        return F.cross_entropy(outputs, targets, label_smoothing=self.smoothing), len(targets)
+        weights = self.weights if self.training else None
+        if weights is None:
+            return F.cross_entropy(outputs, targets, label_smoothing=self.smoothing), len(targets)
+        # PyTorch divides by the sum of the weights, so that the loss would depend on the classes in a batch.
+        losses = F.cross_entropy(outputs, targets, weights, label_smoothing=self.smoothing, reduction="sum")
+        return losses / len(targets), len(targets)
 
     def predict(self, outputs: Tensor) -> Tensor:
-        return outputs.argmax(-1)
+        return outputs.argmax(-1) if self.threshold is None else self.decide(outputs)
 
     def log_probabilities(self, outputs: Tensor) -> Tensor:
-        """Returns the log-probability of each class, ``(..., classes)``."""
         return F.log_softmax(outputs.float(), -1)
 
-    def metrics(self) -> MetricCollection:
-        return class_metrics(len(self.names))
 
-
-class BinaryCrossEntropy(Smoothed):
-    """Cross-entropy between the logistic sigmoid of a single logit and the targets.
-
-    Targets are class indices (0 or 1), ``(batch,)``, or class probabilities, ``(batch, 2)``, as produced by mixup and
-    cutmix.
-
-    Args:
-        target: two classes; the logit is the log-odds of the second.
-        label_smoothing: see ``Smoothed``.
+class BinaryCrossEntropy(Classification):
+    """Cross-entropy between the logistic sigmoid of a single logit and the targets. The logit is the log-odds of the
+    second class, whichever class is positive.
 
     Raises:
         InputError: if there are not exactly two classes.
     """
 
-    targets = Classes
-
-    def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
-        super().__init__(target, label_smoothing)
-        assert isinstance(target, Classes)
-        if len(target.names) != 2:
+    def __init__(self, target: Target, *args: Any, **kwargs: Any) -> None:
+        if isinstance(target, Classes) and len(target.names) != 2:
             raise InputError(
                 f"binary cross-entropy requires 2 classes, not {len(target.names)}: use objective=cross_entropy"
             )
+        super().__init__(target, *args, **kwargs)
 
     @property
     def outputs(self) -> int:
@@ -121,59 +176,22 @@ class BinaryCrossEntropy(Smoothed):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
         probability = targets if targets.ndim == 1 else targets[:, 1]
-        smoothed = probability * (1 - self.smoothing) + self.smoothing / 2
-        return F.binary_cross_entropy_with_logits(outputs.squeeze(-1), smoothed.to(outputs.dtype)), len(targets)
+        smoothed = (probability * (1 - self.smoothing) + self.smoothing / 2).to(outputs.dtype)
+        weights = None
+        if self.training and self.weights is not None:
+            weights = (self.weights[0] + (self.weights[1] - self.weights[0]) * probability).to(outputs.dtype)
+        return F.binary_cross_entropy_with_logits(outputs.squeeze(-1), smoothed, weights), len(targets)
 
     def predict(self, outputs: Tensor) -> Tensor:
-        return (outputs.squeeze(-1) > 0).long()
+        return (outputs.squeeze(-1) > 0).long() if self.threshold is None else self.decide(outputs)
 
     def log_probabilities(self, outputs: Tensor) -> Tensor:
-        """Returns the log-probability of each class, ``(batch, 2)``."""
         return F.logsigmoid(torch.cat([-outputs, outputs], -1).float())
 
-    def metrics(self) -> MetricCollection:
-        return class_metrics(2)
 
-
-class ConfusionMatrix(MulticlassConfusionMatrix):
-    """The confusion matrix, a row per true class. It is not a scalar, so it cannot be monitored."""
-
-    scalar_names = ()
-    higher_is_better = None
-
-
-def class_metrics(classes: int, binary: bool = True) -> MetricCollection:
-    """Returns accuracy, precision, recall, F1 and the confusion matrix. Targets equal to ``IGNORE`` are ignored.
-
-    Args:
-        classes: the number of classes.
-        binary: whether, with two classes, precision, recall and F1 are those of the second class rather than
-            macro-averaged.
-    """
-    metrics: dict[str, Any] = {"confusion": ConfusionMatrix(max(classes, 2), ignore_index=IGNORE, validate_args=False)}
-    if binary and classes <= 2:
-        kinds = {"accuracy": BinaryAccuracy, "precision": BinaryPrecision, "recall": BinaryRecall, "f1": BinaryF1Score}
-        metrics |= {name: kind(ignore_index=IGNORE, validate_args=False) for name, kind in kinds.items()}
-    else:
-        classes = max(classes, 2)
-        metrics["accuracy"] = MulticlassAccuracy(classes, average="micro", ignore_index=IGNORE, validate_args=False)
-        kinds = {"precision": MulticlassPrecision, "recall": MulticlassRecall, "f1": MulticlassF1Score}
-        metrics |= {
-            name: kind(classes, average="macro", ignore_index=IGNORE, validate_args=False)
-            for name, kind in kinds.items()
-        }
-    return MetricCollection(metrics)
-
-
-def report(confusion: Tensor, names: tuple[str, ...]) -> str:
-    """Formats precision, recall, F1 and count per class, given a confusion matrix with a row per true class."""
-    width = max(len("class"), *(len(name) for name in names))
-    lines = [f"{'class':{width}}  precision  recall      f1   count"]
-    for k, name in enumerate(names):
-        counts = confusion[k, k], confusion[:, k].sum(), confusion[k].sum()
-        correct, predicted, true = (count.item() for count in counts)
-        precision, recall, f1 = (
-            correct / total if total else 0.0 for total in (predicted, true, (predicted + true) / 2)
-        )
-        lines.append(f"{name:{width}}  {precision:9.4f}  {recall:6.4f}  {f1:6.4f}  {int(true):6d}")
-    return "\n".join(lines) + "\n"
+def balanced_weights(counts: tuple[int, ...]) -> Tensor:
+    """Returns the inverse frequency of each class, such that their mean over all samples is 1; 0 for a class without
+    samples."""
+    numbers = torch.tensor(counts, dtype=torch.float32)
+    present = (numbers > 0).sum()
+    return torch.where(numbers > 0, numbers.sum() / (present * numbers.clamp(min=1)), 0.0)

@@ -6,14 +6,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from primer.objectives.classification import CrossEntropy, Smoothed, class_metrics
+from primer.objectives.class_metrics import class_metrics
+from primer.objectives.classification import Smoothed
 from primer.objectives.language import BitsPerCharacter, Perplexity
 from primer.objectives.metrics import EditDistanceRate, ExactMatch, TokenAccuracy, WordErrorRate, first_references
 from primer.objectives.tagging import tag_metrics
 from primer.spec import IGNORE, NextToken, Sequence, Tags, Target
 
 
-class TagCrossEntropy(CrossEntropy):
+class TagCrossEntropy(Smoothed):
     """Cross-entropy per time step, ignoring padding; outputs are ``(batch, time, tags)``.
 
     Precision, recall and F1 are macro-averaged over all tags. Accuracy is also reported for unknown words alone, and,
@@ -22,11 +23,23 @@ class TagCrossEntropy(CrossEntropy):
 
     targets = Tags
 
+    def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
+        super().__init__(target, label_smoothing)
+        assert isinstance(target, Tags)
+        self.names = target.names
+
+    @property
+    def outputs(self) -> int:
+        return len(self.names)
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        return outputs.argmax(-1)
+
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
         return step_cross_entropy(outputs, targets, self.smoothing)
 
     def metrics(self) -> MetricCollection:
-        metrics = class_metrics(len(self.names), binary=False)
+        metrics = class_metrics(len(self.names), balanced=False)
         metrics.add_metrics(tag_metrics(self.names))
         return metrics
 

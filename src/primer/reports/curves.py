@@ -48,6 +48,8 @@ def draw_curves(history: History, monitor: str | None = None, mode: Literal["min
         history: see ``read_history``.
         monitor, mode: the metric that selects the best epoch, and whether a lower or a higher value is better.
     """
+    from matplotlib.ticker import MaxNLocator
+
     losses = [name for name in ("train/loss", "val/loss") if name in history]
     metric = find_headline(history, monitor)
     panels = [(losses, "loss")] if losses else []
@@ -62,7 +64,7 @@ def draw_curves(history: History, monitor: str | None = None, mode: Literal["min
         if best is not None:
             axes.axvline(best, color=REFERENCE, linestyle="--", linewidth=1.2, label=f"best epoch: {best}")
         label_axes(axes, "epoch", label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         add_legend(axes)
     return figure
 

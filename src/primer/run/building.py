@@ -50,6 +50,8 @@ def build_model(config: dict[str, Any], datamodule: DataSource, regularization: 
     kind.check_spec(datamodule.spec)
     target = NoTarget() if kind.targets is NoTarget else datamodule.spec.target
     objective = instantiate(config["objective"], Objective, target=target)
+    if config["objective"].get("threshold") == "auto" and not has_validation(config, datamodule):
+        raise InputError("objective.threshold=auto needs a validation part: set data.val_fraction")
     model = instantiate(config["model"], Model, spec=datamodule.spec, objective=objective)
     node_target(config, "optimizer")
     model.optimizer = instantiate(config["optimizer"] | {"_partial_": True})

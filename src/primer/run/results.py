@@ -14,10 +14,12 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from primer.checkpoints import weights
 from primer.data.source import DataSource
 from primer.models.base import Model, SinglePass
-from primer.objectives.classification import report
+from primer.objectives import ModelLoss
+from primer.objectives.class_metrics import report
 from primer.records import run_folder
 from primer.records.console import show_table
 from primer.run.monitoring import Goal
+from primer.spec import Classes
 
 
 def explain_end(trainer: L.Trainer) -> Iterator[str]:
@@ -96,10 +98,19 @@ def run_summary(
         "model": f"{type(model).__name__}, {parameters:,} parameters{of_them}",
         **start,
         "data": f"{type(datamodule).__name__}, {sizes}",
+        **positive_class(model),
         "objective": objective_name(model),
         "device": device + (f", {trainer.world_size} processes" if trainer.world_size > 1 else ""),
         "seed": str(config["seed"]),
     }
+
+
+def positive_class(model: Model) -> dict[str, str]:
+    """Returns a row with the class that precision, recall and F1 are of; empty unless there are two classes."""
+    target = model.spec.target
+    if not isinstance(target, Classes) or len(target.names) != 2 or isinstance(model.objective, ModelLoss):
+        return {}
+    return {"positive class": f"{target.names[target.positive]}, which precision, recall and F1 are of"}
 
 
 def objective_name(model: Model) -> str:

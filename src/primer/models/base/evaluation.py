@@ -93,6 +93,8 @@ class Evaluation:
             scalars["loss"] = loss
         self.arrays[stage] = {}
         if _in_any_process(stage in self._has_metrics, strategy):
+            if stage == "val":
+                self.objective.tune(self._metrics[stage])
             values: dict[str, Any] = self._metrics[stage].compute()
             self.arrays[stage] = {name: value.cpu() for name, value in values.items() if value.ndim}
             scalars |= {name: value for name, value in values.items() if not value.ndim}
