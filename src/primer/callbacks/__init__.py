@@ -1,6 +1,7 @@
 """Training callbacks."""
 
 from primer.callbacks.attention import AttentionMaps
+from primer.callbacks.baseline import Baseline
 from primer.callbacks.ema import EMA
 from primer.callbacks.finite import StopOnNaN
 from primer.callbacks.gradients import Gradients
@@ -8,4 +9,4 @@ from primer.callbacks.pictures import Pictures
 from primer.callbacks.progress import Progress
 from primer.callbacks.samples import Samples
 
-__all__ = ["EMA", "AttentionMaps", "Gradients", "Pictures", "Progress", "Samples", "StopOnNaN"]
+__all__ = ["EMA", "AttentionMaps", "Baseline", "Gradients", "Pictures", "Progress", "Samples", "StopOnNaN"]

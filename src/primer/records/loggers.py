@@ -41,7 +41,7 @@ class CSV(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        metrics = {key: value for key, value in metrics.items() if not key.startswith("test/")}
+        metrics = {key: value for key, value in metrics.items() if not key.startswith(("test/", "baseline/"))}
         if "epoch" not in metrics or len(metrics) == 1:
             return
         epoch = int(metrics.pop("epoch"))

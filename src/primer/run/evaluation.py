@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 from omegaconf import DictConfig, OmegaConf
 
+from primer.callbacks import Baseline
 from primer.checkpoints import reading
 from primer.config.instantiate import instantiate
 from primer.config.ranges import check_ranges
@@ -21,7 +22,7 @@ from primer.records.ownership import owns_folder
 from primer.regularization import Regularization
 from primer.run.accelerators import check_accelerator
 from primer.run.building import build_data, seed_everything
-from primer.run.results import show_results, write_report
+from primer.run.results import baseline_description, show_results, write_report
 from primer.run.training import redirect_library_logs
 from primer.spec import Image, NextToken
 
@@ -53,7 +54,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         raise InputError(f"{file} was not written by train.py: it does not contain the config of its data")
     if config["beam_size"] is not None:
         set_beam_size(model, config["beam_size"])
-    callbacks = build_sample_callback(config, model)
+    callbacks = [Baseline(), *build_sample_callback(config, model)]
     seed_everything(model.config["seed"])
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
     # A model that is trained on augmented views is also evaluated on views.
@@ -78,7 +79,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         run_folder.write_provenance(folder, config, [], raw=OmegaConf.to_yaml(cfg))
         run_folder.write_metrics(folder, metrics)
         write_report(model, folder)
-        show_results(metrics)
+        show_results(metrics, model, baseline_description(callbacks))
     return metrics
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 
+from primer.callbacks import Baseline
 from primer.checkpoints import weights
 from primer.data.source import DataSource
 from primer.models.base import Model, SinglePass
 from primer.objectives import ModelLoss
 from primer.objectives.class_metrics import report
 from primer.records import run_folder
-from primer.records.console import show_table
+from primer.records.console import say, show_table
 from primer.run.monitoring import Goal
-from primer.spec import Classes
+from primer.spec import Classes, NextToken
 
 
 def explain_end(trainer: L.Trainer) -> Iterator[str]:
@@ -123,14 +124,53 @@ def objective_name(model: Model) -> str:
     return f"{kind.__name__}.{override}"
 
 
-def show_results(metrics: dict[str, float]) -> None:
-    """Prints the table of metrics with their epochs: the test is of the best epoch, not of the last one."""
+def baseline_description(callbacks: Sequence[L.Callback]) -> str:
+    """Returns what the baseline of the last test predicts; empty if there was none."""
+    return next((callback.description for callback in callbacks if isinstance(callback, Baseline)), "")
+
+
+def show_results(metrics: dict[str, float], model: Model, baseline: str = "") -> None:
+    """Prints the table of metrics with their epochs: the test is of the best epoch, not of the last one. The baseline
+    stands beside the model, and a result that is not better than it is called so.
+
+    Args:
+        metrics: the metrics of the run.
+        model: the model.
+        baseline: what the baseline predicts.
+    """
     best = metrics.get("best/epoch")
     rows: dict[str, str] = {}
     for name, value in metrics.items():
         epoch = best if name.startswith(("test/", "best/")) else metrics.get("epochs")
         if name in ("lr", "best/epoch", "optimized") or (name.startswith("best/") and best == metrics.get("epochs")):
             continue
+        if name.startswith("baseline/"):
+            continue
         suffix = f" (epoch {epoch:g})" if "/" in name and epoch is not None and best is not None else ""
-        rows[f"{name}{suffix}"] = f"{value:.6g}"
+        reference = metrics.get(f"baseline/{name}")
+        beside = "" if reference is None else f"  (baseline {reference:.6g})"
+        rows[f"{name}{suffix}"] = f"{value:.6g}{beside}"
+    if baseline:
+        rows["baseline"] = baseline
     show_table("results", rows)
+    for name in not_better_than_baseline(metrics, model):
+        say(
+            f"note: {name} {metrics[name]:.4g} is not better than the baseline's {metrics[f'baseline/{name}']:.4g} "
+            f"({baseline})"
+        )
+
+
+def not_better_than_baseline(metrics: dict[str, float], model: Model) -> list[str]:
+    """Returns the metric that the model is judged by first, if it is not better than the baseline's: accuracy for
+    classes; F1 of entities, or accuracy, for tags; the absolute error for forecasts, and the squared error for other
+    values; perplexity for language models."""
+    directions = model.objective.directions()
+    forecast = getattr(model.spec.target, "continues", ())
+    headlines = ("entity_f1", "accuracy", "mae" if forecast else "mse")
+    headlines = ("perplexity", *headlines) if isinstance(model.spec.target, NextToken) else headlines
+    for name in headlines:
+        model_value, baseline = metrics.get(f"test/{name}"), metrics.get(f"baseline/test/{name}")
+        if model_value is not None and baseline is not None:
+            better = model_value > baseline if directions.get(name) else model_value < baseline
+            return [] if better else [f"test/{name}"]
+    return []

@@ -39,6 +39,7 @@ from primer.run.building import (
 )
 from primer.run.monitoring import find_goal
 from primer.run.results import (
+    baseline_description,
     best_metrics,
     explain_end,
     optimized_metric,
@@ -116,7 +117,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     metrics |= optimized_metric(config["optimized_metric"], goal, metrics)
     if trainer.is_global_zero:
         run_folder.write_metrics(folder, metrics)
-        show_results(metrics)
+        show_results(metrics, model, baseline_description(callbacks))
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
@@ -158,7 +159,11 @@ def test(trainer: L.Trainer, model: Model, datamodule: DataSource, folder: Path)
     best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
     trainer.test(model, datamodule=datamodule, ckpt_path=best, weights_only=True, verbose=False)
     write_report(model, folder, trainer.is_global_zero)
-    return {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
+    return {
+        name: value.item()
+        for name, value in trainer.callback_metrics.items()
+        if name.startswith(("test/", "baseline/"))
+    }
 
 
 def overrides() -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule
@@ -109,19 +109,33 @@ class Tagging(DataModule):
                     )
 
 
+def count_tags(batches: Iterable[Batch], words: int, tags: int) -> Tensor:
+    """Returns how often each word has each tag, ``(words, tags)``. If the inputs are not words, ``words`` is 1.
+
+    Args:
+        batches: batches of tagged sentences.
+        words: size of the vocabulary.
+        tags: number of tags.
+    """
+    counts = torch.zeros(words * tags, dtype=torch.long)
+    for batch in batches:
+        assert batch.targets is not None
+        mask = batch.targets != IGNORE
+        targets = batch.targets[mask]
+        if words > 1:
+            inputs = batch.inputs[..., 0] if batch.inputs.ndim == 3 else batch.inputs
+            targets = inputs[mask] * tags + targets
+        counts += torch.bincount(targets, minlength=len(counts)).cpu()
+    return counts.view(words, tags)
+
+
 def most_frequent_tag_accuracy(train: Batch, test: Batch) -> float:
     """Returns the accuracy on ``test`` of a baseline without context, which predicts the most frequent tag of each word
     in ``train``, and the most frequent tag overall for words that ``train`` does not contain."""
-    words, tags = _without_padding(train)
-    counts = np.zeros((int(max(train.inputs.max(), test.inputs.max())) + 1, int(tags.max()) + 1), dtype=np.int64)
-    np.add.at(counts, (words, tags), 1)
-    predictions = np.where(counts.any(axis=1), counts.argmax(axis=1), counts.sum(axis=0).argmax())
-    words, tags = _without_padding(test)
-    return float((predictions[words] == tags).mean())
-
-
-def _without_padding(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the words and tags of a batch as two flat arrays."""
-    assert batch.targets is not None
-    mask = batch.targets != IGNORE
-    return batch.inputs[mask].numpy(), batch.targets[mask].numpy()
+    assert train.targets is not None
+    assert test.targets is not None
+    words, tags = int(max(train.inputs.max(), test.inputs.max())) + 1, int(train.targets.max()) + 1
+    counts = count_tags([train], words, tags)
+    predictions = torch.where(counts.any(1), counts.argmax(1), counts.sum(0).argmax())
+    mask = test.targets != IGNORE
+    return (predictions[test.inputs[mask]] == test.targets[mask]).float().mean().item()

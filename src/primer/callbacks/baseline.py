@@ -1,0 +1,133 @@
+"""A baseline that needs no training, tested on the same samples as the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from lightning import Callback, Trainer
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from primer.batch import Batch
+from primer.data.base import DataModule
+from primer.data.text.tagging import count_tags
+from primer.data.text.token_stream import TokenStream
+from primer.models.base import Model
+from primer.objectives import Objective, auto
+from primer.spec import Classes, NextToken, Spec, Tags, Tokens, Values
+
+SELDOM = 1e-6
+"""The count of a token that does not occur in the training part, so that its probability is not 0."""
+
+
+class Reference(NamedTuple):
+    """A baseline: what it predicts, in words, and its outputs for a batch, as the default objective expects them."""
+
+    description: str
+    outputs: Callable[[Batch], Tensor]
+
+
+class Baseline(Callback):
+    """Tests a baseline beside the model, and logs its metrics as ``baseline/test/…``.
+
+    The baseline is estimated from the training part alone: the most frequent class, the mean, the last value of a
+    series, the most frequent tag of each word, or the frequencies of tokens. Models whose objective is their own, data
+    without such a baseline, and metrics that the model does not have are left out.
+
+    Attributes:
+        description: what the baseline of the last test predicts; empty if there was none.
+    """
+
+    logged_metrics = ("baseline/test/*",)
+
+    def __init__(self) -> None:
+        self.description = ""
+        self._reference: Reference | None = None
+        self._objective: Objective
+        self._metrics: MetricCollection
+
+    def on_test_start(self, trainer: Trainer, pl_module: Model) -> None:
+        data = getattr(trainer, "datamodule", None)
+        named = pl_module.objective.scalar_names()
+        self._reference = find_reference(pl_module.spec, data) if named and isinstance(data, DataModule) else None
+        self.description = self._reference.description if self._reference else ""
+        if self._reference:
+            self._objective = auto(pl_module.spec.target).to(pl_module.device).eval()
+            self._metrics = self._objective.metrics().to(pl_module.device)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: Model, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if self._reference and batch.size:
+            guess = self._reference.outputs(batch)
+            self._metrics.update(self._objective.predict(guess), batch.targets, inputs=batch.inputs, outputs=guess)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: Model) -> None:
+        if not self._reference:
+            return
+        shared = set(pl_module.objective.scalar_names())
+        for name, value in self._metrics.compute().items():
+            if name in shared and not value.ndim:
+                pl_module.log(f"baseline/test/{name}", value)
+
+
+def find_reference(spec: Spec, data: DataModule) -> Reference | None:
+    """Returns the baseline of a data set; None if it has none."""
+    target = spec.target
+    if isinstance(target, Classes) and target.counts:
+        logits = log_frequencies(torch.tensor(target.counts, dtype=torch.float32))
+        name = target.names[int(logits.argmax())]
+        return Reference(f"always {name}, the most frequent class", lambda batch: _repeat(logits, batch.size, batch))
+    if isinstance(target, Values) and target.continues:
+        columns = list(target.continues)
+        return Reference("the last value of the series", lambda batch: batch.inputs[:, -1, columns].float())
+    if isinstance(target, Values):
+        zeros = torch.zeros(len(target.names))  # In standardized values.
+        return Reference("the mean of the training part", lambda batch: _repeat(zeros, batch.size, batch))
+    if isinstance(target, Tags):
+        return tag_reference(spec, data)
+    if isinstance(target, NextToken) and isinstance(data, TokenStream):
+        tokens = data.parts["train"].inputs  # type: ignore[union-attr]
+        frequencies = log_frequencies(torch.bincount(tokens.flatten().long(), minlength=len(target.vocabulary)).float())
+        return Reference(
+            "the frequencies of tokens, whatever precedes",
+            lambda batch: _repeat(frequencies, batch.inputs.numel(), batch).unflatten(0, batch.inputs.shape),
+        )
+    return None
+
+
+def tag_reference(spec: Spec, data: DataModule) -> Reference | None:
+    """Returns the baseline of tagging: the most frequent tag of each word, and the most frequent one of all for words
+    that do not occur in the training part; without words, the most frequent tag."""
+    assert isinstance(spec.target, Tags)
+    if not data.sizes()["train"]:
+        return None
+    words = len(spec.input.vocabulary) if isinstance(spec.input, Tokens) else 1
+    counts = count_tags(data.loader("train", train=False), words, len(spec.target.names)).float()
+    counts = torch.where(counts.sum(1, keepdim=True) > 0, counts, counts.sum(0))
+    logits = log_frequencies(counts)
+
+    def outputs(batch: Batch) -> Tensor:
+        table = logits.to(batch.inputs.device)
+        return table[word_indices(batch.inputs)]
+
+    return Reference("the most frequent tag of each word" if words > 1 else "the most frequent tag", outputs)
+
+
+def word_indices(inputs: Tensor) -> Tensor:
+    """Returns the index of the word at each step ``(batch, time)``; 0 for inputs that are not words."""
+    if inputs.is_floating_point():
+        return torch.zeros(inputs.shape[:2], dtype=torch.long, device=inputs.device)
+    return inputs[..., 0] if inputs.ndim == 3 else inputs
+
+
+def log_frequencies(counts: Tensor) -> Tensor:
+    """Returns the logarithms of relative frequencies along the last dimension."""
+    counts = counts.clamp(min=SELDOM)
+    return (counts / counts.sum(-1, keepdim=True)).log()
+
+
+def _repeat(row: Tensor, times: int, batch: Batch) -> Tensor:
+    return row.to(batch.inputs.device).expand(times, -1)
