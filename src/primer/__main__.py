@@ -1,8 +1,10 @@
-"""``python -m primer list``: the table of models and the data sets that they accept."""
+"""``python -m primer list``: the table of models and the data sets that they accept. ``python -m primer report RUN``:
+the report of a run."""
 
 import sys
 
 from primer.cli.listing import compatibility_table
+from primer.cli.reporting import report
 
 
 def main(arguments: list[str]) -> int:
@@ -10,10 +12,14 @@ def main(arguments: list[str]) -> int:
     if arguments in (["list"], []):
         print(compatibility_table())
         return 0
+    if arguments[:1] == ["report"] and len(arguments) == 2:
+        return report(arguments[1])
     if arguments in (["--help"], ["-h"]):
-        print("python -m primer list    which models accept which data\npython train.py --help   how to train")
+        print("python -m primer list          which models accept which data")
+        print("python -m primer report RUN    write report.html and pictures/curves.png again")
+        print("python train.py --help         how to train")
         return 0
-    print(f"error: primer {' '.join(arguments)}: unknown command; valid: list", file=sys.stderr)
+    print(f"error: primer {' '.join(arguments)}: unknown command; valid: list, report RUN", file=sys.stderr)
     return 2
 
 

@@ -33,12 +33,12 @@ SHORT_RUN = ("trainer.max_epochs=1", "accelerator=cpu")
 @pytest.mark.parametrize(
     ("build", "expected"),
     [
-        (MLP, ["confusion", "filters", "mistakes"]),
-        (lambda spec: MLP(spec, hidden_sizes=()), ["confusion", "filters", "mistakes"]),
-        (Linear, ["confusion", "filters", "mistakes"]),
+        (MLP, ["confusion", "filters", "mistakes", "probabilities"]),
+        (lambda spec: MLP(spec, hidden_sizes=()), ["confusion", "filters", "mistakes", "probabilities"]),
+        (Linear, ["confusion", "filters", "mistakes", "probabilities"]),
         (LeNet, EVERYTHING),
         (lambda spec: LeNet(spec, variant="classic"), EVERYTHING),
-        (lambda spec: GRU(spec, hidden_size=32), ["confusion", "mistakes"]),
+        (lambda spec: GRU(spec, hidden_size=32), ["confusion", "mistakes", "probabilities"]),
     ],
     ids=["mlp", "mlp-without-hidden", "linear", "lenet", "classic", "gru"],
 )
@@ -54,7 +54,7 @@ def test_no_picture_of_mistakes_without_mistakes(quiet_trainer, tmp_path) -> Non
     data = Digits().prepare()
     part = data.parts["test"]
     data.parts["test"] = part.select((part.targets == 0).nonzero().squeeze(1))  # type: ignore[operator,union-attr]
-    assert pictures_of(Linear(data.spec), data, tmp_path, quiet_trainer) == ["confusion", "filters"]
+    assert pictures_of(Linear(data.spec), data, tmp_path, quiet_trainer) == ["confusion", "filters", "probabilities"]
 
 
 def test_pictures_do_not_depend_on_batch_size(quiet_trainer, tmp_path) -> None:
@@ -74,7 +74,7 @@ def test_pictures_do_not_depend_on_batch_size(quiet_trainer, tmp_path) -> None:
 def test_pictures_can_be_disabled(images: int, quiet_trainer, tmp_path) -> None:
     data = Digits().prepare()
     names = pictures_of(LeNet(data.spec), data, tmp_path, quiet_trainer, images=images, mistakes=0)
-    assert names == ["confusion", *(["feature_maps"] if images else []), "filters"]
+    assert names == ["confusion", *(["feature_maps"] if images else []), "filters", "probabilities"]
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
@@ -101,7 +101,7 @@ def test_model_whose_test_step_returns_nothing(quiet_trainer, tmp_path, capsys) 
 
     data = Digits().prepare()
     names = pictures_of(Silent(data.spec), data, tmp_path, quiet_trainer)
-    assert names == ["confusion", "feature_maps", "filters"]
+    assert names == ["confusion", "feature_maps", "filters", "probabilities"]
     assert "warning" not in capsys.readouterr().out
 
 
@@ -116,7 +116,11 @@ def test_failing_picture_prints_a_warning_and_does_not_stop_the_run(
     metrics = train(command("train", "run", *SHORT_RUN, "model=lenet"))
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
     printed = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
-    names = ["filters"] if broken == "draw_filters" else ["curves", "confusion", "filters", "feature_maps", "mistakes"]
+    names = (
+        ["filters"]
+        if broken == "draw_filters"
+        else ["curves", "confusion", "probabilities", "filters", "feature_maps", "mistakes"]
+    )
     assert printed == [f"warning: pictures/{name}.png was not drawn: RuntimeError: no paint" for name in names]
     drawn = {path.stem for path in (tmp_path / "run" / "pictures").glob("*")}
     assert drawn == ({"curves", *EVERYTHING} - {"filters"} if broken == "draw_filters" else set())
@@ -130,7 +134,12 @@ def test_failing_batch_prints_a_warning_and_disables_its_pictures(quiet_trainer,
             return outputs[:-1] if batch_idx == 2 else outputs
 
     data = Digits(eval_batch_size=30).prepare()
-    assert pictures_of(Odd(data.spec), data, tmp_path, quiet_trainer) == ["confusion", "feature_maps", "filters"]
+    assert pictures_of(Odd(data.spec), data, tmp_path, quiet_trainer) == [
+        "confusion",
+        "feature_maps",
+        "filters",
+        "probabilities",
+    ]
     printed = capsys.readouterr().out
     assert printed.count("warning") == 1
     assert f"{tmp_path.name}/mistakes.png was not drawn" in printed

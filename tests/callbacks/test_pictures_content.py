@@ -10,21 +10,27 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers.pictures import EVERYTHING, pictures_of
+from matplotlib.image import imread
 from sklearn.metrics import confusion_matrix
 
 from primer.callbacks import Pictures
-from primer.callbacks.pictures import Top
+from primer.callbacks.collecting import Top
 from primer.data.base import DataModule
 from primer.data.images.digits import Digits
+from primer.data.series.series import TimeSeries
+from primer.data.tables.noisy_surface import NoisySurface
 from primer.data.tables.tables import Diabetes, Iris
 from primer.data.tables.xor import XOR
+from primer.data.text.dates import Dates
 from primer.data.text.pos_tags import PosTags
 from primer.models.convolutional.lenet import LeNet
+from primer.models.encoder_decoder.seq2seq import Seq2Seq
 from primer.models.feedforward.linear import Linear
 from primer.models.feedforward.mlp import MLP
 from primer.models.recurrent.gru import GRU
 from primer.objectives import BinaryCrossEntropy, CrossEntropy
 from primer.reports import images as drawing
+from primer.reports import predictions
 from primer.spec import Classes, Image, Spec, Values
 
 
@@ -51,13 +57,14 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
     """Records the arguments of the last call of each drawing function."""
     calls: dict[str, tuple[Any, ...]] = {}
     for name in ("confusion", "filters", "feature_maps", "captioned", "predictions"):
-        real = getattr(drawing, f"draw_{name}")
+        module = predictions if name == "predictions" else drawing
+        real = getattr(module, f"draw_{name}")
 
         def spy(*arguments: Any, name: str = name, real: Any = real) -> Any:
             calls[name] = arguments
             return real(*arguments)
 
-        monkeypatch.setattr(drawing, f"draw_{name}", spy)
+        monkeypatch.setattr(module, f"draw_{name}", spy)
     return calls
 
 
@@ -72,18 +79,24 @@ def predict_test_set(model: Any, data: DataModule) -> tuple[torch.Tensor, torch.
 @pytest.mark.parametrize(
     ("kind", "model", "expected"),
     [
-        (Iris, MLP, ["confusion"]),
-        (XOR, MLP, ["confusion"]),
-        (lambda: PosTags(sentences=60), GRU, ["confusion"]),
-        (Diabetes, MLP, []),
+        (Iris, MLP, ["confusion", "probabilities"]),
+        (XOR, MLP, ["confusion", "probabilities", "regions"]),
+        (lambda: PosTags(sentences=60), GRU, ["confusion", "examples"]),
+        (Diabetes, MLP, ["predictions"]),
+        (NoisySurface, MLP, ["predictions", "regions"]),
+        (lambda: TimeSeries("sunspots", "sunspots", window=8), GRU, ["forecast", "predictions"]),
+        (lambda: Dates(samples=80), Seq2Seq, ["examples"]),
     ],
-    ids=["iris", "xor", "tags", "numbers"],
+    ids=["iris", "xor", "tags", "numbers", "surface", "series", "dates"],
 )
-def test_only_a_confusion_matrix_without_images(kind, model, expected, quiet_trainer, tmp_path, drawn) -> None:
+def test_pictures_of_each_kind_of_data(kind, model, expected, quiet_trainer, tmp_path, drawn, capsys) -> None:
     data = kind().prepare()
     assert pictures_of(model(data.spec), data, tmp_path / "pictures", quiet_trainer) == expected
-    assert list(drawn) == expected
-    if expected:
+    assert "warning" not in capsys.readouterr().out
+    for name in expected:
+        pixels = imread(tmp_path / "pictures" / f"{name}.png")
+        assert pixels[..., :3].std() > 0.02, name
+    if "confusion" in expected:
         counts, names = drawn["confusion"]
         assert counts.shape == (len(names), len(names))
         lengths = data.parts["test"].lengths

@@ -16,6 +16,7 @@ from sklearn.metrics import confusion_matrix
 from primer.data.loading.scaling import moments, standardize
 from primer.reports import images as drawing
 from primer.reports.figures import png
+from primer.reports.predictions import draw_predictions
 from primer.spec import Image
 
 
@@ -73,7 +74,7 @@ def test_names_are_not_parsed_as_math() -> None:
     assert figure.axes[0].get_yticklabels()[1].get_text() == "two lines"
     size_of(figure)
     size_of(drawing.draw_captioned(torch.rand(1, 1, 4, 4), ["$\\frac{$"], "title"))
-    size_of(drawing.draw_predictions(torch.rand(3, 1), torch.rand(3, 1), ["$\\frac{$"]))
+    size_of(draw_predictions(torch.rand(3, 1), torch.rand(3, 1), ["$\\frac{$"]))
     size_of(drawing.draw_feature_maps(torch.rand(1, 1, 4, 4), {"$\\frac{$": torch.rand(1, 2, 3, 3)}))
 
 
@@ -171,9 +172,12 @@ def test_images_are_above_their_captions() -> None:
 
 def test_predictions_are_plotted_against_true_values() -> None:
     predicted, true = torch.randn(12_000, 2), torch.randn(12_000, 2)
-    figure = drawing.draw_predictions(predicted, true, ["height", "width"])
-    assert [axes.get_title() for axes in figure.axes] == ["height", "width"]
-    for k, axes in enumerate(figure.axes):
+    figure = draw_predictions(predicted, true, ["height", "width"])
+    assert [axes.get_title() for axes in figure.axes[::2]] == ["height", "width"]
+    for k, (axes, below) in enumerate(zip(figure.axes[::2], figure.axes[1::2], strict=True)):
+        residuals = np.asarray(below.collections[0].get_offsets())
+        np.testing.assert_allclose(residuals[:, 0], predicted[::3, k])
+        np.testing.assert_allclose(residuals[:, 1], (true - predicted)[::3, k], atol=1e-6)
         points = np.asarray(axes.collections[0].get_offsets())
         assert points.shape == (4000, 2)
         np.testing.assert_allclose(points[:, 0], true[::3, k])
@@ -206,7 +210,7 @@ def test_nan_values_can_be_drawn() -> None:
             size_of(drawing.draw_filters(values)),
             size_of(drawing.draw_feature_maps(torch.rand(2, 1, 8, 8), {"conv": values})),
             size_of(drawing.draw_captioned(values, ["", ""], "")),
-            size_of(drawing.draw_predictions(values[:, 0, 0], values[:, 0, 0], [str(k) for k in range(8)])),
+            size_of(draw_predictions(values[:, 0, 0], values[:, 0, 0], [str(k) for k in range(8)])),
         ]
 
     nan_sizes = sizes(torch.full((2, 1, 8, 8), math.nan))

@@ -7,6 +7,7 @@ from primer.callbacks.finite import StopOnNaN
 from primer.callbacks.gradients import Gradients
 from primer.callbacks.pictures import Pictures
 from primer.callbacks.progress import Progress
+from primer.callbacks.report import Report
 from primer.callbacks.samples import Samples
 
-__all__ = ["EMA", "AttentionMaps", "Baseline", "Gradients", "Pictures", "Progress", "Samples", "StopOnNaN"]
+__all__ = ["EMA", "AttentionMaps", "Baseline", "Gradients", "Pictures", "Progress", "Report", "Samples", "StopOnNaN"]

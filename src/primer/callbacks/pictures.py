@@ -1,4 +1,4 @@
-"""Pictures drawn at the end of the test: what a network learned from images, and its mistakes."""
+"""Pictures of a run: its learning curves, and at the end of the test what it learned, its predictions and mistakes."""
 
 from __future__ import annotations
 
@@ -8,52 +8,73 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import Callback, Trainer
-from torch import Tensor
 
 from primer.batch import Batch
+from primer.callbacks.collecting import Collected
+from primer.callbacks.predicting import plane, sequence_examples
+from primer.data.base import DataModule
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.records.loggers import CSV
 from primer.reports import images as drawing
-from primer.reports import layers
+from primer.reports import layers, predictions
 from primer.reports.curves import draw_curves, read_history
 from primer.reports.figures import short
-from primer.reports.publish import SPREAD, gather_objects, log_failure, publish
-from primer.spec import Classes, Image, Values
+from primer.reports.publish import log_failure, publish
+from primer.spec import Classes, Image, Tags, Values, Vector
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+VERSIONS = 6
+"""The number of times that each image is augmented in a sheet of augmented images."""
 
 
 class Pictures(Callback):
     """Draws pictures of the training and the test, and logs them to Weights & Biases and TensorBoard, if enabled:
 
     - ``curves.png``: the losses, the monitored metric and the learning rate over the epochs, from ``metrics.csv``;
-    - ``confusion.png``: the confusion matrix, if the test has one, whether or not the inputs are images;
+    - ``augmented.png``: training images after augmentation, if ``augmented`` is not 0;
+    - ``confusion.png``: the confusion matrix, if the test has one;
+    - ``probabilities.png``: calibration, and precision against recall, for classes;
+    - ``predictions.png``: predicted against true values, and residuals, for regression;
+    - ``forecast.png``: forecasts, the truth and the naive forecast over time, for series;
+    - ``regions.png``: the predicted classes or values over the plane, for data with two features;
+    - ``examples.png``: a few tagged or translated test samples, with their mistakes;
     - ``filters.png``: the filters of the first layer, if it is a convolution, or linear over all pixels of an image;
     - ``feature_maps.png``: the outputs of up to five convolutions for a few images spread over the test set;
     - ``mistakes.png``: the misclassified images with the highest cross-entropy, or, for regression, the images with
-      the largest absolute error;
-    - ``predictions.png``: predicted against true values, for regression on images.
+      the largest absolute error.
 
-    In distributed runs, the results of all processes are combined and the main process draws them; the feature maps are
-    of images from its own part of the test set. An error while drawing prints a warning but never stops the run.
+    In distributed runs, the results of all processes are combined and the main process draws them; the feature maps and
+    the examples are of samples from its own part of the test set. An error while drawing prints a warning but never
+    stops the run.
 
     Args:
         dirpath: the directory of the pictures.
         images: the number of test images whose feature maps are shown; 0 disables that picture.
         mistakes: the number of mistakes shown; 0 disables that picture.
+        augmented: the number of training images shown after augmentation; 0 disables that picture.
 
     Raises:
         InputError: if a number is negative.
     """
 
-    def __init__(self, dirpath: str | Path, images: int = 4, mistakes: int = 16) -> None:
-        for name, count in (("images", images), ("mistakes", mistakes)):
+    collected: Collected
+
+    def __init__(self, dirpath: str | Path, images: int = 4, mistakes: int = 16, augmented: int = 0) -> None:
+        for name, count in (("images", images), ("mistakes", mistakes), ("augmented", augmented)):
             if count < 0:
                 raise InputError(f"callbacks.pictures.{name} must be at least 0, not {count}")
-        self.dirpath, self.images, self.mistakes = Path(dirpath), images, mistakes
-        self._reset()
+        self.dirpath, self.images, self.mistakes, self.augmented = Path(dirpath), images, mistakes, augmented
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Model) -> None:
+        data = getattr(trainer, "datamodule", None)
+        if self.augmented and trainer.is_global_zero and isinstance(data, DataModule):
+            with log_failure(self.dirpath, "augmented"):
+                figure = draw_augmented(data, self.augmented)
+                if figure is not None:
+                    publish(trainer, self.dirpath, "augmented", figure)
 
     def on_fit_end(self, trainer: Trainer, pl_module: Model) -> None:
         file = next((logger.path for logger in trainer.loggers if isinstance(logger, CSV)), None)
@@ -65,69 +86,56 @@ class Pictures(Callback):
             publish(trainer, self.dirpath, "curves", draw_curves(read_history(file), *goal))
 
     def on_test_start(self, trainer: Trainer, pl_module: Model) -> None:
-        self._reset()
+        self.collected = Collected(pl_module.spec, self.images, self.mistakes)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: Model, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if not isinstance(pl_module.spec.input, Image) or not self.complete:
+        if not self.collected.complete or not isinstance(batch, Batch):
             return
-        with log_failure(self.dirpath, "mistakes"):
-            self.complete = False  # Until this batch succeeds: pictures of only part of the test would mislead.
-            indices = torch.arange(self.seen, self.seen + batch.size, device=batch.inputs.device)
-            self.seen += batch.size
-            self.examples.offer(indices * SPREAD % 2**32, batch.inputs)
-            if isinstance(outputs, Tensor) and outputs.ndim == 2:
-                self._collect(pl_module, batch, outputs)
-            self.complete = True
+        with log_failure(self.dirpath, "mistakes" if self.collected.shows_images else "predictions"):
+            self.collected.complete = (
+                False  # Until this batch succeeds: pictures of only part of the test would mislead.
+            )
+            self.collected.add(pl_module, batch, outputs)
+            self.collected.complete = True
 
     def on_test_end(self, trainer: Trainer, pl_module: Model) -> None:
+        collected, examples = self.collected, self.collected.examples.rows
         ran: list[layers.Layer] = []
-        if self.examples.rows:
-            with log_failure(self.dirpath, "feature_maps"), trainer.precision_plugin.forward_context():
-                ran = layers.run(pl_module, self.examples.rows[1])  # In every process, since weights may be sharded.
-        own = [tensor.cpu() for tensor in self.worst.rows], [pair.cpu() for pair in self.pairs], self.complete
-        for rows, pairs, complete in gather_objects(own):
-            self.all_worst.offer(*rows)
-            self.all_pairs += pairs
-            self.complete &= complete
+        grid, shown = None, []
+        # In every process, since weights may be sharded.
+        with trainer.precision_plugin.forward_context(), torch.no_grad():
+            if examples and collected.shows_images:
+                with log_failure(self.dirpath, "feature_maps"):
+                    ran = layers.run(pl_module, examples[1])
+            if collected.points.rows:
+                with log_failure(self.dirpath, "regions"):
+                    grid = plane(pl_module, collected.points.rows[1])
+            if examples and collected.shows_sequences:
+                with log_failure(self.dirpath, "examples"):
+                    shown = sequence_examples(pl_module, *examples[1:])
+        collected.gather()
         if not trainer.is_global_zero:
             return
+        tags = isinstance(pl_module.spec.target, Tags)
+        title = "tags that are wrong are red" if tags else "tokens that differ from the target are red"
         pictures = {
             "confusion": lambda: draw_confusion(pl_module),
+            "probabilities": lambda: draw_probabilities(pl_module),
             "filters": lambda: draw_filters(pl_module, ran),
             "feature_maps": lambda: self._draw_feature_maps(pl_module, ran),
             "mistakes": lambda: self._draw_mistakes(pl_module),
             "predictions": lambda: self._draw_predictions(pl_module),
+            "forecast": lambda: self._draw_forecast(pl_module),
+            "regions": lambda: self._draw_regions(pl_module, grid),
+            "examples": lambda: predictions.draw_examples(shown, title) if shown else None,
         }
         for name, draw in pictures.items():
             with log_failure(self.dirpath, name):
                 figure = draw()
                 if figure is not None:
                     publish(trainer, self.dirpath, name, figure)
-
-    # Collecting results during the test. Nothing here synchronizes with the device.
-
-    def _reset(self) -> None:
-        self.seen, self.complete = 0, True
-        self.examples = Top(max(1, self.images))
-        self.worst, self.all_worst = Top(self.mistakes), Top(self.mistakes)
-        self.pairs: list[Tensor] = []
-        self.all_pairs: list[Tensor] = []
-
-    def _collect(self, model: Model, batch: Batch, outputs: Tensor) -> None:
-        targets, predicted = batch.targets, model.predict(batch, outputs)
-        assert targets is not None
-        if isinstance(model.spec.target, Classes) and hasattr(model.objective, "log_probabilities"):
-            logs: Tensor = model.objective.log_probabilities(outputs)  # type: ignore[operator]
-            of_target, of_predicted = (logs.gather(1, k.unsqueeze(1)).squeeze(1) for k in (targets, predicted))
-            loss = (-of_target).masked_fill(predicted == targets, -math.inf)
-            self.worst.offer(loss, batch.inputs, targets, predicted, of_predicted.exp())
-        elif isinstance(model.spec.target, Values):
-            scale = torch.tensor(model.spec.target.std or 1.0, device=targets.device)
-            error = ((predicted - targets) / scale).abs().mean(1)
-            self.worst.offer(error, batch.inputs, targets, predicted)
-            self.pairs.append(torch.stack([predicted.float(), targets.float()]))
 
     # Drawing pictures of the collected results.
 
@@ -136,12 +144,12 @@ class Pictures(Callback):
         if not maps or not self.images:
             return None
         assert isinstance(model.spec.input, Image)
-        return drawing.draw_feature_maps(drawing.original(self.examples.rows[1], model.spec.input), maps)
+        return drawing.draw_feature_maps(drawing.original(self.collected.examples.rows[1], model.spec.input), maps)
 
     def _draw_mistakes(self, model: Model) -> Figure | None:
-        rows = self.all_worst.rows
+        rows = self.collected.worst.rows
         wrong = rows[0] != -math.inf if rows else torch.zeros(0)
-        if not wrong.any() or not self.complete:
+        if not wrong.any() or not self.collected.complete:
             return None
         assert isinstance(model.spec.input, Image)
         _, images, targets, predicted, *confidence = (row[wrong] for row in rows)
@@ -157,34 +165,32 @@ class Pictures(Callback):
         return drawing.draw_captioned(drawing.original(images, model.spec.input), captions, title)
 
     def _draw_predictions(self, model: Model) -> Figure | None:
-        if not self.all_pairs or not self.complete:
+        values = self.collected.values()
+        if values is None:
             return None
         assert isinstance(model.spec.target, Values)
-        predicted, true = torch.cat(self.all_pairs, 1)
-        return drawing.draw_predictions(predicted, true, model.spec.target.names)
+        return predictions.draw_predictions(values[0], values[1], model.spec.target.names)
 
+    def _draw_forecast(self, model: Model) -> Figure | None:
+        values = self.collected.values()
+        if values is None or len(values) < 3:
+            return None
+        assert isinstance(model.spec.target, Values)
+        return predictions.draw_forecast(values[0], values[1], values[2], model.spec.target.names)
 
-class Top:
-    """Keeps the rows with the highest scores of all that were offered; the earlier row wins ties.
-
-    Args:
-        size: the number of rows to keep.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.rows: list[Tensor] = []
-
-    def offer(self, *rows: Tensor) -> None:
-        """Offers the rows of several tensors with the same first dimension; the first tensor holds their scores."""
-        if rows:
-            best = rows[0].argsort(descending=True, stable=True)[: self.size]
-            new = [row[best] for row in rows]
-            if self.rows:
-                new = [torch.cat(pair) for pair in zip(self.rows, new, strict=True)]
-                best = new[0].argsort(descending=True, stable=True)[: self.size]
-                new = [row[best] for row in new]
-            self.rows = new
+    def _draw_regions(self, model: Model, grid: tuple[torch.Tensor, tuple[float, ...]] | None) -> Figure | None:
+        if grid is None or not self.collected.points.rows or not self.collected.complete:
+            return None
+        features, target = model.spec.input, model.spec.target
+        assert isinstance(features, Vector)
+        values, (left, right, low, high) = grid
+        _, points, truth = self.collected.points.rows
+        mean, std = (torch.tensor(each) for each in (features.mean or (0.0,), features.std or (1.0,)))
+        points, names = points * std + mean, features.names or ("first feature", "second feature")
+        if isinstance(target, Classes):
+            return predictions.draw_regions(values, (left, right, low, high), points, truth, (names, target.names))
+        assert isinstance(target, Values)
+        return predictions.draw_surface(values, (left, right, low, high), points, truth[:, 0], (names, target.names[0]))
 
 
 def draw_confusion(model: Model) -> Figure | None:
@@ -202,3 +208,34 @@ def draw_filters(model: Model, ran: list[layers.Layer]) -> Figure | None:
 def format_values(values: list[float]) -> str:
     """Formats up to three values concisely."""
     return ", ".join(f"{value:.3g}" for value in values[:3]) + (", …" if len(values) > 3 else "")
+
+
+def draw_probabilities(model: Model) -> Figure | None:
+    """Draws the calibration and the precision–recall curves of the last test; None if it has no probabilities."""
+    arrays, target = model.evaluation.arrays.get("test", {}), model.spec.target
+    if "reliability" not in arrays or not isinstance(target, Classes):
+        return None
+    scores, names = arrays.get("scores"), list(target.names)
+    if scores is None:
+        return predictions.draw_probabilities(arrays["reliability"], None, names, 0)
+    if len(scores) != len(names):
+        names = [target.names[target.positive]] if len(names) == 2 else ["all classes"]
+    frequency = scores[..., 1].sum().item() / max(1, scores.sum().item())
+    return predictions.draw_probabilities(arrays["reliability"], scores, names, frequency)
+
+
+def draw_augmented(data: DataModule, count: int) -> Figure | None:
+    """Draws training images, and how they look after augmentation, ``VERSIONS`` times; None if they are not images or
+    not augmented."""
+    kind, train = data.spec.input, data.loader("train", train=True).transform
+    if not isinstance(kind, Image) or train is None or not data.augmentation:
+        return None
+    plain = data.loader("train", train=False).transform
+    assert plain is not None
+    rows = torch.arange(min(count, data.sizes()["train"]))
+    generator = torch.Generator().manual_seed(0)
+    versions = [plain, *[train] * VERSIONS]
+    sheets = [version(data.parts["train"].select(rows), generator).inputs for version in versions]
+    tiles = torch.stack(sheets, 1).flatten(0, 1)
+    captions = ["original", *["augmented"] * VERSIONS] * len(rows)
+    return drawing.draw_captioned(drawing.original(tiles, kind), captions, "training images", columns=1 + VERSIONS)

@@ -23,8 +23,8 @@ MAX_NUMBERED = 20
 MAX_LABELED = 100
 """The maximum number of classes for which every class has an axis label; with more, every second or third has one."""
 
-MAX_FILTERS, MAX_MAPS, MAX_POINTS = 256, 16, 5000
-"""The maximum number of filters and feature maps shown per layer, and of points in a scatter plot."""
+MAX_FILTERS, MAX_MAPS = 256, 16
+"""The maximum number of filters and feature maps shown per layer."""
 
 TILE = 32
 """The approximate minimum size of a mosaic tile, in pixels."""
@@ -105,11 +105,12 @@ def draw_feature_maps(
 
 
 def draw_captioned(
-    images: Float[Tensor, "images channels height width"], captions: Sequence[str], title: str
+    images: Float[Tensor, "images channels height width"], captions: Sequence[str], title: str, columns: int = 0
 ) -> Figure:
-    """Draws images with values in [0, 1], each above a two-line caption."""
+    """Draws images with values in [0, 1], each above a two-line caption, in the given number of columns or about a
+    square."""
     tiles = _colors(images.float().cpu())
-    columns = min(8, math.ceil(math.sqrt(len(tiles))))
+    columns = columns or min(8, math.ceil(math.sqrt(len(tiles))))
     rows = math.ceil(len(tiles) / columns)
     width, height, caption_height, top = 1.6, 1.6 * tiles.shape[1] / tiles.shape[2], 0.4, 0.35
     pitch = height + caption_height
@@ -121,24 +122,6 @@ def draw_captioned(
         axes.text(x + 0.05, y + height + 0.04, caption, fontsize=7, va="top", parse_math=False)
     axes.set(xlim=(0, columns * width), ylim=(rows * pitch, 0))
     figure.text(0.05 / figure.get_figwidth(), 1 - 0.22 / figure.get_figheight(), title, fontsize=9)
-    return figure
-
-
-def draw_predictions(
-    predicted: Float[Tensor, "samples values"], true: Float[Tensor, "samples values"], names: Sequence[str]
-) -> Figure:
-    """Draws predicted against true values, a panel per name, with the diagonal for reference."""
-    stride = math.ceil(len(true) / MAX_POINTS)
-    predicted, true = predicted[::stride].float().cpu(), true[::stride].float().cpu()
-    columns = math.ceil(math.sqrt(len(names)))
-    rows = math.ceil(len(names) / columns)
-    figure = new_figure(3.6 * columns, 3.6 * rows, layout="constrained")
-    for k, name in enumerate(names):
-        axes = figure.add_subplot(rows, columns, k + 1)
-        axes.scatter(true[:, k].numpy(), predicted[:, k].numpy(), s=6, alpha=0.5, linewidths=0)
-        axes.axline((true[0, k].item(), true[0, k].item()), slope=1, color="gray", linewidth=0.8)
-        axes.set_title(short(name, 40), fontsize=9, parse_math=False)
-        axes.set(xlabel="true", ylabel="predicted")
     return figure
 
 

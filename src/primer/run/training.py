@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from primer.callbacks import Report
 from primer.checkpoints import reading, weights
 from primer.checkpoints.resume_checks import check_resumed_config, check_resuming
 from primer.checkpoints.transfer import Transfer
@@ -101,7 +102,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if is_main_process() and not resume:
         provenance.write()
     show_table("primer", run_summary(config, model, datamodule, trainer, trained))
-    started = time.perf_counter()
+    fit_started = time.perf_counter()
     trainer.fit(model, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     check_trained(trainer, model)
     for line in explain_end(trainer):
@@ -109,7 +110,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
     steps = 0 if isinstance(model, SinglePass) else trainer.global_step  # Lightning counts those of no optimizer, too.
     metrics |= {"epochs": trainer.current_epoch, "steps": steps}
-    metrics["fit_seconds"] = round(time.perf_counter() - started, 3)
+    metrics["fit_seconds"] = round(time.perf_counter() - fit_started, 3)
     metrics |= best_metrics(trainer, goal)
 
     if config["test"]:
@@ -118,6 +119,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if trainer.is_global_zero:
         run_folder.write_metrics(folder, metrics)
         show_results(metrics, model, baseline_description(callbacks))
+        for callback in callbacks:
+            if isinstance(callback, Report):
+                callback.write(folder, baseline_description(callbacks))
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()

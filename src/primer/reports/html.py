@@ -1,0 +1,160 @@
+"""Renders the report of a run from the files of its run folder. This module does not import torch."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from primer.errors import InputError
+from primer.records import run_folder
+from primer.reports.curves import History, draw_curves, find_best_epoch, read_history
+
+CAPTIONS = {
+    "curves": "Learning curves",
+    "confusion": "Confusion matrix",
+    "probabilities": "Calibration and precision–recall",
+    "predictions": "Predictions and residuals",
+    "forecast": "Forecast",
+    "regions": "Predictions over the plane",
+    "examples": "Examples",
+    "mistakes": "Worst mistakes",
+    "filters": "Filters of the first layer",
+    "feature_maps": "Feature maps",
+    "augmented": "Augmented training images",
+    "attention": "Attention",
+    "gradients": "Gradients",
+}
+"""Titles of the pictures, in their order."""
+
+SUMMARY = ("epochs", "steps", "fit_seconds", "best/epoch")
+
+NOTICEABLE = 0.1
+"""The fraction of the validation loss by which a difference counts."""
+
+
+def write_html(folder: Path, redraw: bool = False) -> Path:
+    """Writes ``report.html`` in a run folder.
+
+    Args:
+        folder: the run folder.
+        redraw: whether to draw ``pictures/curves.png`` again.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: if the folder is not a run folder.
+    """
+    import jinja2
+
+    if not (folder / "config.yaml").is_file():
+        raise InputError(f"{folder} is not a run folder: it has no config.yaml")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    content = read_run(folder, redraw)
+    text = environment.get_template("report.html.j2").render(**content)
+    file = folder / "report.html"
+    run_folder.write(file, text)
+    return file
+
+
+def read_run(folder: Path, redraw: bool = False) -> dict[str, Any]:
+    """Returns what the report shows, from the files that the run has written."""
+    config_text = (folder / "config.yaml").read_text(encoding="utf-8")
+    metrics, report, environment = (
+        _read_json(folder / name) for name in ("metrics.json", "report.json", "environment.json")
+    )
+    monitor, mode = (_top_level(config_text, name) for name in ("monitor", "mode"))
+    csv = folder / "metrics.csv"
+    history = read_history(csv) if csv.is_file() else {}
+    if history and redraw:
+        from primer.reports.figures import png
+
+        run_folder.write(folder / "pictures" / "curves.png", png(draw_curves(history, monitor, mode)))  # type: ignore[arg-type]
+    return {
+        "title": folder.resolve().name,
+        "command": shlex.join(environment.get("command", [])),
+        "environment": environment,
+        "config": config_text,
+        "rows": metric_rows(metrics),
+        "fit": describe_fit(history, find_best_epoch(history, monitor, mode)),  # type: ignore[arg-type]
+        "summary": {
+            name: metrics[name] for name in ("epochs", "steps", "fit_seconds", "best/epoch") if name in metrics
+        },
+        "baseline": report.get("baseline", ""),
+        "positive": report.get("positive"),
+        "threshold": report.get("threshold"),
+        "classes": report.get("classes", []),
+        "mistakes": report.get("mistakes", []),
+        "layers": report.get("layers", []),
+        "parameters": sum(layer["parameters"] for layer in report.get("layers", [])),
+        "seconds": report.get("seconds", {}),
+        "pictures": read_pictures([*folder.glob("pictures/*.png"), *folder.glob("*.png")]),
+    }
+
+
+def metric_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns a row per metric, with its value in training, validation and test, and that of the baseline."""
+    stages = {"train": "train/", "validation": "best/val/", "test": "test/", "baseline": "baseline/test/"}
+    if not any(name.startswith("best/val/") for name in metrics):
+        stages["validation"] = "val/"
+    names = [name.removeprefix(prefix) for prefix in stages.values() for name in metrics if name.startswith(prefix)]
+    return [
+        {"name": name} | {stage: metrics.get(f"{prefix}{name}") for stage, prefix in stages.items()}
+        for name in dict.fromkeys(names)
+    ]
+
+
+def describe_fit(history: History, best: int | None) -> str:
+    """Says in plain words what the losses show about over- and underfitting; empty without both losses."""
+    train, val = (dict(history.get(name, [])) for name in ("train/loss", "val/loss"))
+    shared = sorted(train.keys() & val.keys())
+    if not shared:
+        return ""
+    last, lowest = shared[-1], min(shared, key=lambda epoch: val[epoch])
+    gap, scale = val[last] - train[last], max(abs(val[last]), 1e-12)
+    text = f"After epoch {last} the training loss is {train[last]:.4g} and the validation loss {val[last]:.4g}. "
+    if len(shared) > 2 and val[last] - val[lowest] > NOTICEABLE * scale:
+        text += f"The validation loss was lowest after epoch {lowest} ({val[lowest]:.4g}) and has risen since, while "
+        text += "training went on: the model overfits. Stop earlier, regularize more, or use more data."
+    elif len(shared) > 2 and lowest == last and val[shared[-2]] - val[last] > NOTICEABLE * scale / 5:
+        text += "The validation loss is still falling: the model underfits so far. Train longer, or raise the "
+        text += "learning rate."
+    elif gap > 3 * NOTICEABLE * scale:
+        text += "The gap is large but the validation loss does not rise: some overfitting, which regularization or "
+        text += "more data may reduce."
+    else:
+        text += "Both are close: no sign of overfitting. If the result is not good enough, try a larger model."
+    return text + (f" The best epoch is {best}." if best is not None else "")
+
+
+def read_pictures(files: Iterable[Path]) -> list[dict[str, str]]:
+    """Returns the title and the content, as a data URI, of each picture."""
+    return [
+        {
+            "title": CAPTIONS.get(file.stem, file.stem.replace("_", " ")),
+            "data": f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}",
+        }
+        for file in sorted(files, key=lambda file: (_position(file.stem), file.stem))
+    ]
+
+
+def _position(name: str) -> int:
+    return list(CAPTIONS).index(name) if name in CAPTIONS else len(CAPTIONS)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _top_level(config: str, name: str) -> str | None:
+    """Returns a setting at the top level of a resolved config."""
+    line = next((line for line in config.splitlines() if line.startswith(f"{name}: ")), "")
+    value = line.partition(": ")[2].strip().strip("'\"")
+    return None if value in ("", "null") else value
