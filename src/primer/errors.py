@@ -1,14 +1,35 @@
-"""The exception for invalid user input, as opposed to bugs."""
+"""Exceptions that a command reports in one line: invalid user input, a run that failed, and a signal."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from signal import Signals
+
+SIGNAL_WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
 
 
 class InputError(ValueError):
     """Invalid user input. The message is one line that states the problem and how to fix it; commands print it without
     a traceback and exit with status 2."""
+
+
+class RunError(RuntimeError):
+    """A run that failed although its input is valid, such as one that diverged. The message is one line; commands print
+    it without a traceback and exit with status 1."""
+
+
+class Interrupted(SystemExit):
+    """A signal that ends the command, with status 128 plus the number of the signal.
+
+    Args:
+        signum: the signal.
+        outcome: what was saved, and how to continue.
+    """
+
+    def __init__(self, signum: Signals, outcome: str) -> None:
+        super().__init__(128 + signum)
+        self.message = f"{SIGNAL_WORDS.get(signum.name, signum.name)}: {outcome}"
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:

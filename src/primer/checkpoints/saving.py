@@ -1,4 +1,4 @@
-"""Saves checkpoints of the best and the last epoch."""
+"""Saves checkpoints of the best epoch and of the latest state."""
 
 from __future__ import annotations
 
@@ -11,20 +11,30 @@ from typing import Any
 import lightning as L
 import torch
 
+from primer.callbacks.finite import describe_weights, diverged
 from primer.models.base.overhead import CachedStateKey
 from primer.records.console import say
 
 
 class Checkpoint(CachedStateKey):
-    """Lightning's ``ModelCheckpoint``, with two differences.
+    """Lightning's ``ModelCheckpoint``, with three differences.
 
     - A resumed run inherits the best checkpoint of the interrupted run and its score, so that the best checkpoint is
       that of the whole run. Lightning forgets both if the run folder changes.
     - Files are written next to their destination and then renamed, so that a killed run leaves the previous checkpoint
       intact. Lightning writes to the temporary folder, which may be on another disk.
+    - Weights that are not finite are never saved.
+
+    Raises:
+        RunError: when saving, if a weight is not finite.
     """
 
     _inherited: Sequence[tuple[Path, Path]] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self._every_n_train_steps and self._train_time_interval is None:
+            self.on_train_batch_end = None  # type: ignore[assignment, method-assign]  # Lightning skips the call.
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         state = checkpoint.get("callbacks", {}).pop(self.state_key, None)
@@ -66,6 +76,8 @@ class Checkpoint(CachedStateKey):
             return False
 
     def _save_checkpoint(self, trainer: L.Trainer, filepath: str) -> None:
+        if reason := describe_weights(trainer):
+            raise diverged(trainer, reason)
         temporary = os.path.join(os.path.dirname(filepath), f".{os.path.basename(filepath)}")
         try:
             super()._save_checkpoint(trainer, temporary)

@@ -18,7 +18,8 @@ from omegaconf import OmegaConf
 from primer.cli.failures import explain
 from primer.config.paths import ROOT, expand_home
 from primer.config.secrets import redact
-from primer.errors import InputError
+from primer.errors import InputError, Interrupted, RunError
+from primer.records.signals import NOTHING_SAVED, signals
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -68,25 +69,26 @@ def run(main: Callable[[], None], name: str) -> None:
     prints_only = args.cfg or args.info or args.hydra_help or args.shell_completion
     other_config = args.config_name or args.config_path or args.config_dir or args.experimental_rerun
     try:
-        if not other_config and not args.shell_completion:
-            from primer.cli.earlier_runs import use_earlier_runs
+        with signals.installed():
+            if not other_config and not args.shell_completion:
+                from primer.cli.earlier_runs import use_earlier_runs
 
-            use_earlier_runs(name, args)
-        if not prints_only and not other_config:
-            from primer.cli.checks import check_command
+                use_earlier_runs(name, args)
+            if not prints_only and not other_config:
+                from primer.cli.checks import check_command
 
-            check_command(name, args.overrides, args.multirun, args.config_name)
-        if args.multirun:
-            from primer.cli.sweeps import launcher_override
+                check_command(name, args.overrides, args.multirun, args.config_name)
+            if args.multirun:
+                from primer.cli.sweeps import launcher_override
 
-            args.overrides = [*args.overrides, *launcher_override(args.overrides)]
-        # What the function decorated with hydra.main does, with arguments that may include those of an earlier run.
-        task = inspect.unwrap(main)
-        _run_hydra(args=args, args_parser=parser, task_function=task, config_path="configs", config_name=name)
-        if args.multirun:
-            from primer.cli.sweeps import report_failed_jobs
+                args.overrides = [*args.overrides, *launcher_override(args.overrides)]
+            # What the function decorated with hydra.main does, with arguments that may include those of an earlier run.
+            task = inspect.unwrap(main)
+            _run_hydra(args=args, args_parser=parser, task_function=task, config_path="configs", config_name=name)
+            if args.multirun:
+                from primer.cli.sweeps import report_failed_jobs
 
-            raise SystemExit(report_failed_jobs())
+                raise SystemExit(report_failed_jobs())
     except InputError as error:
         fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
@@ -97,9 +99,11 @@ def run(main: Callable[[], None], name: str) -> None:
         if (explained := explain(error)) is None:
             raise
         fail(*explained)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+    except Interrupted as interrupted:
+        if os.environ.get("LOCAL_RANK", "0") != "0":  # Another status would make Lightning kill the main process.
+            raise SystemExit(0) from None
+        print(interrupted.message, file=sys.stderr)
+        raise SystemExit(interrupted.code) from None
 
 
 def job(cfg: DictConfig, function: str) -> float | None:
@@ -121,6 +125,7 @@ def job(cfg: DictConfig, function: str) -> float | None:
                 node[key] = os.path.expanduser(node[key])
     folder, log_dir = Path(cfg.paths.output_dir), Path(cfg.paths.log_dir)
     created_files = files_created_before_training(folder)
+    signals.outcome = NOTHING_SAVED
     try:
         with shared_sweep_dir():
             metrics = getattr(import_module(module), name)(cfg)
@@ -128,6 +133,11 @@ def job(cfg: DictConfig, function: str) -> float | None:
         if not (folder / LOCK).exists():  # Otherwise, the files are those of the run that owns the folder.
             discard(folder, created_files, log_dir)
         fail(str(error))
+    except RunError as error:
+        fail(str(error), 1)
+    except Interrupted:
+        discard(folder, created_files, log_dir)
+        raise
     except Exception as error:
         if (explained := explain(error)) is None:
             raise

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from primer.errors import InputError
 from primer.records.console import is_main_process
+from primer.records.run_folder import remove_temporary_files
 
 RESULTS = ("config.yaml", "environment.json", "metrics.csv", "metrics.json", "checkpoints")
 """The files and folders by which the folder of an earlier run is recognized."""
@@ -60,6 +61,8 @@ def owned(folder: Path, resume: str | None = None) -> Iterator[None]:
                     f"{folder} has {found} of another run: set hydra.run.dir to a new folder, or continue a training "
                     f"run with resume={folder}"
                 )
+            if is_continued:
+                remove_temporary_files(folder)
             yield
     finally:
         if created and folder.is_dir() and not any(folder.iterdir()):

@@ -40,6 +40,13 @@ def write(path: Path, content: str | bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def remove_temporary_files(folder: Path) -> None:
+    """Deletes what a killed run has left of the files that it was writing."""
+    unfinished = [*folder.glob("checkpoints/.*.ckpt"), *folder.glob(".*.[0-9]*"), *folder.glob("*/.*.[0-9]*")]
+    for file in unfinished:
+        file.unlink(missing_ok=True)
+
+
 def write_provenance(
     folder: Path, config: dict[str, Any], overrides: list[str], resumed: bool = False, raw: str = ""
 ) -> None:

@@ -21,6 +21,7 @@ from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.base.optimization import is_training_metric
 from primer.models.base.overhead import NoProfiler, remove_empty_hooks
+from primer.models.base.trainer_internals import keep_signal_handlers
 from primer.objectives import Objective
 from primer.optim import Schedule
 from primer.records.console import is_main_process
@@ -160,4 +161,5 @@ def build_trainer(
         profiler=settings["profiler"] or NoProfiler(),
     )
     remove_empty_hooks(trainer)
+    keep_signal_handlers(trainer)
     return trainer

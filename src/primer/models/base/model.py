@@ -11,6 +11,7 @@ import inspect
 from abc import ABC
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from primer.batch import Batch
@@ -220,6 +221,16 @@ class Model(LowOverheadModule, Optimization, ABC):
             self._log_training()
             if not self.automatic_optimization and self.has_optimizer_groups():
                 self._advance_schedules("epoch")
+
+    def training_sums(self) -> tuple[Tensor, Tensor | int]:
+        """Returns the sum of the training losses in this epoch and the number of targets."""
+        if self._latest is None:
+            return self.evaluation.sums.get("train", (torch.zeros(()), 0))
+        sums = self.evaluation.sums["train"]  # Without the latest batch, if a callback saves at its end.
+        self.evaluation.sums["train"] = sums[0].clone(), sums[1]
+        self.evaluation.add_loss("train", *self._latest)
+        pending, self.evaluation.sums["train"] = self.evaluation.sums["train"], sums
+        return pending
 
     def on_train_epoch_end(self) -> None:
         if not self.trainer.is_last_batch:  # max_steps or max_time ended the run within the epoch.

@@ -18,6 +18,11 @@ class Weighting(L.LightningModule):
     _windows: dict[str, list[Tensor]]
     """By optimizer, the numbers of targets of the batches since its last step."""
 
+    @property
+    def is_accumulating(self) -> bool:
+        """Whether there are gradients of batches since the last step, which a checkpoint does not contain."""
+        return any(self._windows.values())
+
     def weigh(self, loss: Tensor, count: Tensor | int, name: str = SINGLE) -> Tensor:
         """Weights the mean loss of this process and batch so that the gradient of a step is that of the mean over all
         targets of all processes and all accumulated batches."""
