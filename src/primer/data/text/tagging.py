@@ -33,7 +33,7 @@ class Tagging(DataModule):
         min_count: minimum number of occurrences in the training part for a word to enter the vocabulary. With 2 or
             more, rare words train the model's representation of unknown words.
         lowercase: whether to ignore the case of words.
-        unseen_tags: how to treat tags that do not occur in the training part: ``refuse`` raises an error, ``wrong``
+        unseen_tags: how to treat tags that do not occur in the training part: ``error`` raises an error, ``wrong``
             counts them as mistakes, since no model can have learned them.
         characters: whether to provide the letters of each word too, from which a model can represent unknown words.
             Letters keep their case, whatever ``lowercase``.
@@ -52,7 +52,7 @@ class Tagging(DataModule):
         *,
         min_count: int = 1,
         lowercase: bool = False,
-        unseen_tags: Literal["refuse", "wrong"] = "refuse",
+        unseen_tags: Literal["error", "wrong"] = "error",
         characters: bool = False,
         word_length: int = 20,
         **kwargs: Any,
