@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from signal import Signals
 
 SIGNAL_WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
@@ -30,6 +31,15 @@ class Interrupted(SystemExit):
     def __init__(self, signum: Signals, outcome: str) -> None:
         super().__init__(128 + signum)
         self.message = f"{SIGNAL_WORDS.get(signum.name, signum.name)}: {outcome}"
+
+
+@contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Names the source of what is checked, such as a file, at the start of the message of an ``InputError``."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error.__cause__
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:

@@ -268,7 +268,7 @@ def test_evaluation_does_not_call_what_a_checkpoint_names(
 def test_evaluation_does_not_build_library_classes_within_the_data(saved: Saved, tmp_path: Path) -> None:
     node = DATA | {"augmentation": {"_target_": "torch.nn.Identity"}}
     path = changed(saved, tmp_path, lambda content: content["primer"]["config"].update(data=node))
-    with pytest.raises(InputError, match=r"'torch.nn.Identity' in .* is refused: within the data it must be in primer"):
+    with pytest.raises(InputError, match=r"'torch.nn.Identity' is refused: within config.data it must be in primer"):
         evaluate_checkpoint(path, tmp_path)
 
 
@@ -300,10 +300,12 @@ def test_instantiate_checks_the_type_before_it_calls(tmp_path: Path) -> None:
     ):
         instantiate({"_target_": "primer.records.run_folder.write", "path": marker, "text": ""}, DataModule)
     with pytest.raises(InputError, match=r"'primer.run.accelerators.os.system' is refused: it is defined in posix"):
-        instantiate({"_target_": "primer.run.accelerators.os.system", "command": f"touch {marker}"})
+        instantiate({"_target_": "primer.run.accelerators.os.system", "command": f"touch {marker}"}, DataModule)
     nested = {"_target_": "primer.records.run_folder.write", "path": marker, "text": ""}
-    with pytest.raises(InputError, match="a nested target must be a class"):
-        instantiate({**DATA, "augmentation": nested})
+    with pytest.raises(InputError, match="write is not an Augmentation, nor does it return one"):
+        instantiate({**DATA, "augmentation": nested}, DataModule)
+    with pytest.raises(InputError, match="batch_size does not take an object"):
+        instantiate({**DATA, "batch_size": nested}, DataModule)
     assert not marker.exists()
 
 

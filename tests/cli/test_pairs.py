@@ -16,10 +16,11 @@ from primer.batch import Batch
 from primer.cli.choices import groups, target_of
 from primer.cli.composition import compose_checked, compose_resolved
 from primer.cli.listing import compatible_pairs
-from primer.config.instantiate import instantiate
+from primer.config.instantiate import instantiate, instantiate_partial
 from primer.config.paths import CONFIGS
 from primer.data.base import DataModule
 from primer.data.images.images import TorchvisionImages
+from primer.objectives import Objective
 from primer.regularization import Regularization
 from primer.run.building import build_data, build_loggers, build_model, build_schedule
 from primer.run.training import train
@@ -146,7 +147,7 @@ def test_every_config_file_is_documented(group: str, choice: str) -> None:
 
 @pytest.mark.parametrize("choice", groups()["optimizer"])
 def test_every_optimizer_is_instantiated(choice: str) -> None:
-    optimizer = instantiate(config_of(f"optimizer={choice}")["optimizer"])
+    optimizer = instantiate_partial(config_of(f"optimizer={choice}")["optimizer"], torch.optim.Optimizer)
     assert isinstance(optimizer([torch.nn.Parameter(torch.ones(2, 2))]), torch.optim.Optimizer)
 
 
@@ -168,7 +169,7 @@ def test_every_regularization_is_instantiated(choice: str, augmentation: str) ->
 def test_every_objective_is_instantiated(choice: str) -> None:
     data = {"bce": "breast_cancer", "auto": "digits", "cross_entropy": "digits"}.get(choice, "diabetes")
     config = config_of(f"objective={choice}", f"data={data}")
-    assert instantiate(config["objective"], target=data_of(data).spec.target).outputs >= 1
+    assert instantiate(config["objective"], Objective, target=data_of(data).spec.target).outputs >= 1
 
 
 @pytest.mark.parametrize("choice", ["csv", "none", "tensorboard"])

@@ -10,10 +10,11 @@ import pytest
 import torch
 from helpers.configs import scheduler_config
 from omegaconf import OmegaConf
+from torch.optim import Optimizer
 
 from primer.cli.choices import groups
 from primer.cli.composition import compose_checked
-from primer.config.instantiate import instantiate
+from primer.config.instantiate import instantiate, instantiate_partial
 from primer.data.images.digits import Digits
 from primer.models.feedforward.mlp import MLP
 from primer.run.building import build_schedule
@@ -38,7 +39,8 @@ def test_optimizer_trains_with_every_schedule(
         }
         torch.manual_seed(0)
         model = instantiate(settings["model"], MLP, spec=data.spec)
-        model.optimizer, model.schedule = instantiate(settings["optimizer"]), build_schedule(settings["scheduler"])
+        model.optimizer = instantiate_partial(settings["optimizer"], Optimizer)
+        model.schedule = build_schedule(settings["scheduler"])
         model.l1, model.l2 = config.regularization.l1, config.regularization.l2
         before = model.head.weight.detach().clone()
         trainer = quiet_trainer(max_epochs=2, limit_train_batches=1)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, SGD, Adam, AdamW, Optimizer, Rprop
 
 from primer.cli.choices import groups
-from primer.config.instantiate import instantiate
+from primer.config.instantiate import instantiate_partial
 from primer.config.paths import CONFIGS
 from primer.errors import InputError
 from primer.optim import Chained, Muon, SparseAdam, build_optimizer, decayed, penalizes
@@ -21,7 +21,8 @@ from primer.optim.chained import partition
 
 
 def factory(name: str) -> Any:
-    return instantiate(OmegaConf.to_container(OmegaConf.load(CONFIGS / "optimizer" / f"{name}.yaml")))
+    node = OmegaConf.to_container(OmegaConf.load(CONFIGS / "optimizer" / f"{name}.yaml"))
+    return instantiate_partial(node, Optimizer)
 
 
 class Words(nn.Module):

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from primer.errors import InputError
+
 
 def random_state() -> dict[str, Any]:
     """Returns the states of the generators of PyTorch, of each GPU, of Python and of NumPy."""
@@ -27,12 +29,34 @@ def random_state() -> dict[str, Any]:
     }
 
 
+def check_random_state(state: dict[str, Any]) -> None:
+    """Restores a state in generators that nothing uses.
+
+    Raises:
+        InputError: if that fails.
+    """
+    try:
+        torch.Generator().set_state(state["torch"].cpu())
+        random.Random().setstate(_python_state(state))
+        np.random.RandomState().set_state(_numpy_state(state))
+    except Exception as error:  # Each generator raises a different exception.
+        raise InputError(f"the state of a random number generator is invalid: {error}") from error
+
+
 def restore_random_state(state: dict[str, Any]) -> None:
     """Restores all generators to a state returned by ``random_state``."""
     torch.set_rng_state(state["torch"].cpu())
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([device_state.cpu() for device_state in state["cuda"]])
+    random.setstate(_python_state(state))
+    np.random.set_state(_numpy_state(state))
+
+
+def _python_state(state: dict[str, Any]) -> tuple[Any, ...]:
     version, keys, gauss = state["python"]
-    random.setstate((version, tuple(keys), gauss))
+    return version, tuple(keys), gauss
+
+
+def _numpy_state(state: dict[str, Any]) -> tuple[Any, ...]:
     name, mt, *rest = state["numpy"]
-    np.random.set_state((name, mt.cpu().numpy().astype(np.uint32), *rest))
+    return name, mt.cpu().numpy().astype(np.uint32), *rest

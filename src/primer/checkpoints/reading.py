@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from primer.config import paths
-from primer.config.instantiate import check_targets, locate, targets
+from primer.checkpoints.archive import check_archive
+from primer.checkpoints.schema import check_content
+from primer.config.instantiate import instantiate, locate
 from primer.errors import InputError
-from primer.models.base import Model
-from primer.models.base.model import FORMAT
+from primer.models.base import Model, SinglePass
 from primer.objectives import Objective
 from primer.spec import Input, Spec, Target
 
@@ -30,39 +31,24 @@ def load(path: str | Path) -> Model:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint as plain values and tensors, without running code from it. A run folder means its best
-    checkpoint.
+    """Reads a checkpoint as plain values and tensors, without running code from it, and validates its structure. A run
+    folder means its best checkpoint.
 
     Raises:
         InputError: as in ``load``.
     """
     file = find_checkpoint(path)
+    check_archive(file)
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # Each kind of damage raises a different exception.
         raise InputError(f"{file} is not a checkpoint, or contains more than tensors and plain values") from error
-    ours = checkpoint.get("primer") if isinstance(checkpoint, dict) else None
-    if not isinstance(ours, dict) or not {"model", "objective", "spec", "config"} <= ours.keys():
-        raise InputError(f"{file} is not a checkpoint of Primer: it does not describe its model")
-    check_format(file, ours.get("format", 1))
-    check_targets(ours)
-    data, own = ours["config"].get("data", {}), ("primer", *paths.packages()[len(paths.PACKAGES) :])
-    for target in targets(list(data.values())):  # The class of the data itself is checked when it is built.
-        if target.split(".")[0] not in own:
-            raise InputError(
-                f"the target {target!r} in {file} is refused: within the data it must be in {' or '.join(own)}"
-            )
-    return checkpoint
-
-
-def check_format(file: Path, number: Any) -> None:
-    """Raises ``InputError`` if a checkpoint has a different format than this version of Primer reads."""
-    if number != FORMAT:
-        age = "an older" if isinstance(number, int) and number < FORMAT else "a newer"
-        raise InputError(
-            f"{file} was written by {age} version of Primer: its format is {number}, and this version reads {FORMAT}; "
-            "use that version, or train again"
-        )
+    try:
+        check_content(content)
+    except InputError as error:
+        separator = " " if str(error).startswith(("is ", "was ")) else ": "
+        raise InputError(f"{file}{separator}{error}") from error.__cause__
+    return content
 
 
 def find_checkpoint(path: str | Path, names: Sequence[str] = ("best", "last")) -> Path:
@@ -134,16 +120,51 @@ def model_from_checkpoint(checkpoint: dict[str, Any]) -> Model:
     """
     ours = checkpoint["primer"]
     spec = Spec.from_dict(ours["spec"])
-    model_settings, objective_settings = dict(ours["model"]), dict(ours["objective"])
-    make_objective = locate(objective_settings.pop("_target_"), Objective)
-    make_model = locate(model_settings.pop("_target_"), Model)
+    kind = locate(ours["model"]["_target_"], Model)
     try:
-        objective = make_objective(spec.target, **objective_settings)  # pyright: ignore[reportAbstractUsage]
-        model = make_model(spec, objective=objective, **model_settings)  # pyright: ignore[reportAbstractUsage]
+        objective = instantiate(ours["objective"], Objective, target=spec.target)
+        check_shapes(ours["model"], spec, objective, checkpoint["state_dict"])
+        model = instantiate(ours["model"], Model, spec=spec, objective=objective)
         model.load_state_dict(checkpoint["state_dict"])
-    except (TypeError, RuntimeError) as error:  # Written by a version with a different model.
-        raise InputError(
-            f"the checkpoint does not fit {make_model.__name__}: {' '.join(str(error).split())}"
-        ) from error
+    except InputError:
+        raise
+    except Exception as error:  # A constructor that has changed since the checkpoint was written may raise anything.
+        raise InputError(f"the checkpoint does not fit {kind.__name__}: {' '.join(str(error).split())}") from error
+    check_finite("the checkpoint", checkpoint["state_dict"], model)
     model.config = ours["config"]
     return model.eval()
+
+
+def check_shapes(node: dict[str, Any], spec: Spec, objective: Objective, state: Mapping[str, Tensor]) -> None:
+    """Checks the shapes of weights without allocating any, so that sizes that do not fit them cannot fill the memory.
+
+    Raises:
+        InputError: for the first parameter or buffer with another shape than the model's.
+    """
+    try:
+        with torch.device("meta"):
+            model = instantiate(node, Model, spec=spec, objective=objective)
+    except (NotImplementedError, RuntimeError):  # The constructor computes with the values of tensors.
+        return
+    fitted = model.fitted if isinstance(model, SinglePass) else ()  # Their sizes may depend on the data.
+    for name, tensor in model.state_dict().items():
+        if name in state and name not in fitted and state[name].shape != tensor.shape:
+            shapes = f"{tuple(state[name].shape)} in the checkpoint and {tuple(tensor.shape)} in the model"
+            raise InputError(f"the checkpoint does not fit {type(model).__name__}: {name} is {shapes}")
+
+
+def check_finite(source: str, state: Mapping[str, Tensor], model: Model) -> None:
+    """Checks the weights that ``source`` provides for a model.
+
+    Raises:
+        InputError: if a parameter is not finite, or a buffer is not a number, with its name. A buffer may be infinite,
+            like an attention mask.
+    """
+    parameters = {name for name, _ in model.named_parameters()}
+    for name, tensor in state.items():
+        if not (tensor.is_floating_point() and tensor.numel()):
+            continue
+        smallest, largest = torch.aminmax(tensor)  # One pass, without a copy. Both are NaN if any value is.
+        if smallest.isnan() or (name in parameters and not (smallest.isfinite() and largest.isfinite())):
+            number = "NaN" if smallest.isnan() else "infinite"
+            raise InputError(f"{source} is of a diverged run: {name} contains {number} values")

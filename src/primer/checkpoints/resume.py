@@ -11,7 +11,8 @@ from lightning import Callback
 from torchmetrics import Metric
 
 from primer.checkpoints.random_state import random_state, restore_random_state
-from primer.errors import InputError
+from primer.checkpoints.training_state import check_like, check_optimizers, check_restored
+from primer.errors import InputError, naming
 from primer.models.base import Model
 from primer.models.base.overhead import add_logged_sums, logged_step, logged_sums, unlogged_metrics
 from primer.models.base.trainer_internals import resume_by_epochs
@@ -30,6 +31,7 @@ class Resume(Callback):
         self._trainer: L.Trainer | None = None
         self._model: Model | None = None
         self._state: dict[str, Any] | None = None
+        self._checkpoint: dict[str, Any] | None = None
         self._loaders: list[Any] = []
         self._inside_epoch = False
         self._logged: dict[str, Any] = {}
@@ -60,6 +62,9 @@ class Resume(Callback):
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn != "fit":
             return
+        with naming(f"resume={trainer.ckpt_path}"):
+            check_restored(trainer, checkpoint)
+        self._checkpoint = checkpoint
         loops = checkpoint["loops"]["fit_loop"]
         self._inside_epoch = not loops["epoch_loop.batch_progress"]["is_last_batch"]
         if self._inside_epoch:
@@ -67,6 +72,12 @@ class Resume(Callback):
                 loops["epoch_progress"][part]["processed"] = loops["epoch_progress"][part]["completed"]
         self._loaders = loops["state_dict"].get("combined_loader", [])
         self._metrics = checkpoint["primer"]["metrics"]
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        checkpoint, self._checkpoint = self._checkpoint, None
+        if checkpoint is not None:  # The optimizers exist by now, and are restored next.
+            with naming(f"resume={trainer.ckpt_path}"):
+                check_optimizers(trainer, checkpoint)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         state, self._state = self._state, None
@@ -90,6 +101,8 @@ class Resume(Callback):
         # Lightning's own attempt has no effect because configure_optimizers has already requested the number of steps.
         for loader, position in zip([trainer.train_dataloader], self._loaders, strict=False):
             if loader is not None and hasattr(loader, "load_state_dict"):
+                with naming(f"resume={trainer.ckpt_path}"):
+                    check_like("combined_loader", position, loader.state_dict())
                 loader.load_state_dict(position)
         if state["run_length"] != list(pl_module.run_length):
             pl_module.rebuild_schedules()

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from primer.checkpoints import reading
+from primer.checkpoints.training_state import check_training_state
 from primer.config.fixed import differences
-from primer.errors import InputError
+from primer.errors import InputError, naming
 from primer.models.base import Model, SinglePass
 from primer.spec import Spec
 
@@ -43,8 +44,11 @@ def check_resuming(file: Path, content: dict[str, Any], model: Model) -> None:
         InputError: if its data or model differ from those of the run; or if nothing is left to do.
     """
     ours, config = content["primer"], model.config
+    with naming(f"resume={file}"):
+        check_training_state(content)
     try:
         reading.check_data(f"resume={file}", Spec.from_dict(ours["spec"]), model.spec)
+        reading.check_finite(f"resume={file}", content["state_dict"], model)
         for reason in _model_differences(content, model):
             raise InputError(f"resume={file} {reason}")
     except InputError as error:

@@ -12,6 +12,7 @@ import lightning as L
 import torch
 
 from primer.callbacks.finite import describe_weights, diverged
+from primer.checkpoints.archive import add_checksum
 from primer.models.base.overhead import CachedStateKey
 from primer.records.console import say
 
@@ -82,6 +83,8 @@ class Checkpoint(CachedStateKey):
         try:
             super()._save_checkpoint(trainer, temporary)
             if trainer.is_global_zero:
+                if os.path.isfile(temporary):  # Several processes may write a folder.
+                    add_checksum(Path(temporary))
                 os.replace(temporary, filepath)
         except OSError as error:  # Such as a full disk. The previous checkpoint is intact.
             Path(temporary).unlink(missing_ok=True)

@@ -200,6 +200,7 @@ def copy_into(model: Model, weights: Weights) -> None:
             raise InputError(f"{problem}: {name} is {shapes}{hint}")
     if extra := next((name for name in state if name not in own), None):
         raise InputError(f"{problem}: unexpected parameter {extra}")
+    reading.check_finite(f"weights={weights.source}", state, model)
     model.load_state_dict(state, strict=False)
 
 

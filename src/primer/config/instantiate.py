@@ -1,50 +1,103 @@
-"""Instantiates objects from config nodes. Targets must come from a known package and be of the requested class."""
+"""Instantiates objects from config nodes. Each place asks for its kind of class, and nothing else is called."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar, get_type_hints
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar, get_type_hints
 
 from primer.config import paths
+from primer.config.types import check_type, classes_in, constructor_hints
 from primer.errors import InputError, suggest
 
 T = TypeVar("T")
 
+TARGET = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
+"""A dotted path of public names."""
 
-def instantiate(node: Any, kind: type[T] | None = None, **more: Any) -> T:
-    """Returns the object that a config node describes with its ``_target_``, including all nested objects.
+
+def instantiate(node: Any, kind: type[T], **more: Any) -> T:
+    """Returns the object that a config node describes with its ``_target_``.
+
+    A nested node must describe a class that the hint of its argument names. Nothing is called before the whole node has
+    been checked. Strings are passed on as they are: interpolations are not resolved.
 
     Args:
         node: a mapping with ``_target_`` and its arguments.
         kind: the class that the result must be an instance of.
-        more: additional arguments.
+        more: arguments that the run sets.
 
     Raises:
-        InputError: if a target is outside of ``packages()`` or not of the ``kind``. Nothing has been called then.
+        InputError: if a target is not of its kind, or does not accept the arguments.
     """
-    import hydra
-    from hydra.errors import InstantiationException
+    call = _plan(node, (kind,), frozenset(more))
+    check_arguments(call.factory, call.settings, more)
+    return call(**more)
 
-    check_targets(node)
-    target = import_target(node["_target_"])
-    if kind is not None:
-        returned = target if isinstance(target, type) else get_type_hints(target).get("return")
-        if not (isinstance(returned, type) and issubclass(returned, kind)):
-            raise InputError(f"{node['_target_']} is not {_with_article(kind)}, nor does it return one")
-    for nested in (name for value in node.values() for name in targets(value)):
-        if not isinstance(import_target(nested), type):
-            raise InputError(f"the target {nested!r} is refused: a nested target must be a class")
-    try:
-        result = hydra.utils.instantiate(node, _partial_=True, _convert_="all")
-        if not node.get("_partial_"):
-            check_arguments(target, result.keywords, more)
-            result = result(**more)  # Passed through Hydra, dataclasses among the arguments would become configs.
-    except InstantiationException as error:
-        if isinstance(error.__cause__, InputError):
-            raise error.__cause__ from None
-        raise
-    return result
+
+def instantiate_partial(node: Any, kind: type[T]) -> partial[T]:
+    """Returns the class of a node with its arguments, for an optimizer or a scheduler, which needs more of them later.
+    Checks what ``instantiate`` checks."""
+    call = _plan(node, (kind,))
+    return partial(call.factory, **call.build_settings())
+
+
+@dataclass(frozen=True)
+class _Call(Generic[T]):
+    """A checked call. The settings may contain other calls."""
+
+    factory: Callable[..., T]
+    settings: dict[str, Any]
+
+    def __call__(self, **more: Any) -> T:
+        return self.factory(**self.build_settings(), **more)
+
+    def build_settings(self) -> dict[str, Any]:
+        return {key: _build(value) for key, value in self.settings.items()}
+
+
+def _build(value: Any) -> Any:
+    if isinstance(value, _Call):
+        return value()
+    if isinstance(value, dict):
+        return {key: _build(item) for key, item in value.items()}
+    return [_build(item) for item in value] if isinstance(value, list) else value
+
+
+def _plan(node: Any, kinds: tuple[type[T], ...], reserved: frozenset[str] = frozenset()) -> _Call[T]:
+    """Checks a node and the nodes within it, and returns the call that it describes."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise InputError(f"{_with_article(kinds[0])} is expected here: a mapping with _target_")
+    check_keys(node)
+    target = node["_target_"]
+    factory = locate_any(target, kinds)
+    settings = {str(key): value for key, value in node.items() if key != "_target_"}
+    if clash := sorted(reserved & settings.keys()):
+        raise InputError(f"{target} does not accept {clash[0]} from a config: the run sets it")
+    hints = constructor_hints(factory)
+    own = _home(factory).split(".")[0] in paths.own_packages()
+    for key, value in settings.items():
+        if any(True for _ in targets(value)):
+            settings[key] = _plan_nested(f"{target}: {key}", value, hints.get(key))
+        elif own and key in hints:  # The hints of libraries are not always exact.
+            check_type(f"{factory.__name__}: {key}", value, hints[key])
+    return _Call(factory, settings)
+
+
+def _plan_nested(path: str, value: Any, hint: Any) -> Any:
+    if isinstance(value, Mapping) and "_target_" in value:
+        kinds = dict.fromkeys(classes_in(hint))
+        kinds = tuple(kind for kind in kinds if kind.__module__.split(".")[0] in paths.packages())
+        if not kinds:
+            raise InputError(f"the target {value['_target_']!r} is refused: {path} does not take an object")
+        return _plan(value, kinds)
+    if isinstance(value, Mapping):
+        return {key: _plan_nested(f"{path}.{key}", item, hint) for key, item in value.items()}
+    return [_plan_nested(path, item, hint) for item in value] if isinstance(value, list | tuple) else value
 
 
 def check_arguments(target: Any, settings: Mapping[str, Any], more: Mapping[str, Any]) -> None:
@@ -71,11 +124,10 @@ def check_arguments(target: Any, settings: Mapping[str, Any], more: Mapping[str,
         raise InputError(f"{name}: {error}") from error
 
 
-def _with_article(kind: type) -> str:
-    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+# Targets.
 
 
-def locate(target: str, kind: type[T]) -> type[T]:
+def locate(target: Any, kind: type[T]) -> type[T]:
     """Imports the class at a dotted path and checks that it is a subclass of ``kind``.
 
     Raises:
@@ -87,11 +139,31 @@ def locate(target: str, kind: type[T]) -> type[T]:
     return found
 
 
-def import_target(target: str) -> Any:
-    """Imports the object at a dotted path.
+def locate_any(target: Any, kinds: tuple[type[T], ...]) -> Callable[..., T]:
+    """Imports a class of one of several kinds, or a function that is annotated to return one. The function must be
+    Primer's or your own: a library has functions that run code.
 
     Raises:
-        InputError: if it does not exist, or if the package only imports it from outside of ``packages()``.
+        InputError: if it is neither.
+    """
+    found = import_target(target)
+    if isinstance(found, type):
+        returned = found
+    else:
+        own = inspect.isfunction(found) and _home(found).split(".")[0] in paths.own_packages()
+        returned = get_type_hints(found).get("return") if own else None
+    if not (isinstance(returned, type) and issubclass(returned, kinds)):
+        expected = " or ".join(_with_article(kind) for kind in kinds)
+        raise InputError(f"{target} is not {expected}, nor does it return one")
+    return found
+
+
+def import_target(target: Any) -> Any:
+    """Imports the class or function at a dotted path.
+
+    Raises:
+        InputError: if it does not exist, is neither a class nor a function, or if the place where it is defined is
+            outside of ``packages()``, however it was imported.
     """
     import hydra
 
@@ -100,24 +172,32 @@ def import_target(target: str) -> Any:
         found = hydra.utils.get_object(target)
     except Exception as error:
         raise InputError(f"{target} cannot be imported: {' '.join(str(error).split())}") from error
-    module = getattr(found, "__module__", None) or target
-    if module.split(".")[0] not in paths.packages():
+    home = _home(found)
+    if not home:
+        raise InputError(f"the target {target!r} is refused: it is not a class or a function")
+    if home.split(".")[0] not in paths.packages():
         raise InputError(
-            f"the target {target!r} is refused: it is defined in {module}, not in {', '.join(paths.packages())}"
+            f"the target {target!r} is refused: it is defined in {found.__module__}, not in "
+            f"{', '.join(paths.packages())}"
         )
     return found
 
 
-def check_targets(node: Any) -> None:
-    """Raises ``InputError`` if any ``_target_`` within a node is outside of ``packages()``."""
-    for target in targets(node):
-        check_target(target)
-
-
 def check_target(target: Any) -> None:
-    """Raises ``InputError`` if a target is outside of ``packages()``."""
+    """Raises ``InputError`` unless a target is a dotted path of public names within ``packages()``."""
     if not isinstance(target, str) or target.split(".")[0] not in paths.packages():
         raise InputError(f"the target {target!r} is refused: it must be in {paths.allowed()}")
+    if not TARGET.fullmatch(target):
+        raise InputError(f"the target {target!r} is refused: it must be a dotted path of public names")
+
+
+def check_keys(node: Mapping[Any, Any]) -> None:
+    """Raises ``InputError`` for a special key other than ``_target_``, such as ``_args_``."""
+    for key in node:
+        if not isinstance(key, str) or (key.startswith("_") and key != "_target_"):
+            raise InputError(
+                f"{node['_target_']}: the key {key!r} is refused: only _target_ and names of arguments are allowed"
+            )
 
 
 def targets(node: Any) -> Iterator[Any]:
@@ -131,3 +211,19 @@ def targets(node: Any) -> Iterator[Any]:
     elif isinstance(node, list | tuple) or type(node).__name__ == "ListConfig":
         for value in node:
             yield from targets(value)
+
+
+def _home(found: Any) -> str:
+    """Returns where a class or function is defined, which is not always where it was imported from; empty if it is not
+    there."""
+    module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str):
+        return ""
+    there: Any = sys.modules.get(module)
+    for part in name.split("."):
+        there = getattr(there, part, None)
+    return f"{module}.{name}" if there is found else ""
+
+
+def _with_article(kind: type) -> str:
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"

@@ -31,6 +31,11 @@ def packages() -> tuple[str, ...]:
     return (*PACKAGES, *own)
 
 
+def own_packages() -> tuple[str, ...]:
+    """Returns Primer and your own packages: a config may name their functions, and a checkpoint their classes."""
+    return (PACKAGES[0], *packages()[len(PACKAGES) :])
+
+
 def allowed() -> str:
     """Returns, for messages, where a target may be."""
     return f"one of {', '.join(packages())}, or in a package that pyproject.toml names as packages under [tool.primer]"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from primer.errors import InputError
 from primer.regularization.augmentation import Augmentation
@@ -42,7 +41,7 @@ class Regularization:
     l2: float = 0.0
     label_smoothing: float = 0.0
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
-    augmentation: dict[str, Any] = field(default_factory=dict)
+    augmentation: dict[str, Augmentation] = field(default_factory=dict)
     stochastic_depth: float = 0.0
     ema: float | None = None
 

@@ -10,11 +10,13 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from primer.callbacks import EMA
 from primer.checkpoints import weights
 from primer.checkpoints.resume import Resume
-from primer.config.instantiate import instantiate, locate
+from primer.config.instantiate import instantiate, instantiate_partial, locate
 from primer.config.secrets import redact_strings
 from primer.data.source import DataSource
 from primer.errors import InputError
@@ -55,7 +57,7 @@ def build_model(config: dict[str, Any], datamodule: DataSource, regularization: 
         raise InputError("objective.threshold=auto needs a validation part: set data.val_fraction")
     model = instantiate(config["model"], Model, spec=datamodule.spec, objective=objective)
     node_target(config, "optimizer")
-    model.optimizer = instantiate(config["optimizer"] | {"_partial_": True})
+    model.optimizer = instantiate_partial(config["optimizer"], Optimizer)
     check_monitors(config, model, datamodule)
     goal = find_goal(config, model, datamodule)
     model.schedule = build_schedule(resolve_monitor(config["scheduler"], "scheduler", goal, model, datamodule, config))
@@ -87,7 +89,7 @@ def build_schedule(settings: dict[str, Any]) -> Schedule:
     if theirs.get("mode", "") is None:
         del theirs["mode"]
     if "_target_" in theirs:
-        return Schedule(instantiate(theirs | {"_partial_": True}), **ours)
+        return Schedule(instantiate_partial(theirs, LRScheduler), **ours)
     return Schedule(None, **ours)
 
 
@@ -148,6 +150,8 @@ def build_trainer(
     """Builds Lightning's trainer. The ``trainer`` group sets the length of the run, ``accelerator`` the device."""
     ours = ("compile", "channels_last", *(OWNED_BY_MODEL if is_managed(model) else ()))
     settings = {key: value for key, value in config["trainer"].items() if key not in ours}
+    profiler = {"profiler": NoProfiler()} if settings.get("profiler") is None else {}
+    settings = {key: value for key, value in settings.items() if key not in profiler}
     trainer = instantiate(
         settings | config["accelerator"] | {"precision": settings["precision"]},
         L.Trainer,
@@ -158,7 +162,7 @@ def build_trainer(
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         enable_model_summary=False,
         use_distributed_sampler=False,
-        profiler=settings["profiler"] or NoProfiler(),
+        **profiler,
     )
     remove_empty_hooks(trainer)
     keep_signal_handlers(trainer)

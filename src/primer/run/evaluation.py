@@ -58,7 +58,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     seed_everything(model.config["seed"])
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
     # A model that is trained on augmented views is also evaluated on views.
-    regularization = instantiate(model.config["regularization"], Regularization) if model.views > 1 else None
+    regularization = instantiate(model.config.get("regularization"), Regularization) if model.views > 1 else None
     datamodule = build_data({"data": data}, regularization)
     if isinstance(model.spec.input, Image) and isinstance(datamodule.spec.input, Image):
         assert isinstance(datamodule, DataModule)

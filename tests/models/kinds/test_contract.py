@@ -244,7 +244,7 @@ def test_a_mistake_in_code_or_config_is_one_line(
     assert message in error_line(train(*overrides), tmp_path)
 
 
-@pytest.mark.parametrize("overrides", [("scheduler=bare",), ("optimizer=bare",), ("callbacks.pictures=null",)])
+@pytest.mark.parametrize("overrides", [("scheduler=bare",), ("callbacks.pictures=null",)])
 def test_configs_with_omitted_fields_work(overrides: tuple[str, ...], train: Train) -> None:
     assert metrics_of(train(*overrides, "trainer.max_epochs=1"))["steps"] == 20
 
