@@ -93,7 +93,9 @@ def run_trials(seed: int, overrides: int, files: int, only: str | None = None) -
                 script, given = damaged_file(generator, trial_folder, runs)
             keys = {text.split("=")[0].lstrip("+~") for text in given}
             small = [text for text in SMALL if text.split("=")[0].lstrip("~") not in keys]
-            trial = Trial(name, script, [*(small if script == "train.py" else ["accelerator=cpu"]), *given])
+            small = small if script == "train.py" else ["accelerator=cpu"]
+            options = [text for text in given if text.startswith("--")]
+            trial = Trial(name, script, [*options, *small, *(text for text in given if text not in options)])
             run_trial(trial, trial_folder)
             shutil.rmtree(trial_folder)
             yield trial

@@ -84,7 +84,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_previous_one(
     assert str(folder / "checkpoints") in the_error(result)
     assert "File too large" in result.err
     assert {file.name: file.read_bytes() for file in (folder / "checkpoints").iterdir()} == before
-    assert not [file for file in folder.rglob(".*")]
+    assert not list(folder.rglob(".*"))
 
 
 def test_a_disk_that_is_full_from_the_start(run_in_process: Callable[..., CommandResult], tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_disk_that_is_full_from_the_start(run_in_process: Callable[..., Comman
         result = run_in_process("train.py", *SMALL, "trainer.max_epochs=1")
     assert result.status == 1
     assert "config.yaml: File too large" in the_error(result)
-    assert not [file for file in (tmp_path / "logs").rglob(".*")]
+    assert not list((tmp_path / "logs").rglob(".*"))
 
 
 def test_a_fault_of_the_program_is_not_explained() -> None:

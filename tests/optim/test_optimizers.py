@@ -156,7 +156,7 @@ def test_l2_is_added_to_the_loss_if_weight_decay_is_unsupported(kind: Any, expec
 @pytest.mark.parametrize(
     ("kind", "l2", "message"),
     [
-        (Adam, -1.0, "regularization.l2 must be at least 0, not -1.0"),
+        (Adam, -1.0, "regularization.l2 must be finite and at least 0, not -1.0"),
         (partial(Adam, lr=-1.0), 0.0, "optimizer: Invalid learning rate: -1.0"),
         (partial(SGD, nesterov=True), 0.0, "optimizer: Nesterov momentum requires a momentum"),
         (partial(AdamW, weight_decay=0.1), 0.0, "set regularization.l2"),

@@ -41,8 +41,10 @@ def test_settings_can_be_overridden_individually() -> None:
         ({"dropout": 1.0}, "regularization.dropout must be at least 0 and less than 1, not 1.0"),
         ({"dropout": -0.1}, "regularization.dropout must be at least 0"),
         ({"label_smoothing": 1.0}, "regularization.label_smoothing must be at least 0 and less than 1, not 1.0"),
-        ({"l1": -1.0}, "regularization.l1 must be at least 0, not -1.0"),
-        ({"l2": -1.0}, "regularization.l2 must be at least 0, not -1.0"),
+        ({"l1": -1.0}, "regularization.l1 must be finite and at least 0, not -1.0"),
+        ({"l1": float("nan")}, "regularization.l1 must be finite and at least 0, not nan"),
+        ({"l2": float("inf")}, "regularization.l2 must be finite and at least 0, not inf"),
+        ({"l2": -1.0}, "regularization.l2 must be finite and at least 0, not -1.0"),
     ],
 )
 def test_values_out_of_range_are_rejected(settings: dict[str, Any], message: str) -> None:

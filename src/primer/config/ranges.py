@@ -79,7 +79,8 @@ RANGES: dict[str, str | tuple[str, str]] = {
 number of batches) and the second for floats (a fraction of an epoch)."""
 
 MAX_INTEGER = 2**63 - 1
-"""The largest integer that PyTorch can hold."""
+MAX_FLOAT = 3.4e38
+"""The largest numbers that layers and optimizers can hold."""
 
 
 class Range(NamedTuple):
@@ -103,7 +104,8 @@ class Range(NamedTuple):
 
 
 def check_ranges(node: Any, path: str = "") -> None:
-    """Checks all numbers within a config node: each must be finite, no larger than 64 bits hold, and in its range.
+    """Checks all numbers within a config node: each must be in its range, and fit in PyTorch's types: 32 bits for
+    floats, 64 for integers.
 
     Args:
         node: a plain container or value.
@@ -113,8 +115,8 @@ def check_ranges(node: Any, path: str = "") -> None:
         InputError: for the first number that is not.
     """
     for setting, number in numbers(node, path):
-        if isinstance(number, float) and not math.isfinite(number):
-            raise InputError(f"{setting} must be a finite number, not {number}")
+        if isinstance(number, float) and not abs(number) <= MAX_FLOAT:
+            raise InputError(f"{setting} must be a finite number in 32 bits, not {number}")
         if isinstance(number, int) and abs(number) > MAX_INTEGER:
             raise InputError(f"{setting} must be at most {MAX_INTEGER} in magnitude, not {number}")
         allowed = find_range(setting, isinstance(number, float))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -83,8 +84,8 @@ def build_optimizer(
         InputError: if there are no trainable parameters, l2 is negative, the partial sets a weight decay, the optimizer
             does not support sparse gradients, or the optimizer rejects its arguments.
     """
-    if l2 < 0:
-        raise InputError(f"regularization.l2 must be at least 0, not {l2}")
+    if not 0 <= l2 < math.inf:
+        raise InputError(f"regularization.l2 must be finite and at least 0, not {l2}")
     if "weight_decay" in getattr(factory, "keywords", {}):
         raise InputError("optimizer.weight_decay would also apply to biases and norms: set regularization.l2 instead")
     weights, others = decayed(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from primer.errors import InputError
@@ -50,8 +51,8 @@ class Regularization:
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"regularization.{name} must be at least 0 and less than 1, not {getattr(self, name)}")
         for name in ("l1", "l2"):
-            if getattr(self, name) < 0:
-                raise InputError(f"regularization.{name} must be at least 0, not {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"regularization.{name} must be finite and at least 0, not {getattr(self, name)}")
         chosen = {name: step for name, step in self.augmentation.items() if not isinstance(step, dict | None)}
         for name, step in chosen.items():
             if not isinstance(step, Augmentation):

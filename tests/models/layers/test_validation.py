@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from primer.errors import InputError
-from primer.models.layers.validation import check_rate, check_sizes
+from primer.models.layers.validation import MAX_LAYERS, check_layers, check_rate, check_sizes
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 2.0, float("nan")])
@@ -20,3 +20,11 @@ def test_size_less_than_1_is_an_error() -> None:
     check_sizes(hidden_size=1, layers=5)
     with pytest.raises(InputError, match="layers must be at least 1, not 0"):
         check_sizes(hidden_size=1, layers=0)
+
+
+def test_too_many_layers_are_an_error() -> None:
+    check_layers(num_layers=MAX_LAYERS)
+    with pytest.raises(InputError, match="num_layers must be at most 10000, not 10001"):
+        check_layers(num_layers=MAX_LAYERS + 1)
+    with pytest.raises(InputError, match="num_layers must be at least 1, not 0"):
+        check_layers(num_layers=0)

@@ -17,7 +17,7 @@ from primer.models.layers.beam import DecoderState, beam_search, pad_after_end
 from primer.models.layers.initialization import Initialization, initialize
 from primer.models.layers.recurrence import unpack
 from primer.models.layers.scheduled_sampling import ScheduledSampling
-from primer.models.layers.validation import check_rate, check_sizes
+from primer.models.layers.validation import check_layers, check_rate, check_sizes
 from primer.objectives import Objective
 from primer.spec import IGNORE, PADDING, Sequence, Spec, Tokens
 
@@ -82,7 +82,8 @@ class Seq2Seq(Model):
         super().__init__(spec, objective)
         assert isinstance(spec.input, Tokens)
         assert isinstance(spec.target, Sequence)
-        check_sizes(embedding_size=embedding_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_sizes(embedding_size=embedding_size, hidden_size=hidden_size)
+        check_layers(num_layers=num_layers)
         check_sizes(max_length=1 if max_length is None else max_length, beam_size=beam_size)
         check_rate("dropout", dropout)
         if length_normalization < 0:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from primer.errors import InputError
 
+MAX_LAYERS = 10_000
+"""The maximum number of layers: building more would take hours before it fails."""
+
 
 def check_rate(name: str, rate: float) -> float:
     """Returns a rate such as a dropout probability.
@@ -25,3 +28,15 @@ def check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise InputError(f"{name} must be at least 1, not {size}")
+
+
+def check_layers(**counts: int) -> None:
+    """Checks numbers of layers.
+
+    Raises:
+        InputError: for the first that is less than 1 or more than ``MAX_LAYERS``.
+    """
+    check_sizes(**counts)
+    for name, count in counts.items():
+        if count > MAX_LAYERS:
+            raise InputError(f"{name} must be at most {MAX_LAYERS}, not {count}")

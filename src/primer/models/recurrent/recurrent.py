@@ -15,7 +15,7 @@ from primer.models.base import Model
 from primer.models.layers.embedding import Characters, TokenEmbedding
 from primer.models.layers.initialization import Initialization, initialize
 from primer.models.layers.recurrence import InstanceNormalization, Pooling, SequenceDropout, Stack, State, unpack
-from primer.models.layers.validation import check_rate, check_sizes
+from primer.models.layers.validation import check_layers, check_rate, check_sizes
 from primer.objectives import Objective
 from primer.objectives.regression import Regression
 from primer.spec import Classes, Image, NextToken, Series, Spec, Tags, Tokens, Values
@@ -80,7 +80,8 @@ class Recurrent(Model):
         objective: Objective | None = None,
     ) -> None:
         super().__init__(spec, objective)
-        check_sizes(embedding_size=embedding_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_sizes(embedding_size=embedding_size, hidden_size=hidden_size)
+        check_layers(num_layers=num_layers)
         check_rate("dropout", dropout)
         if normalization not in ("none", "layer"):
             raise InputError(f"normalization must be one of none, layer, not {normalization!r}")
