@@ -145,7 +145,9 @@ def read_run(source: str) -> Recorded:
             raise InputError(f"{file} does not contain the secret {secret[1]}: resume from its run folder")
     if not isinstance(config, dict) or not config.keys() >= NODES or not isinstance(config["paths"], dict):
         raise InputError(f"{file} is not the config of a training run")
-    return Recorded(rebase(config), lines if isinstance(lines, list) else [], folder)
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise InputError(f"{folder}/overrides.yaml is not a list of overrides")
+    return Recorded(rebase(config), lines, folder)
 
 
 def read_yaml(file: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -45,8 +46,8 @@ def fixed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         if group == "transfer" and config.get("weights") is None:
             continue
         skipped = CHANGEABLE.get(group, ())
-        settings |= {f"{group}.{key}": value for key, value in (config.get(group) or {}).items() if key not in skipped}
-    regularization = config.get("regularization") or {}
+        settings |= {f"{group}.{key}": value for key, value in _node(config, group).items() if key not in skipped}
+    regularization = _node(config, "regularization")
     return settings | {f"regularization.{name}": regularization.get(name) for name in REGULARIZATION}
 
 
@@ -57,8 +58,15 @@ def override_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(override_value, value)) + "]"
     if not isinstance(value, str):
-        return json.dumps(value)
+        return repr(value) if isinstance(value, float) else json.dumps(value)
     if value and not set(value) - PLAIN and value[0].isalpha() and value.lower() not in RESERVED:
         return value
-    escaped = value.replace("\\'", "\\\\'").replace("'", "\\'").replace("${", "\\${")
+    # Backslashes are literal, except before a quote and at the end.
+    escaped = re.sub(r"(\\*)('|\Z)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), value)
+    escaped = escaped.replace("${", "\\${")
     return f"'{escaped}'"
+
+
+def _node(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    node = config.get(name)
+    return node if isinstance(node, Mapping) else {}
