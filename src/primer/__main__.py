@@ -1,16 +1,15 @@
-"""``python -m primer list``: the table of models and the data sets that they accept. ``python -m primer report RUN``:
-the report of a run."""
+"""``python -m primer list``: which models accept which data. ``python -m primer report RUN``: the report of a run."""
 
 import sys
 
-from primer.cli.listing import compatibility_table
+from primer.cli.listing import compatibility_list
 from primer.cli.reporting import report
 
 
 def main(arguments: list[str]) -> int:
     """Runs the given command and returns the exit status."""
     if arguments in (["list"], []):
-        print(compatibility_table())
+        print(compatibility_list())
         return 0
     if arguments[:1] == ["report"] and len(arguments) == 2:
         return report(arguments[1])

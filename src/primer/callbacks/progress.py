@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -11,6 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from primer.records.console import console, is_main_process, say
+
+MAX_WIDTH = 80
+"""The length of the line that is printed after an epoch. All metrics are in metrics.csv."""
 
 
 class Progress(ProgressBar):
@@ -24,11 +28,14 @@ class Progress(ProgressBar):
         self.bar: Bar | None = None
         self.task: Any = None
         self.drawn = self.began = 0.0
+        self.best: float | None = None
 
     def disable(self) -> None:
         self.close()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        score = getattr(trainer.checkpoint_callback, "best_model_score", None)
+        self.best = None if score is None else float(score)  # Of the epochs before a run was resumed.
         if console.is_terminal and is_main_process():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             self.bar = Bar(*columns, TimeRemainingColumn(), console=console, transient=True, auto_refresh=False)
@@ -54,9 +61,13 @@ class Progress(ProgressBar):
             self.bar.refresh()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        metrics = {k: v for k, v in trainer.callback_metrics.items() if k.startswith(("train/", "val/"))}
-        values = "  ".join(f"{name} {value.item():.4g}" for name, value in metrics.items())
-        say(f"{_describe_epoch(trainer)}  {values}  {time.monotonic() - self.began:.1f} s")
+        checkpoint = trainer.checkpoint_callback
+        monitor = str(getattr(checkpoint, "monitor", None))
+        metrics = {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith(("train/", "val/"))}
+        value, sign = metrics.get(monitor), -1 if getattr(checkpoint, "mode", "min") == "max" else 1
+        is_best = value is not None and math.isfinite(value) and (self.best is None or sign * value < sign * self.best)
+        self.best = value if is_best else self.best
+        say(epoch_line(_describe_epoch(trainer), metrics, monitor, is_best, time.monotonic() - self.began))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.close()
@@ -69,6 +80,28 @@ class Progress(ProgressBar):
         if self.bar is not None:
             self.bar.stop()
             self.bar = self.task = None
+
+
+def epoch_line(epoch: str, metrics: dict[str, float], monitor: str, is_best: bool, seconds: float) -> str:
+    """Returns the line that is printed after an epoch: the epoch, the monitored metric, the losses, how long the
+    epoch took, and as many other metrics as fit.
+
+    Args:
+        epoch: such as ``epoch 3/20``.
+        metrics: the metrics of the epoch.
+        monitor: the metric that selects the best checkpoint.
+        is_best: whether this epoch is the best so far.
+        seconds: how long the epoch took.
+    """
+    names = [name for name in dict.fromkeys(("train/loss", "val/loss", monitor, *metrics)) if name in metrics]
+    cells = {name: f"{name} {metrics[name]:.4g}" for name in names}
+    cells = {"": epoch, **cells, "best": "best" if is_best else "", "seconds": f"{seconds:.1f} s"}
+    length, width, shown = -2, min(MAX_WIDTH, console.width), set()
+    for name in dict.fromkeys(("", "best", monitor, "train/loss", "val/loss", "seconds", *cells)):
+        if cells.get(name) and length + 2 + len(cells[name]) <= width:
+            length += 2 + len(cells[name])
+            shown.add(name)
+    return "  ".join(cell for name, cell in cells.items() if name in shown)
 
 
 def _describe_epoch(trainer: Trainer) -> str:

@@ -1,8 +1,11 @@
-"""The table of compatible models and data sets."""
+"""The list of compatible models and data sets."""
 
 from __future__ import annotations
 
+import shutil
+
 from primer.cli.choices import groups, is_compatible, target_of, types_of
+from primer.cli.help import wrap
 
 
 def compatible_pairs() -> list[tuple[str, str]]:
@@ -16,27 +19,21 @@ def compatible_pairs() -> list[tuple[str, str]]:
     ]
 
 
-def model_families() -> dict[str, list[str]]:
-    """Groups model choices by the file that defines their class: family name to choices."""
-    families: dict[str, list[str]] = {}
-    for model in groups()["model"]:
-        target = target_of("model", model)
-        families.setdefault(target.split(".")[-2] if target else model, []).append(model)
-    return families
+def compatibility_list(width: int | None = None) -> str:
+    """Returns, for each kind of data, the data sets of that kind and the models that accept them.
 
-
-def compatibility_table() -> str:
-    """Returns the table as text: a row per data set, a column per model family, and ``x`` where they are compatible."""
-    known, compatible, families = groups(), set(compatible_pairs()), model_families()
-    models = list(families)
-    widths = [max(len(model), 3) for model in models]
-    data_width = max(len(data) for data in known["data"])
-    lines = [" " * data_width + "  " + "  ".join(f"{model:{w}}" for model, w in zip(models, widths, strict=True))]
-    for data in known["data"]:
-        marks = ("x" if (families[model][0], data) in compatible else "." for model in models)
+    Args:
+        width: the line width in characters; defaults to the terminal width, at most 100.
+    """
+    width = width or min(100, shutil.get_terminal_size((80, 40)).columns)
+    kinds: dict[str, list[str]] = {}
+    for data in groups()["data"]:
         target = target_of("data", data)
-        kinds = "|".join(types_of(target, "inputs")) + " to " + "|".join(types_of(target, "targets"))
-        cells = "  ".join(f"{mark:{w}}" for mark, w in zip(marks, widths, strict=True))
-        lines.append(f"{data:{data_width}}  {cells}  {kinds}")
-    presets = [f"{family}: {', '.join(choices)}" for family, choices in families.items() if choices != [family]]
-    return "\n".join([*lines, "", *presets])
+        kind = " to ".join(" or ".join(types_of(target, side)) for side in ("inputs", "targets"))
+        kinds.setdefault(kind, []).append(data)
+    compatible, lines = set(compatible_pairs()), []
+    for kind, names in sorted(kinds.items()):
+        models = [model for model in groups()["model"] if (model, names[0]) in compatible]
+        lines += [kind, *wrap(f"  data    {', '.join(names)}", 10, width)]
+        lines += [*wrap(f"  models  {', '.join(models) or 'none'}", 10, width), ""]
+    return "\n".join(lines[:-1])

@@ -116,6 +116,9 @@ def job(cfg: DictConfig, function: str) -> float | None:
     Returns:
         The metric that a sweep optimizes, or None if there is none.
     """
+    from primer.cli.announcement import announce
+
+    announce(cfg)
     module, name = function.rsplit(".", 1)
     from primer.records.ownership import LOCK
 

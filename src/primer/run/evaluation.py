@@ -18,12 +18,12 @@ from primer.models.base import Model
 from primer.models.layers.validation import check_sizes
 from primer.records import run_folder
 from primer.records.console import show_table
+from primer.records.library_logs import redirect_library_logs
 from primer.records.ownership import owns_folder
 from primer.regularization import Regularization
 from primer.run.accelerators import check_accelerator
 from primer.run.building import build_data, seed_everything
 from primer.run.results import baseline_description, show_results, write_report
-from primer.run.training import redirect_library_logs
 from primer.spec import Image, NextToken
 
 

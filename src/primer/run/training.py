@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning import Callback
-from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,13 +16,15 @@ from primer.checkpoints import reading, weights
 from primer.checkpoints.resume_checks import check_resumed_config, check_resuming
 from primer.checkpoints.transfer import Transfer
 from primer.config.instantiate import instantiate
-from primer.config.secrets import RedactingFormatter, redact_strings
 from primer.config.ranges import check_ranges
+from primer.config.secrets import redact_strings
 from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.models.base import Model, SinglePass
 from primer.records import run_folder
 from primer.records.console import is_main_process, say, show_table
+from primer.records.finishing import finish
+from primer.records.library_logs import redirect_library_logs
 from primer.records.ownership import owns_folder
 from primer.regularization import Regularization
 from primer.run.accelerators import check_accelerator, check_compiler
@@ -39,6 +38,7 @@ from primer.run.building import (
     seed_everything,
 )
 from primer.run.monitoring import find_goal
+from primer.run.profile import show_profile
 from primer.run.results import (
     baseline_description,
     best_metrics,
@@ -122,9 +122,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         for callback in callbacks:
             if isinstance(callback, Report):
                 callback.write(folder, baseline_description(callbacks))
-    for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish()
+    finish(loggers, config, metrics)
+    show_profile(trainer.profiler)  # pyright: ignore[reportAttributeAccessIssue]
     return metrics
 
 
@@ -177,16 +176,3 @@ def overrides() -> list[str]:
     if not HydraConfig.initialized():
         return []
     return OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)  # type: ignore[return-value]
-
-
-def redirect_library_logs() -> None:
-    """Redirects messages and warnings of libraries to the log, which contains no secrets."""
-    logging.captureWarnings(True)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
-    for handler in logging.getLogger().handlers:
-        if not isinstance(handler.formatter, RedactingFormatter):
-            handler.setFormatter(RedactingFormatter(handler.formatter))

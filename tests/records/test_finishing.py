@@ -1,0 +1,42 @@
+"""What TensorBoard and Weights & Biases receive of the config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.run_folders import figures
+
+from primer.records import loggers
+
+
+def test_tensorboard_has_the_settings_next_to_the_final_metrics(run_in_process) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder = run_in_process("train.py", "debug=fast", "logger=tensorboard", "~callbacks.pictures").folder
+    events = accumulator.EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    (start,) = [
+        plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
+        for tag, content in events.PluginTagToContent("hparams").items()
+        if tag.endswith("session_start_info")
+    ]
+    settings = {
+        name: value.number_value or value.string_value or value.bool_value for name, value in start.hparams.items()
+    }
+    assert settings["optimizer/lr"] == 0.001
+    assert settings["model/hidden_sizes"] == "[128, 64]"
+    assert settings["trainer/max_epochs"] == 1
+    assert events.Scalars("test/accuracy")[-1].value == pytest.approx(figures(folder)["test/accuracy"])
+
+
+def test_weights_and_biases_receives_the_whole_nested_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    client = pytest.importorskip("wandb")
+    received: dict[str, Any] = {}
+    monkeypatch.setattr(client, "init", lambda **settings: received.update(settings))
+    monkeypatch.setattr(loggers, "WandbLogger", lambda **settings: None)
+    config = {"model": {"hidden_sizes": [8]}, "optimizer": {"lr": 0.1, "betas": [0.9, 0.999]}, "resume": None}
+    loggers.wandb(str(tmp_path), mode="offline", config=config)
+    assert received["config"] == config
