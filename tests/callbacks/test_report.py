@@ -56,7 +56,7 @@ def test_report_shows_the_run(run) -> None:
     content = json.loads((run / "report.json").read_text())
     assert {row["class"] for row in content["classes"]} == {SCRIPT, "plain"}
     assert content["positive"] == SCRIPT
-    assert content["seconds"].keys() == {"training", "validation", "test"}
+    assert content["seconds"].keys() == {"training", "validation", "test", "pictures and samples"}
     sizes = [(layer["in"], layer["out"]) for layer in content["layers"] if layer["kind"] == "Linear"]
     assert sizes[0][0] == [2]
     assert sizes[-1][1] == [2]

@@ -92,8 +92,12 @@ class Report(Callback):
                 score = ((predicted - batch.targets) / std).abs().mean(1)
             self._worst.offer(score.float(), *rows)
 
-    def on_test_end(self, trainer: Trainer, pl_module: Model) -> None:
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: Model) -> None:
         self._add_time("test")
+        self._started["pictures and samples"] = time.perf_counter()
+
+    def on_test_end(self, trainer: Trainer, pl_module: Model) -> None:
+        self._add_time("pictures and samples")
         with log_failure(self.dirpath, "report"):
             worst = Top(self.mistakes)
             for rows in gather_objects([row.cpu() for row in self._worst.rows]):

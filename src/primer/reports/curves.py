@@ -65,7 +65,9 @@ def draw_curves(history: History, monitor: str | None = None, mode: Literal["min
             axes.axvline(best, color=REFERENCE, linestyle="--", linewidth=1.2, label=f"best epoch: {best}")
         label_axes(axes, "epoch", label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        add_legend(axes)
+        if label == "learning rate" and axes.get_yscale() == "linear":
+            axes.set_ylim(bottom=0)
+        add_legend(axes, columns=3)
     return figure
 
 

@@ -123,7 +123,7 @@ def describe_fit(history: History, best: int | None) -> str:
     if len(shared) > 2 and val[last] - val[lowest] > NOTICEABLE * scale:
         text += f"The validation loss was lowest after epoch {lowest} ({val[lowest]:.4g}) and has risen since, while "
         text += "training went on: the model overfits. Stop earlier, regularize more, or use more data."
-    elif len(shared) > 2 and lowest == last and val[shared[-2]] - val[last] > NOTICEABLE * scale / 5:
+    elif len(shared) > 2 and lowest == last and val[shared[-2]] - val[last] > NOTICEABLE / 5 * abs(val[shared[0]]):
         text += "The validation loss is still falling: the model underfits so far. Train longer, or raise the "
         text += "learning rate."
     elif gap > 3 * NOTICEABLE * scale:
