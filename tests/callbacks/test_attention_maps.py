@@ -53,7 +53,7 @@ def test_map_contains_the_prediction_and_its_weights(data: Dates) -> None:
     attention = attention_map(model, part.inputs[0])
     assert attention is not None
     source, target = data.spec.input.vocabulary, data.spec.target.vocabulary  # type: ignore[union-attr]
-    predicted = model.predict(part)
+    predicted = model.predict_batch(part)
     assert list(attention.source) == [source[index] for index in part.inputs[0].tolist()]
     assert list(attention.predicted) == [target[index] for index in predicted[0].tolist() if index]
     weights = model.align(part, predicted)

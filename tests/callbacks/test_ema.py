@@ -104,7 +104,7 @@ def test_run_reports_metrics_of_the_averaged_weights(command: Callable[..., Any]
     data = Digits(train_size=200).prepare()
     test = data.parts["test"]
     batch = next(iter(data.test_dataloader()))
-    accuracy = (model.predict(batch) == test.targets).float().mean().item()
+    accuracy = (model.predict_batch(batch) == test.targets).float().mean().item()
     assert metrics["test/accuracy"] == pytest.approx(accuracy)
     content = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
     assert not torch.equal(content["state_dict"]["head.weight"], content["current_model_state"]["head.weight"])

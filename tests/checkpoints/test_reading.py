@@ -244,7 +244,7 @@ def test_evaluation_needs_only_the_checkpoint(saved: Saved, tmp_path: Path) -> N
     metrics = evaluate_checkpoint(folder, tmp_path)
     test = next(iter(data.test_dataloader()))
     assert test.targets is not None
-    assert metrics["test/accuracy"] == pytest.approx((model.predict(test) == test.targets).float().mean().item())
+    assert metrics["test/accuracy"] == pytest.approx((model.predict_batch(test) == test.targets).float().mean().item())
 
 
 @pytest.mark.parametrize("target", EVIL)

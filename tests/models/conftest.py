@@ -70,6 +70,6 @@ def overfit_accuracy(quiet_trainer: Callable[..., Any]) -> Callable[..., float]:
         trainer.fit(model, torch.utils.data.DataLoader([batch] * steps, batch_size=None))
         model.eval()
         with torch.no_grad():
-            return (model.predict(batch) == batch.targets).float().mean().item()
+            return (model.predict_batch(batch) == batch.targets).float().mean().item()
 
     return accuracy

@@ -27,7 +27,7 @@ def test_untrained_mlps_have_chance_accuracy() -> None:
     for seed in range(20):
         torch.manual_seed(seed)
         with torch.no_grad():
-            accuracies.append((MLP(data.spec).predict(batch) == test.targets).float().mean().item())
+            accuracies.append((MLP(data.spec).predict_batch(batch) == test.targets).float().mean().item())
     assert 0.07 < sum(accuracies) / len(accuracies) < 0.13
     assert max(accuracies) < 0.3
 

@@ -76,7 +76,7 @@ def attention_map(model: Model, source: Tensor) -> AttentionMap | None:
     assert isinstance(model.spec.input, Tokens)
     assert isinstance(model.spec.target, Sequence)
     batch = Batch(source[None], None, torch.tensor([len(source)]))
-    predicted = model.predict(batch)
+    predicted = model.predict_batch(batch)
     weights: Tensor | None = model.align(batch, predicted)  # type: ignore[operator]
     if weights is None:
         return None

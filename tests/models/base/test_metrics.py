@@ -148,6 +148,6 @@ def test_evaluation_is_deterministic_and_does_not_change_the_model(quiet_trainer
     batch = next(iter(data.test_dataloader()))
     model.eval()
     assert torch.equal(model.forward_batch(batch), model.forward_batch(batch))
-    assert torch.equal(model.predict(batch), model.predict_step(batch, 0))
+    assert torch.equal(model.predict_batch(batch), model.predict_step(batch, 0))
     model.train()
     assert not torch.equal(model.forward_batch(batch), model.forward_batch(batch))

@@ -157,7 +157,7 @@ def test_overfits_one_batch(variant: Any) -> None:
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.05
-    assert torch.equal(model.predict(batch), batch.targets)
+    assert torch.equal(model.predict_batch(batch), batch.targets)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -70,7 +70,7 @@ def test_output_shapes(
     model = build(data, attention=attention, cell=cell, bidirectional=bidirectional, num_layers=num_layers)
     targets = targets_of(batch)
     assert model.forward_batch(batch).shape == (*targets.shape, model.outputs)
-    logits, tokens = model(batch.inputs, batch.lengths), model.predict(batch)
+    logits, tokens = model(batch.inputs, batch.lengths), model.predict_batch(batch)
     assert logits.shape == (*tokens.shape, model.outputs)
     assert len(tokens) == batch.size
     assert tokens.dtype == torch.int64
@@ -80,7 +80,7 @@ def test_output_shapes(
 def test_overfits_one_batch_and_decodes_it(data: Reversed, batch: Batch, attention: str, cell: str) -> None:
     model = build(data, attention=attention, cell=cell, hidden_size=32)
     assert fit(model, batch) < 0.05
-    predicted, targets = model.predict(batch), targets_of(batch)
+    predicted, targets = model.predict_batch(batch), targets_of(batch)
     steps = min(predicted.shape[1], targets.shape[1])
     assert torch.equal(predicted[:, :steps], targets[:, :steps].where(targets[:, :steps] != IGNORE, PADDING))
     values = evaluate(model, [batch])
@@ -103,7 +103,7 @@ def test_padding_and_batch_size_do_not_change_endless_outputs(data: Reversed, be
     model.head[-1].bias.data[[PADDING, model.end]] = -30
     max_lengths = model.max_lengths(part.inputs, part.lengths)
     assert len(max_lengths.unique()) > 2  # Each row has its own maximum length.
-    assert [len(row) for row in trimmed(model.predict(part))] == max_lengths.tolist()
+    assert [len(row) for row in trimmed(model.predict_batch(part))] == max_lengths.tolist()
     assert_invariant_to_batching(model, part)
 
 
@@ -172,7 +172,7 @@ def test_align_returns_the_attention_weights_of_each_token(
     data: Reversed, batch: Batch, attention: str, cell: str
 ) -> None:
     model = build(data, attention=attention, cell=cell)
-    tokens = model.predict(batch)
+    tokens = model.predict_batch(batch)
     weights = model.align(batch, tokens)
     if attention == "none":
         assert weights is None
@@ -199,7 +199,7 @@ def test_validation_decodes_greedily_and_testing_uses_beam_search(
     assert searched == []
     trainer.test(model, datamodule=data, verbose=False)
     assert searched == [data.parts["test"].size]
-    assert torch.equal(model.eval().predict(batch), search(batch)[0])
+    assert torch.equal(model.eval().predict_batch(batch), search(batch)[0])
 
 
 def test_alternative_references_do_not_affect_the_loss(data: Reversed, batch: Batch) -> None:
@@ -218,12 +218,12 @@ def test_decoding_stops_when_all_rows_end_or_reach_their_maximum_length(data: Re
     torch.nn.init.zeros_(head.weight)
     head.bias.data = torch.eye(model.outputs)[model.end]
     assert model(batch.inputs, batch.lengths).shape[1] == 1
-    assert (model.predict(batch) == model.end).all()
+    assert (model.predict_batch(batch) == model.end).all()
     head.bias.data = torch.eye(model.outputs)[5]
     assert batch.lengths is not None
-    assert [len(row) for row in trimmed(model.predict(batch))] == (2 * batch.lengths + 10).tolist()
+    assert [len(row) for row in trimmed(model.predict_batch(batch))] == (2 * batch.lengths + 10).tolist()
     model.max_length = 4
-    assert trimmed(model.predict(batch)) == [[5] * 4] * batch.size
+    assert trimmed(model.predict_batch(batch)) == [[5] * 4] * batch.size
 
 
 def test_lengths_are_optional_without_padding(data: Reversed, batch: Batch) -> None:
@@ -250,7 +250,7 @@ def test_supports_bfloat16_autocast(data: Reversed, batch: Batch, attention: str
     model = build(data, attention=attention, cell=cell)
     with torch.autocast("cpu", torch.bfloat16):
         loss, _ = model.objective.loss(model.forward_batch(batch), targets_of(batch))
-        model.predict(batch)
+        model.predict_batch(batch)
     loss.backward()
     assert loss.isfinite()
 
@@ -310,7 +310,7 @@ def evaluate(model: Seq2Seq, batches: list[Batch]) -> dict[str, float]:
             outputs = model.forward_batch(batch)
             loss, number = model.objective.loss(outputs, targets_of(batch))
             total, count = total + loss.item() * int(number), count + int(number)
-            metrics.update(model.predict(batch, outputs), targets_of(batch))
+            metrics.update(model.predict_batch(batch, outputs), targets_of(batch))
     return {"loss": total / count} | {name: value.item() for name, value in metrics.compute().items()}
 
 
@@ -326,9 +326,9 @@ def assert_invariant_to_batching(model: Seq2Seq, part: Batch) -> None:
     expected = evaluate(model, [part])
     for batches in (samples, [wider], [part.select(slice(0, 4)), part.select(slice(4, None))]):
         assert evaluate(model, batches) == pytest.approx(expected, rel=1e-5, abs=1e-5)
-    rows = trimmed(model.predict(part))
-    assert trimmed(model.predict(wider)) == rows
-    assert [trimmed(model.predict(sample))[0] for sample in samples] == rows
+    rows = trimmed(model.predict_batch(part))
+    assert trimmed(model.predict_batch(wider)) == rows
+    assert [trimmed(model.predict_batch(sample))[0] for sample in samples] == rows
 
 
 def trimmed(tokens: Tensor) -> list[list[int]]:

@@ -109,7 +109,7 @@ def test_metrics_are_in_the_units_of_the_data(fit):
     results = fit(model, data, epochs=2)
     (test,) = data.test_dataloader()
     with torch.no_grad():
-        residuals = model.predict(test) - test.targets
+        residuals = model.predict_batch(test) - test.targets
     assert results["test/mae"] == pytest.approx(residuals.abs().mean().item(), rel=1e-4)
     assert results["test/mse"] == pytest.approx(residuals.square().mean().item(), rel=1e-4)
     assert results["test/mae"] > 10
@@ -195,7 +195,7 @@ def test_overfits_one_batch(fit):
     model = Linear(data.spec)
     fit(model, data, epochs=60)
     (batch,) = data.train_dataloader()
-    assert (model.eval().predict(batch) == batch.targets).all()
+    assert (model.eval().predict_batch(batch) == batch.targets).all()
 
 
 # Construction.

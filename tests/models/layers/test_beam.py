@@ -210,11 +210,11 @@ def log_probability(model: Seq2Seq, batch: Batch, tokens: Tensor) -> Tensor:
 def test_a_beam_finds_more_probable_sequences_than_greedy_decoding(trained: Seq2Seq, data: Rewritten) -> None:
     batch = data.parts["test"]
     trained.beam_size = 1
-    greedy, (beam_of_one, score) = trained.predict(batch), trained.search(batch)
+    greedy, (beam_of_one, score) = trained.predict_batch(batch), trained.search(batch)
     assert torch.equal(greedy, beam_of_one)
     trained.beam_size, trained.length_normalization = 6, 0.0
     best, beam_score = trained.search(batch)
-    assert torch.equal(trained.predict(batch), best)
+    assert torch.equal(trained.predict_batch(batch), best)
     gain = log_probability(trained, batch, best) - log_probability(trained, batch, greedy)
     assert (gain > -1e-5).all()
     assert gain.max() > 0.01
@@ -227,9 +227,9 @@ def test_a_beam_finds_more_probable_sequences_than_greedy_decoding(trained: Seq2
 def test_padding_and_batch_size_do_not_change_beam_search(trained: Seq2Seq, data: Rewritten) -> None:
     trained.beam_size = 4
     batch = data.parts["test"]
-    rows = [[token for token in row if token != PADDING] for row in trained.predict(batch).tolist()]
+    rows = [[token for token in row if token != PADDING] for row in trained.predict_batch(batch).tolist()]
     padded = Batch(torch.nn.functional.pad(batch.inputs, (0, 5)), None, batch.lengths)
-    assert [[token for token in row if token != PADDING] for row in trained.predict(padded).tolist()] == rows
+    assert [[token for token in row if token != PADDING] for row in trained.predict_batch(padded).tolist()] == rows
     for index in range(0, batch.size, 9):
         sample = batch.select(slice(index, index + 1))
-        assert [token for token in trained.predict(sample)[0].tolist() if token != PADDING] == rows[index]
+        assert [token for token in trained.predict_batch(sample)[0].tolist() if token != PADDING] == rows[index]

@@ -150,10 +150,10 @@ def test_a_forecast_shifts_and_scales_with_its_window(kind: type[Recurrent], obj
     spec = Spec(Series(3), Values(("a t+1", "a t+2", "b t+1", "b t+2"), continues=(0, 0, 1, 1)))
     model = kind(spec, hidden_size=5, instance_normalization=True, objective=objective(spec.target)).eval()
     windows, shift, scale = torch.randn(4, 9, 3), torch.tensor([7.0, -3.0, 0.0]), torch.tensor([20.0, 4.0, 1.0])
-    forecast, transformed = (model.predict(Batch(steps)) for steps in (windows, windows * scale + shift))
+    forecast, transformed = (model.predict_batch(Batch(steps)) for steps in (windows, windows * scale + shift))
     expected = forecast * scale[[0, 0, 1, 1]] + shift[[0, 0, 1, 1]]
     torch.testing.assert_close(transformed, expected, rtol=1e-3, atol=1e-3)
-    assert not torch.allclose(forecast, model.predict(Batch(windows + torch.tensor([0.0, 0.0, 1.0]))))
+    assert not torch.allclose(forecast, model.predict_batch(Batch(windows + torch.tensor([0.0, 0.0, 1.0]))))
 
 
 def test_instance_normalization_of_a_single_step_is_an_error() -> None:

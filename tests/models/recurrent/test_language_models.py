@@ -142,7 +142,7 @@ def test_batches_are_independent_outside_of_a_run(folder: Path, quiet_trainer: A
             for each in (batch, smaller, batch):
                 torch.testing.assert_close(model.forward_batch(each), expected[: each.size])
         model.eval()
-        assert torch.equal(model.predict(smaller), expected[:2].argmax(-1))
+        assert torch.equal(model.predict_batch(smaller), expected[:2].argmax(-1))
 
 
 def test_prediction_carries_the_state(folder: Path, quiet_trainer: Any) -> None:

@@ -199,7 +199,7 @@ def test_learns_a_task_that_depends_on_order(kind: type[Recurrent], record_figur
     fit(model, lambda _: sample_batch(64), steps=250)
     test = sample_batch(1000)
     with torch.no_grad():
-        accuracy = (model.eval().predict(test) == test.targets).float().mean().item()
+        accuracy = (model.eval().predict_batch(test) == test.targets).float().mean().item()
     record_figure(f"{kind.__name__}: which of two words comes first: {accuracy:.3f}; chance: 0.500")
     assert accuracy > 0.9
 

@@ -120,7 +120,7 @@ class Model(LowOverheadModule, Optimization, ABC):
         loss, count = self.objective.loss(outputs, batch.targets)  # type: ignore[arg-type]
         return Step(loss, count, outputs)
 
-    def predict(self, batch: Batch, outputs: Tensor | None = None) -> Tensor:
+    def predict_batch(self, batch: Batch, outputs: Tensor | None = None) -> Tensor:
         """Returns predictions in the form of the targets. ``outputs`` avoids computing them again."""
         return self.objective.predict(self.forward_batch(batch) if outputs is None else outputs)
 
@@ -180,13 +180,13 @@ class Model(LowOverheadModule, Optimization, ABC):
         return self._evaluate("test", batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        return self.predict(batch)
+        return self.predict_batch(batch)
 
     def _evaluate(self, stage: Stage, batch: Batch) -> Tensor | None:
         if not batch.size:
             return None
         step = self.step(batch)
-        self.evaluation.evaluate(stage, step, batch, lambda: self.predict(batch, step.outputs))
+        self.evaluation.evaluate(stage, step, batch, lambda: self.predict_batch(batch, step.outputs))
         return step.outputs
 
     def on_fit_start(self) -> None:

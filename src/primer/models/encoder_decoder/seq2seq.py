@@ -160,7 +160,7 @@ class Seq2Seq(Model):
             steps.append(logits)
         return torch.cat(steps, dim=1)
 
-    def predict(self, batch: Batch, outputs: Tensor | None = None) -> Int[Tensor, "batch target"]:
+    def predict_batch(self, batch: Batch, outputs: Tensor | None = None) -> Int[Tensor, "batch target"]:
         """Decodes tokens and pads after ``end``. ``outputs`` are computed from the true targets, so they are of no
         use here."""
         if self.beam_size > 1 and self.evaluation.stage != "val":
