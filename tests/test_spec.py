@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from primer.spec import (
     TYPES,
     Classes,
+    Column,
     Environment,
     Image,
     Input,
@@ -30,11 +31,15 @@ from primer.spec import (
 INPUTS = [
     Image(3, 4, 5),
     Image(1, 8, 8, (0.25,), (0.5,)),
+    Image(3, 8, 8, maximum=16.0, native=(1, 4, 4)),
     Vector(3),
     Vector(2, ("a", "b"), (0.0, 1.0), (1.0, 2.0)),
+    Vector(3, columns=(Column("age", fill=3.5), Column("sex", ("", "f"), required=False, unseen="error"))),
     Series(7),
     Series(1, (0.5,), (2.0,)),
+    Series(1, names=("sales",), window=7),
     Tokens(("<pad>", "<unk>", "word")),
+    Tokens(("<pad>", "<unk>"), ("<pad>", "<unk>", "a"), "words", lowercase=True, max_length=9, word_length=5),
     Environment((4,), 2),
     Environment((3, 84, 84), 6),
 ]
@@ -45,7 +50,7 @@ TARGETS = [
     Tags(("NOUN", "VERB")),
     Sequence(("<pad>", "<unk>", "<s>", "</s>", "a")),
     Sequence(("a", "b"), start=0, end=1),
-    Sequence(("a", "b"), unit="phoneme"),
+    Sequence(("a", "b"), unit="phoneme", separator=" "),
     NextToken(("<pad>", "<unk>", "a"), "note"),
     NoTarget(),
 ]
@@ -67,8 +72,17 @@ def test_a_spec_survives_a_round_trip_through_json(source: Input, target: Target
 
 
 def test_to_dict_returns_plain_types() -> None:
-    assert Spec(Image(1, 8, 8, (0.5,), (2.0,)), Classes(("a", "b"))).to_dict() == {
-        "input": {"type": "Image", "channels": 1, "height": 8, "width": 8, "mean": [0.5], "std": [2.0]},
+    columns = (Column("color", ("red", "blue")),)
+    plain = {"name": "color", "categories": ["red", "blue"], "fill": 0.0, "required": True, "unseen": "ignore"}
+    assert Spec(Vector(2, (), (0.5, 0.0), (2.0, 1.0), columns), Classes(("a", "b"))).to_dict() == {
+        "input": {
+            "type": "Vector",
+            "features": 2,
+            "names": [],
+            "mean": [0.5, 0.0],
+            "std": [2.0, 1.0],
+            "columns": [plain],
+        },
         "target": {"type": "Classes", "names": ["a", "b"], "positive": 1, "counts": []},
     }
 

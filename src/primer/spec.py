@@ -23,13 +23,18 @@ UNSEEN = "<unseen>"
 @dataclass(frozen=True)
 class Image:
     """Images of shape ``(channels, height, width)``. ``mean`` and ``std`` standardize each channel, for pixel values in
-    [0, 1]; empty means that images are not standardized."""
+    [0, 1]; empty means that images are not standardized.
+
+    ``maximum`` is the value of full intensity in the user's files: 255 for bytes. ``native`` is the shape of the images
+    of the data set, if they are converted to the shape that pretrained weights expect."""
 
     channels: int
     height: int
     width: int
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    maximum: float = 255.0
+    native: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -38,13 +43,30 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column of a table: a feature if it holds numbers, otherwise one feature per category.
+
+    ``fill`` replaces missing numbers, and a missing category is the category ``""``, unless the column is ``required``.
+    A category that did not occur in training is encoded as zeros if ``unseen`` is ``ignore``, and is an error if it is
+    ``error``."""
+
+    name: str
+    categories: tuple[str, ...] = ()
+    fill: float = 0.0
+    required: bool = True
+    unseen: str = "ignore"
+
+
+@dataclass(frozen=True)
 class Vector:
-    """Vectors of shape ``(features,)``. ``names``, ``mean`` and ``std`` have one entry per feature, or are empty."""
+    """Vectors of shape ``(features,)``. ``names``, ``mean`` and ``std`` have one entry per feature, or are empty.
+    ``columns`` are those of the table that the features are computed from; empty if each feature is a column."""
 
     features: int
     names: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    columns: tuple[Column, ...] = ()
 
     @property
     def size(self) -> int:
@@ -54,11 +76,14 @@ class Vector:
 
 @dataclass(frozen=True)
 class Series:
-    """Sequences of shape ``(time, features)``. ``mean`` and ``std`` have one entry per feature, or are empty."""
+    """Sequences of shape ``(time, features)``. ``names``, ``mean`` and ``std`` have one entry per feature, or are
+    empty. If ``window`` is not 0, samples are windows of that many steps over a longer series."""
 
     features: int
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
+    window: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,10 +92,19 @@ class Tokens:
     unknown token.
 
     With ``characters``, inputs also contain the spelling of each word and have shape ``(time, 1 + letters)``: the index
-    of the word, then the indices of its letters into ``characters``, which starts with padding and unknown too."""
+    of the word, then the indices of its letters into ``characters``, which starts with padding and unknown too. Of a
+    word with more than ``word_length`` letters, the first and the last half of them are kept.
+
+    ``tokenizer`` is how a text becomes tokens: ``words`` (and punctuation), ``whitespace`` (split at it),
+    ``characters``, or ``none`` if only a list of tokens is an input. ``lowercase`` means that the vocabulary is in
+    lower case. Sequences are truncated to ``max_length`` tokens."""
 
     vocabulary: tuple[str, ...]
     characters: tuple[str, ...] = ()
+    tokenizer: str = "whitespace"
+    lowercase: bool = False
+    max_length: int | None = None
+    word_length: int = 20
 
 
 @dataclass(frozen=True)
@@ -116,12 +150,13 @@ class Sequence:
 
     Each sequence ends with the index ``end``; a decoder starts from ``start``. Alternative references may follow the
     first ``end``, each with an ``end`` of its own; they count in evaluation but are not trained on. ``unit`` names what
-    a token is, for fields with their own metrics: ``phoneme``."""
+    a token is, for fields with their own metrics: ``phoneme``. ``separator`` joins the tokens to a text."""
 
     vocabulary: tuple[str, ...]
     start: int = 2
     end: int = 3
     unit: str = "token"
+    separator: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,8 +198,7 @@ class Spec:
     def to_dict(self) -> dict[str, Any]:
         """Converts the spec to dictionaries, lists, strings and numbers."""
         return {
-            side: {"type": type(value).__name__}
-            | {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(value).items()}
+            side: {"type": type(value).__name__} | asdict(value, dict_factory=_plain)
             for side, value in (("input", self.input), ("target", self.target))
         }
 
@@ -177,8 +211,15 @@ class Spec:
             name = fields.pop("type")
             if name not in TYPES:
                 raise ValueError(f"unknown {side} type {name!r} in a spec; valid: {', '.join(TYPES)}")
+            if "columns" in fields:
+                columns = [column | {"categories": tuple(column["categories"])} for column in fields["columns"]]
+                fields["columns"] = tuple(Column(**column) for column in columns)
             sides[side] = TYPES[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
         return cls(**sides)
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
 
 
 def convolved_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0) -> int:

@@ -106,13 +106,13 @@ class Collected:
         if isinstance(self.spec.target, Classes) and self.shows_images:
             if not hasattr(model.objective, "log_probabilities"):
                 return
-            predicted = model.predict(batch, outputs)
+            predicted = model.predict_batch(batch, outputs)
             logs: Tensor = model.objective.log_probabilities(outputs)  # type: ignore[operator]
             of_target, of_predicted = (logs.gather(1, k.unsqueeze(1)).squeeze(1) for k in (targets, predicted))
             loss = (-of_target).masked_fill(predicted == targets, -math.inf)
             self.worst.offer(loss, batch.inputs, targets, predicted, of_predicted.exp())
         elif isinstance(self.spec.target, Values):
-            predicted = model.predict(batch, outputs)
+            predicted = model.predict_batch(batch, outputs)
             rows = [predicted.float(), targets.float()]
             mean, std = self.spec.target.mean, self.spec.target.std or (1.0,)
             scale = torch.tensor(std, device=targets.device)

@@ -28,7 +28,7 @@ def plane(model: Model, points: Tensor) -> tuple[Tensor, Extent]:
     steps = torch.linspace(0, 1, RESOLUTION, device=points.device)[:, None] * (high - low) + low
     columns, rows = torch.meshgrid(steps[:, 0], steps[:, 1], indexing="xy")
     batch = Batch(torch.stack([columns.flatten(), rows.flatten()], 1).to(points.dtype))
-    predicted = model.predict(batch)
+    predicted = model.predict_batch(batch)
     values = predicted if isinstance(model.spec.target, Classes) else predicted[:, 0]
     ends = torch.stack([low, high]).cpu()
     ends = ends * torch.tensor(features.std or (1.0, 1.0)) + torch.tensor(features.mean or (0.0, 0.0))
@@ -40,7 +40,7 @@ def sequence_examples(model: Model, inputs: Tensor, targets: Tensor, lengths: Te
     """Returns the words, the prediction and the target of a few tagged or translated samples, with their mistakes."""
     source, target = model.spec.input, model.spec.target
     assert isinstance(source, Tokens)
-    predicted = model.predict(Batch(inputs, targets, lengths.cpu()))
+    predicted = model.predict_batch(Batch(inputs, targets, lengths.cpu()))
     words = inputs[..., 0] if inputs.ndim == 3 else inputs
     examples = []
     for k, length in enumerate(lengths.tolist()):

@@ -80,7 +80,7 @@ class Report(Callback):
         if not self.mistakes or not isinstance(outputs, Tensor) or batch.targets is None:
             return
         with log_failure(self.dirpath, "report"):
-            predicted = pl_module.predict(batch, outputs)
+            predicted = pl_module.predict_batch(batch, outputs)
             rows = [batch.inputs, batch.targets, predicted]
             if isinstance(target, Classes):
                 logs = pl_module.objective.log_probabilities(outputs)  # type: ignore[operator]

@@ -21,6 +21,11 @@ from primer.objectives import Objective
 from primer.spec import Input, Spec, Target
 
 
+REDUNDANT = ("columns", "counts", "positive")
+"""Fields of a spec that do not make data different: the names and the scale show every difference in columns, and the
+others only change how results are weighted or reported."""
+
+
 def load(path: str | Path) -> Model:
     """Loads the trained model of a checkpoint or a run folder, in evaluation mode on the CPU.
 
@@ -87,10 +92,7 @@ def differences(side: str, trained: Input | Target, current: Input | Target) -> 
     kind = "features" if side == "input" else type(current).__name__.lower()
     words = {"names": kind, "mean": "scale", "std": "scale"}
     for field in fields(current):
-        if field.name in (
-            "counts",
-            "positive",
-        ):  # They change how results are weighted or reported, not what is learned.
+        if field.name in REDUNDANT:
             continue
         old, new = getattr(trained, field.name), getattr(current, field.name)
         what = f"{side} {words.get(field.name, field.name)}"
@@ -102,9 +104,9 @@ def differences(side: str, trained: Input | Target, current: Input | Target) -> 
             yield f"{what}: {pair[0]!r} in the checkpoint, {pair[1]!r} in the data"
 
 
-def nearly_equal(first: str | float, second: str | float) -> bool:
+def nearly_equal(first: str | float | None, second: str | float | None) -> bool:
     """Returns whether two entries are equal, apart from the last digits of numbers, which differ between machines."""
-    if isinstance(first, str) or isinstance(second, str):
+    if not isinstance(first, int | float) or not isinstance(second, int | float):
         return first == second
     return math.isclose(first, second, rel_tol=1e-4, abs_tol=1e-6)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -167,8 +168,11 @@ class DataModule(Splits, DataSource):
         """Converts images to another format from now on: the channels, size, mean and standard deviation of ``image``
         instead of the data set's own."""
         self._native = self._native or self.spec.input
-        assert isinstance(self._native, Image)
-        self._show = image_converter(self._native, image)
+        native = self._native
+        assert isinstance(native, Image)
+        self._show = image_converter(native, image)
+        shape = (native.channels, native.height, native.width) if self._show else ()
+        image = replace(image, maximum=native.maximum, native=shape)
         self._spec = Spec(image, self.spec.target)
 
     def train_dataloader(self) -> Loader:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -51,7 +53,7 @@ def test_data_sets_convert_images_to_the_requested_format() -> None:
     image = Image(3, 16, 16, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
     data.set_image_format(Image(1, 24, 24))
     data.set_image_format(image)
-    assert data.spec.input == image
+    assert data.spec.input == replace(image, maximum=16.0, native=(1, 8, 8))
     (batch,) = data.test_dataloader()
     assert batch.inputs.shape == (data.parts["test"].size, 3, 16, 16)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (image.mean, image.std))

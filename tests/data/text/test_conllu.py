@@ -163,7 +163,7 @@ def test_words_that_are_not_in_the_training_part_are_unknown(build: Callable[...
     assert rare.spec.input == Tokens(("<pad>", "<unk>", ".", "Dogs", "run"))
     assert rare.parts["test"].inputs.tolist() == [[UNKNOWN] * 3]
     lower = build(DOGS * 2, test=RUNS, lowercase=True).prepare()
-    assert lower.spec.input == Tokens(("<pad>", "<unk>", ".", "dogs", "run"))
+    assert lower.spec.input == Tokens(("<pad>", "<unk>", ".", "dogs", "run"), lowercase=True)
     assert lower.parts["test"].inputs.tolist() == [[3, UNKNOWN, UNKNOWN]]
 
 

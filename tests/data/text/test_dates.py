@@ -122,7 +122,7 @@ class Words(Pairs):
 
 def test_vocabularies_are_built_from_the_training_part() -> None:
     data = Words().prepare()
-    assert data.spec.input == Tokens(("<pad>", "<unk>", "a", "b"))
+    assert data.spec.input == Tokens(("<pad>", "<unk>", "a", "b"), tokenizer="characters")
     assert data.spec.target == Sequence(("<pad>", "<unk>", "<start>", "<end>", "x", "y"), start=2, end=3)
     test = data.parts["test"]
     assert test.inputs.tolist() == [[2, UNKNOWN, 3]]

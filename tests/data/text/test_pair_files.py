@@ -80,7 +80,7 @@ def test_separate_files_for_each_part(tmp_path: Path) -> None:
     write(tmp_path, "abd\txw\nb\ty\nb\tx\n", "test.tsv")
     files = {"path": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
     data = PairFiles(**files, data_dir=tmp_path).prepare()
-    assert data.spec.input == Tokens(("<pad>", "<unk>", "a", "b", "c"))
+    assert data.spec.input == Tokens(("<pad>", "<unk>", "a", "b", "c"), tokenizer="characters")
     assert [data.parts[part].size for part in ("train", "val", "test")] == [3, 1, 2]
     test: Any = data.parts["test"]
     assert test.inputs.tolist() == [[2, 3, UNKNOWN], [3, 0, 0]]
@@ -91,8 +91,8 @@ def test_separate_files_for_each_part(tmp_path: Path) -> None:
 def test_words_spelled_like_special_tokens_are_unknown(tmp_path: Path) -> None:
     train = write(tmp_path, "a <pad> <end> <unk>\tx <end> y <pad>\nb\t<start> x\n")
     data = PairFiles(path=str(train), test=str(train), val_fraction=0.0, level="word").prepare()
-    assert data.spec.input == Tokens(("<pad>", "<unk>", "<end>", "a", "b"))
-    assert data.spec.target == Sequence(("<pad>", "<unk>", "<start>", "<end>", "x", "y"))
+    assert data.spec.input == Tokens(("<pad>", "<unk>", "<end>", "a", "b"), tokenizer="whitespace")
+    assert data.spec.target == Sequence(("<pad>", "<unk>", "<start>", "<end>", "x", "y"), separator=" ")
     for batch in (data.parts["train"], data.parts["test"]):
         assert batch.inputs.tolist() == [[3, UNKNOWN, 2, UNKNOWN], [4, 0, 0, 0]]  # type: ignore[union-attr]
         assert batch.targets.tolist() == [[4, UNKNOWN, 5, UNKNOWN, 3], [UNKNOWN, 4, 3, IGNORE, IGNORE]]  # type: ignore[union-attr]

@@ -97,7 +97,7 @@ def test_texts_are_encoded_as_indices(write: Callable[..., Path]) -> None:
     folder = write("", "unused").parent
     files = {"train": "train.csv", "dev": "dev.csv", "test": "test.csv", "data_dir": folder}
     data = TextClassification(**files, min_count=2, max_length=3).prepare()
-    assert data.spec.input == Tokens(("<pad>", "<unk>", "b", "a"))
+    assert data.spec.input == Tokens(("<pad>", "<unk>", "b", "a"), tokenizer="words", lowercase=True, max_length=3)
     assert data.spec.target == Classes(("x", "y"))
     train, test = data.parts["train"], data.parts["test"]
     assert train.inputs.tolist() == [[2, 2, 3], [2, 3, UNKNOWN]]  # type: ignore[union-attr]

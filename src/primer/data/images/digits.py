@@ -30,7 +30,7 @@ class Digits(DataModule):
 
     def fit_spec(self, train: Any) -> Spec:
         mean, std = moments(train.inputs)
-        return Spec(Image(1, 8, 8, mean, std), Classes(tuple("0123456789")))
+        return Spec(Image(1, 8, 8, mean, std, maximum=16.0), Classes(tuple("0123456789")))
 
     def encode(self, records: Any) -> Batch:
         return records

@@ -108,7 +108,7 @@ class TimeSeries(DataModule):
         series, steps = len(self.target), range(1, self.horizon + 1)
         values = rows[:, :series].double()
         return Spec(
-            Series(rows.shape[1], mean, std),
+            Series(rows.shape[1], mean, std, (*self.target, *self.covariates), self.window),
             Values(
                 tuple(f"{name} t+{step}" for name in self.target for step in steps),
                 tuple(value for value in mean[:series] for _ in steps),

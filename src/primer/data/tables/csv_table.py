@@ -16,8 +16,9 @@ from primer.data.base import DataModule, Part, Records
 from primer.data.loading.scaling import moments
 from primer.data.readers.csv_rows import Row, as_numbers, parse_delimiter, read_rows
 from primer.data.readers.lines import find_file
+from primer.data.tables.encoding import UNSEEN_CATEGORY, encode_columns, feature_names
 from primer.errors import InputError, suggest
-from primer.spec import Classes, Spec, Values, Vector
+from primer.spec import Classes, Column, Spec, Values, Vector
 
 Task = Literal["auto", "classification", "regression"]
 Missing = Literal["error", "drop", "impute"]
@@ -36,8 +37,8 @@ class CSVTable(DataModule):
 
     A column is numeric if all its cells that are not missing are numbers, otherwise it is categorical. Numeric columns
     are standardized with the mean and standard deviation of the training part. Categorical columns are one-hot encoded
-    over the categories of the training part; a category that does not occur there is encoded as zeros. The classes
-    are those of the whole file, in numerical order if all are numbers, otherwise in alphabetical order.
+    over the categories of the training part. The classes are those of the whole file, in numerical order if all are
+    numbers, otherwise in alphabetical order.
 
     Args:
         path: the file. A relative path is looked up in ``data_dir``, then in the current folder.
@@ -50,6 +51,8 @@ class CSVTable(DataModule):
         missing: how to treat cells that are empty, ``NA``, ``N/A``, ``NaN``, ``null`` or ``?``: ``error`` reports the
             line; ``drop`` drops the row; ``impute`` replaces missing numbers by the mean of the training part, treats
             missing categories as a separate category, and drops rows without a target.
+        unseen: how to treat categories that do not occur in the training part: ``ignore`` encodes them as zeros,
+            ``error`` raises an error.
         **kwargs: see ``DataModule``.
 
     Raises:
@@ -68,17 +71,19 @@ class CSVTable(DataModule):
         ignore: Sequence[str] = (),
         delimiter: str = ",",
         missing: Missing = "error",
+        unseen: Literal["ignore", "error"] = "ignore",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         for name, value, valid in (
             ("task", task, ("auto", "classification", "regression")),
             ("missing", missing, ("error", "drop", "impute")),
+            ("unseen", unseen, ("ignore", "error")),
         ):
             if value not in valid:
                 raise InputError(f"{name} must be one of {', '.join(valid)}, not {value!r}")
         self.delimiter = parse_delimiter(delimiter)
-        self.path, self.task, self.missing = path, task, missing
+        self.path, self.task, self.missing, self.unseen = path, task, missing, unseen
         self.target = [target] if isinstance(target, str) else list(dict.fromkeys(target or ()))
         self.columns, self.ignore = columns, ignore
 
@@ -102,38 +107,46 @@ class CSVTable(DataModule):
         return records.targets.numpy() if self.classes else None
 
     def fit_spec(self, train: Any) -> Spec:
-        self.known_categories: dict[str, Tensor] = {}
-        self.means: dict[str, Tensor] = {}
+        self.input_encodings: list[Column] = []
         features: list[str] = []
         mean: list[float] = []
         std: list[float] = []
-        for name, column in zip(self.input_columns, train.inputs.unbind(1), strict=True):
+        for name, values in zip(self.input_columns, train.inputs.unbind(1), strict=True):
+            policy: dict[str, Any] = {"required": self.missing != "impute", "unseen": self.unseen}
             if name in self.categories:
-                known = self.known_categories[name] = column.unique()
-                column_features = [f"{name}={self.categories[name][int(k)] or '(missing)'}" for k in known]
-                means, stds = (0.0,) * len(column_features), (1.0,) * len(column_features)
+                column = Column(name, tuple(self.categories[name][int(k)] for k in values.unique()), **policy)
+                means, stds = (0.0,) * len(column.categories), (1.0,) * len(column.categories)
             else:
-                self.means[name] = column.nanmean().nan_to_num(0.0)
-                column_features = [name]
-                means, stds = moments(self._impute(name, column).float())
-            features += column_features
+                column = Column(name, fill=values.nanmean().nan_to_num(0.0).item(), **policy)
+                means, stds = moments(encode_columns([column], [values]))
+            self.input_encodings.append(column)
+            features += feature_names(column)
             mean += means
             std += stds
         target = Classes(self.classes) if self.classes else Values(tuple(self.target), *moments(train.targets))
-        return Spec(Vector(len(features), tuple(features), tuple(mean), tuple(std)), target)
+        columns = tuple(self.input_encodings)
+        return Spec(Vector(len(features), tuple(features), tuple(mean), tuple(std), columns), target)
 
     def encode(self, records: Any) -> Batch:
-        parts = []
-        for name, column in zip(self.input_columns, records.inputs.unbind(1), strict=True):
-            if name in self.known_categories:
-                parts.append(column[:, None] == self.known_categories[name])
-            else:
-                parts.append(self._impute(name, column))
-        return Batch(torch.cat([part.float() for part in parts], dim=1), records.targets)
+        values = [
+            self._known_categories(*pair) for pair in zip(self.input_encodings, records.inputs.unbind(1), strict=True)
+        ]
+        return Batch(encode_columns(self.input_encodings, values), records.targets)
 
-    def _impute(self, name: str, column: Tensor) -> Tensor:
-        """Replaces missing numbers by the mean of the training part. Returns shape ``(rows, 1)``."""
-        return torch.where(column.isnan(), self.means[name], column)[:, None]
+    def _known_categories(self, column: Column, values: Tensor) -> Tensor:
+        """Converts indices into the categories of the file to indices into those of the training part."""
+        if not column.categories:
+            return values
+        known = {category: k for k, category in enumerate(column.categories)}
+        codes = torch.tensor([known.get(category, UNSEEN_CATEGORY) for category in self.categories[column.name]])
+        result = codes[values.long()]
+        if self.unseen == "error" and (result == UNSEEN_CATEGORY).any():
+            category = self.categories[column.name][int(values[result == UNSEEN_CATEGORY][0])]
+            raise InputError(
+                f"{self.file}: the category {category or '(missing)'!r} of {column.name!r} does not occur in "
+                f"{self.describe_training_set()}; set data.unseen=ignore to encode such categories as zeros"
+            )
+        return result
 
     def _select_inputs(self, names: list[str]) -> list[str]:
         """Returns the names of the input columns."""

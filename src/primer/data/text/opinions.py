@@ -82,6 +82,9 @@ class Opinions(LabeledTexts):
         InputError: if ``sentences`` is less than 2.
     """
 
+    tokenizer = "words"
+    lowercase = True
+
     def __init__(self, *, sentences: int = 5000, data_seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if sentences < 2:

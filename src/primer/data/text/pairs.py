@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule
-from primer.data.readers.vocabulary import SPECIAL, indices, padded, token_to_index
+from primer.data.readers.vocabulary import SPECIAL, padded, token_to_index
+from primer.data.text.encoding import encode_tokens
 from primer.errors import InputError
-from primer.spec import IGNORE, PADDING, UNKNOWN, Sequence, Spec, Tokens
+from primer.spec import IGNORE, UNKNOWN, Sequence, Spec, Tokens
 
 TARGET_SPECIAL = (*SPECIAL, "<start>", "<end>")
 """The first entries of a target vocabulary."""
@@ -35,12 +35,16 @@ class Pairs(DataModule):
     def fit_spec(self, train: Any) -> Spec:
         source = alphabetical((source for source, *_ in train), SPECIAL)
         target = alphabetical((target for _, target, *_ in train), TARGET_SPECIAL)
-        return Spec(Tokens(source), Sequence(target, START, END, self.unit))
+        characters, joined = (isinstance(side, str) for side in train[0][:2])
+        return Spec(
+            Tokens(source, tokenizer="characters" if characters else "whitespace"),
+            Sequence(target, START, END, self.unit, separator="" if joined else " "),
+        )
 
     def encode(self, records: Any) -> Batch:
         assert isinstance(self.spec.input, Tokens)
         assert isinstance(self.spec.target, Sequence)
-        sources = indices([source for source, *_ in records], self.spec.input.vocabulary)
+        sources = [source for source, *_ in records]
         if empty := sum(not source for source in sources):
             raise InputError(f"{empty} of {len(sources)} sources are empty: each must have at least one token")
         known = token_to_index(self.spec.target.vocabulary, len(TARGET_SPECIAL))
@@ -48,11 +52,7 @@ class Pairs(DataModule):
             [index for reference in references for index in (*(known.get(token, UNKNOWN) for token in reference), END)]
             for _, *references in records
         ]
-        return Batch(
-            padded(sources, PADDING),
-            padded(targets, IGNORE),
-            torch.tensor([len(source) for source in sources], dtype=torch.int64),
-        )
+        return encode_tokens(sources, self.spec.input)._replace(targets=padded(targets, IGNORE))
 
     def target_lengths(self, data: Batch, train: bool) -> Tensor | None:
         assert data.targets is not None

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule
-from primer.data.readers.vocabulary import SPECIAL, Spellings, indices, padded, vocabulary
+from primer.data.readers.vocabulary import SPECIAL, Spellings, padded, vocabulary
+from primer.data.text.encoding import encode_tokens, spelling_table
 from primer.errors import InputError
-from primer.spec import IGNORE, PADDING, UNSEEN, Spec, Tags, Tokens
+from primer.spec import IGNORE, UNSEEN, Spec, Tags, Tokens
 
 
 class Sentence(NamedTuple):
@@ -73,8 +75,8 @@ class Tagging(DataModule):
         letters: tuple[str, ...] = ()
         if self.characters:
             letters = (*SPECIAL, *sorted(set().union(*{word for sentence in train for word in sentence.words})))
-        tokens = Tokens(words, letters)
-        self._spellings = Spellings(tokens, self.word_length, self.lowercase) if self.characters else None
+        tokens = Tokens(words, letters, lowercase=self.lowercase, word_length=self.word_length)
+        self._spellings = spelling_table(tokens)
         return Spec(tokens, Tags(tuple(tags)))
 
     def encode(self, records: list[Sentence]) -> Batch:
@@ -82,13 +84,9 @@ class Tagging(DataModule):
         assert isinstance(self.spec.target, Tags)
         tags = {tag: k for k, tag in enumerate(self.spec.target.names)}
         self._check_tags(records, tags)
-        if self._spellings:
-            inputs = self._spellings.rows(sentence.words for sentence in records)
-        else:
-            inputs = indices((self._words(sentence) for sentence in records), self.spec.input.vocabulary)
         targets = [[tags.get(tag, len(tags) - 1) for tag in sentence.tags] for sentence in records]
-        lengths = torch.tensor([len(sentence.words) for sentence in records], dtype=torch.int64)
-        return Batch(padded(inputs, PADDING), padded(targets, IGNORE), lengths)
+        batch = encode_tokens([sentence.words for sentence in records], self.spec.input, self._spellings)
+        return batch._replace(targets=padded(targets, IGNORE))
 
     def batch_transform(self) -> Callable[[Batch], Batch] | None:
         return self._spellings.unpack if self._spellings else None

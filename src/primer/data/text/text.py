@@ -65,7 +65,8 @@ class Text(TokenStream):
 
     def fit_spec(self, train: Any) -> Spec:
         self.tokenizer = Characters(train) if self.level == "character" else Subwords(train, self.vocabulary_size)
-        return next_token_spec(self.tokenizer.words, "character")
+        tokenizer = "characters" if self.level == "character" else "none"
+        return next_token_spec(self.tokenizer.words, "character", tokenizer)
 
     def encode(self, records: Any) -> Batch:
         assert self.tokenizer is not None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,12 +11,10 @@ from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
 from primer.data.readers.labeled_rows import FORMATS, LabeledRow, read_labeled
 from primer.data.readers.lines import find_files
-from primer.data.readers.vocabulary import indices, padded, vocabulary
+from primer.data.readers.vocabulary import vocabulary
+from primer.data.text.encoding import encode_tokens, tokenize
 from primer.errors import InputError
-from primer.spec import PADDING, Classes, Spec, Tokens
-
-TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
-"""A run of letters, digits and underscores, possibly with apostrophes inside; or any other non-space character."""
+from primer.spec import Classes, Spec, Tokens
 
 
 class LabeledText(NamedTuple):
@@ -33,6 +30,10 @@ class LabeledTexts(DataModule):
 
     The vocabulary holds the tokens of the training part; any other token is unknown.
 
+    Attributes:
+        tokenizer: how a new text becomes tokens (see ``primer.spec.Tokens``).
+        lowercase: whether the tokens are in lower case.
+
     Args:
         min_count: minimum number of occurrences in the training part for a token to enter the vocabulary. With 2 or
             more, rare tokens train the model's representation of unknown tokens.
@@ -46,6 +47,8 @@ class LabeledTexts(DataModule):
 
     inputs = Tokens
     targets = Classes
+    tokenizer: ClassVar[str] = "whitespace"
+    lowercase: bool = False
 
     def __init__(self, *, min_count: int = 1, max_length: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -62,7 +65,8 @@ class LabeledTexts(DataModule):
         names = sorted({text.label for text in train}, key=_numbers_first)
         if len(names) < 2:
             raise InputError(f"all training texts have the label {names[0]!r}; at least two labels are needed")
-        return Spec(Tokens(words), Classes(tuple(names)))
+        tokens = Tokens(words, tokenizer=self.tokenizer, lowercase=self.lowercase, max_length=self.max_length)
+        return Spec(tokens, Classes(tuple(names)))
 
     def encode(self, records: list[LabeledText]) -> Batch:
         assert isinstance(self.spec.input, Tokens)
@@ -76,10 +80,8 @@ class LabeledTexts(DataModule):
                     f"{location}the label {text.label!r} does not occur in {self.describe_training_set()}, "
                     "so it cannot be learned: " + ("increase data.train_size" if self.train_size else remedy)
                 )
-        inputs = indices((text.tokens[: self.max_length] for text in records), self.spec.input.vocabulary)
-        lengths = torch.tensor([len(tokens) for tokens in inputs], dtype=torch.int64)
         targets = torch.tensor([classes[text.label] for text in records], dtype=torch.int64)
-        return Batch(padded(inputs, PADDING), targets, lengths)
+        return encode_tokens([text.tokens for text in records], self.spec.input)._replace(targets=targets)
 
 
 class TextClassification(LabeledTexts):
@@ -105,6 +107,8 @@ class TextClassification(LabeledTexts):
     Raises:
         InputError: if ``format`` is unknown; when the data is read, if a file is missing or malformed, with the line.
     """
+
+    tokenizer = "words"
 
     def __init__(
         self,
@@ -144,11 +148,6 @@ class TextClassification(LabeledTexts):
         for text in texts:
             unique.setdefault(text.tokens, text)
         return list(unique.values())
-
-
-def tokenize(text: str, lowercase: bool = True) -> list[str]:
-    """Splits a text into words and punctuation."""
-    return TOKEN.findall(text.lower() if lowercase else text)
 
 
 def _numbers_first(label: str) -> tuple[bool, float, str]:

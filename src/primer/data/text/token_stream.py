@@ -137,7 +137,7 @@ class TokenStream(DataModule):
         return Batch(tokens)
 
 
-def next_token_spec(words: tuple[str, ...], unit: str) -> Spec:
+def next_token_spec(words: tuple[str, ...], unit: str, tokenizer: str = "none") -> Spec:
     """Returns the spec of next-token prediction over padding, unknown and the given tokens."""
     vocabulary = (*SPECIAL, *words)
-    return Spec(Tokens(vocabulary), NextToken(vocabulary, unit))
+    return Spec(Tokens(vocabulary, tokenizer=tokenizer), NextToken(vocabulary, unit))

@@ -24,7 +24,7 @@ from primer.models.base.step import Step
 from primer.objectives import ModelLoss, Objective, auto
 from primer.spec import NoTarget, Spec
 
-FORMAT = 2
+FORMAT = 3
 """Version of the checkpoint format. It is incremented when older checkpoints can no longer be read."""
 
 
