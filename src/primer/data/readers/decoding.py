@@ -36,11 +36,16 @@ def decode(path: str | Path, channels: int, height: int, width: int) -> np.ndarr
         with Image.open(path, formats=FORMATS) as image:
             image.draft(None, (2 * max(height, width), 2 * max(height, width)))
             image.load()
-            with suppress(Exception):  # Ignore damaged EXIF data; the pixels are intact.
-                image = ImageOps.exif_transpose(image)
-            image = resize_and_crop(flatten_alpha(image).convert("L" if channels == 1 else "RGB"), height, width)
+            return to_pixels(image, channels, height, width)
     except Exception as error:  # Pillow raises a different type for each kind of damage.
         raise InputError(f"{path}: {describe_error(Path(path), error)}") from error
+
+
+def to_pixels(image: Image.Image, channels: int, height: int, width: int) -> np.ndarray:
+    """Converts an image to bytes of shape ``(channels, height, width)``, as ``decode`` does."""
+    with suppress(Exception):  # Ignore damaged EXIF data; the pixels are intact.
+        image = ImageOps.exif_transpose(image)
+    image = resize_and_crop(flatten_alpha(image).convert("L" if channels == 1 else "RGB"), height, width)
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from primer.models.base.overhead import LowOverheadModule, with_signature
 from primer.models.base.step import Step
 from primer.objectives import ModelLoss, Objective, auto
 from primer.spec import NoTarget, Spec
+
+if TYPE_CHECKING:
+    from primer.prediction import Predictions
 
 FORMAT = 3
 """Version of the checkpoint format. It is incremented when older checkpoints can no longer be read."""
@@ -95,6 +98,25 @@ class Model(LowOverheadModule, Optimization, ABC):
                 )
             if not (isinstance(value, accepted) or (side == "targets" and accepted is NoTarget)):
                 raise InputError(f"{cls.__name__} does not accept {side} of type {type(value).__name__}")
+
+    def predict(self, inputs: Any, batch_size: int | None = None) -> Predictions:
+        """Predicts from raw inputs, in the unit of the user's files. They are encoded and standardized as in training.
+
+        Args:
+            inputs: images as an array, a tensor, PIL images or files; a table as a ``DataFrame`` or another structure
+                with named columns, in any order, or as an array; a series as an array ``(time, features)`` or a
+                ``DataFrame``; texts, or lists of tokens.
+            batch_size: number of inputs per batch; by default, that of the test.
+
+        Returns:
+            Class names and probabilities, values in their unit, tags, or decoded texts.
+
+        Raises:
+            InputError: if an input does not fit: a wrong shape, a missing column or value, an unreadable image.
+        """
+        from primer.prediction import predict  # Imported here: training does not need it.
+
+        return predict(self, inputs, batch_size)
 
     # Methods for subclasses to override.
 
