@@ -6,8 +6,12 @@ from primer.callbacks.ema import EMA
 from primer.callbacks.finite import StopOnNaN
 from primer.callbacks.gradients import Gradients
 from primer.callbacks.pictures import Pictures
+from primer.callbacks.prediction_file import PredictionFile
 from primer.callbacks.progress import Progress
 from primer.callbacks.report import Report
 from primer.callbacks.samples import Samples
 
-__all__ = ["EMA", "AttentionMaps", "Baseline", "Gradients", "Pictures", "Progress", "Report", "Samples", "StopOnNaN"]
+__all__ = [
+    "EMA", "AttentionMaps", "Baseline", "Gradients", "Pictures", "PredictionFile", "Progress", "Report", "Samples",
+    "StopOnNaN",
+]  # fmt: skip

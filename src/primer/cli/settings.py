@@ -30,6 +30,7 @@ class Evaluate:
     part: Literal["train", "val", "test"]
     beam_size: int | None
     samples: dict | None
+    predictions: dict | None
 
 
 @dataclass

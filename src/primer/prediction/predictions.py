@@ -63,7 +63,13 @@ class Predictions:
     @property
     def columns(self) -> list[str]:
         """The names of the columns of a row."""
-        return list(column_types(self.target, std=self.std is not None, probabilities=self.probabilities is not None))
+        return list(self.types)
+
+    @property
+    def types(self) -> dict[str, type]:
+        """The columns of a row, and the type of their cells."""
+        given = (name for name in ("std", "probabilities", "tokens") if getattr(self, name) is not None)
+        return column_types(self.target, tuple(given))
 
     def to_dataframe(self) -> Any:
         """Returns a pandas ``DataFrame`` with one row for each input.
@@ -117,22 +123,21 @@ def concatenate(parts: Sequence[Predictions]) -> Predictions:
     return Predictions(**joined)
 
 
-def column_types(target: Target, std: bool = False, probabilities: bool = True) -> dict[str, type]:
+def column_types(target: Target, given: tuple[str, ...] = ()) -> dict[str, type]:
     """Returns the columns of the rows for a target, and the type of their cells.
 
     Args:
         target: what is predicted.
-        std: whether values have a standard deviation.
-        probabilities: whether classes have probabilities.
+        given: which of the attributes ``std``, ``probabilities`` and ``tokens`` are present.
     """
     if isinstance(target, Values):
         names = [""] if len(target.names) == 1 else [f"_{name}" for name in target.names]
-        kinds = ("prediction", "std") if std else ("prediction",)
+        kinds = ("prediction", "std") if "std" in given else ("prediction",)
         return {f"{kind}{name}": float for kind in kinds for name in names}
     if isinstance(target, Tags):
-        return {"tokens": list, "prediction": list}
+        return ({"tokens": list} if "tokens" in given else {}) | {"prediction": list}
     columns: dict[str, type] = {"prediction": str}
-    if isinstance(target, Classes | NextToken) and probabilities:
+    if isinstance(target, Classes | NextToken) and "probabilities" in given:
         columns["probability"] = float
         if not _is_wide(target):
             assert isinstance(target, Classes)

@@ -54,7 +54,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         raise InputError(f"{file} was not written by train.py: it does not contain the config of its data")
     if config["beam_size"] is not None:
         set_beam_size(model, config["beam_size"])
-    callbacks = [Baseline(), *build_sample_callback(config, model)]
+    callbacks = [Baseline(), *build_callbacks(config, model)]
     seed_everything(model.config["seed"])
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
     # A model that is trained on augmented views is also evaluated on views.
@@ -95,14 +95,13 @@ def set_beam_size(model: Model, beam_size: int) -> None:
     model.beam_size = beam_size  # type: ignore[assignment]
 
 
-def build_sample_callback(config: dict[str, Any], model: Model) -> list[L.Callback]:
-    """Builds the callback that samples from a language model.
+def build_callbacks(config: dict[str, Any], model: Model) -> list[L.Callback]:
+    """Builds the callbacks that write the predictions and sample from a language model.
 
     Raises:
         InputError: if there is a prompt but the model is not a language model.
     """
-    if config["samples"] is None:
-        return []
-    if config["samples"]["prompt"] is not None and not isinstance(model.spec.target, NextToken):
+    samples = config["samples"]
+    if samples is not None and samples["prompt"] is not None and not isinstance(model.spec.target, NextToken):
         raise InputError(f"samples.prompt: {type(model).__name__} is not a language model, so it cannot take a prompt")
-    return [instantiate(config["samples"], L.Callback)]
+    return [instantiate(config[name], L.Callback) for name in ("samples", "predictions") if config[name] is not None]

@@ -27,6 +27,7 @@ class Evaluation:
         stage: the evaluation pass that is running: ``val``, ``test`` or ``predict``; None during training and outside
             of a trainer.
         passes: number of evaluation passes started so far, so that a model can tell them apart.
+        predictions: the predictions for the latest batch, if it has outputs and targets.
         arrays: for each stage, the metrics of the latest pass that are not scalars, such as the confusion matrix.
         sums: for each stage, the sum of the losses and the number of targets.
     """
@@ -35,6 +36,7 @@ class Evaluation:
         self.objective = objective
         self.stage: Stage | None = None
         self.passes = 0
+        self.predictions: Tensor | None = None
         self.arrays: dict[Stage, dict[str, Tensor]] = {}
         self.sums: dict[Stage, tuple[Tensor, Tensor | int]] = {}
         self._metrics: dict[Stage, MetricCollection] = {}
@@ -68,11 +70,13 @@ class Evaluation:
         if stage not in self._metrics:
             self.start_stage(stage, step.loss.device)
         self.add_loss(stage, step.loss, step.count)
+        self.predictions = None
         if step.outputs is None or batch.targets is None or not len(self._metrics[stage]):
             return
         # Each metric receives those of these that its update method names.
         extra = {"inputs": batch.inputs, "outputs": step.outputs}
-        self._metrics[stage].update(predict(), batch.targets, **extra)
+        self.predictions = predict()
+        self._metrics[stage].update(self.predictions, batch.targets, **extra)
         self._has_metrics.add(stage)
 
     def mean_loss(self, stage: Stage, strategy: Strategy) -> Tensor | None:
