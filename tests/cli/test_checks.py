@@ -308,7 +308,16 @@ def test_a_preset_inherits_its_target() -> None:
 
 def test_single_callbacks_compose_the_default() -> None:
     default = compose_checked("train", []).callbacks
-    assert list(default) == ["checkpoint", "last", "progress", "finite", "pictures", "attention", "samples", "predictions"]
+    assert list(default) == [
+        "checkpoint",
+        "last",
+        "progress",
+        "finite",
+        "pictures",
+        "attention",
+        "samples",
+        "predictions",
+    ]
     files = sorted(file.stem for file in (CONFIGS / "callbacks").glob("_*.yaml"))
     single = [compose_checked("train", [f"callbacks={file}"]).callbacks for file in files]
     assert all(len(nodes) == 1 for nodes in single)

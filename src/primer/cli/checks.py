@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -19,6 +20,7 @@ from primer.cli.suggestions import suggest_key
 from primer.config import paths
 from primer.config.ranges import check_ranges
 from primer.errors import InputError, suggest
+from primer.records.table_writer import check_suffix
 
 EXTRA_SETTINGS = {
     "scheduler": "primer.optim.Schedule",
@@ -45,7 +47,7 @@ def check_command(name: str, overrides: list[str], multirun: bool = False, confi
     are rejected when it is their turn.
 
     Args:
-        name: the command, ``train`` or ``evaluate``.
+        name: the command, ``train``, ``evaluate`` or ``predict``.
         overrides: the overrides as typed.
         multirun: whether an override may have several values.
         config_name: the primary config if it is not that of the command.
@@ -54,6 +56,8 @@ def check_command(name: str, overrides: list[str], multirun: bool = False, confi
         InputError: for the first mistake.
     """
     parsed = [parse_override(text) for text in overrides]
+    if multirun and name == "predict":
+        raise InputError("predict.py does not support -m: it writes one file")
     for override in parsed:
         if override.is_sweep_override() and not multirun:
             raise InputError(f"{override.input_line}: several values make a sweep, which requires -m")
@@ -73,7 +77,8 @@ def check_config(config: DictConfig, name: str) -> None:
     """Checks a composed config. Raises ``InputError`` for the first mistake."""
     choices = {str(key): value for key, value in config.hydra.runtime.choices.items()}
     signatures = {
-        command: read_signature(f"primer.cli.settings.{command.capitalize()}") for command in ("train", "evaluate")
+        command: read_signature(f"primer.cli.settings.{command.capitalize()}")
+        for command in ("train", "evaluate", "predict")
     }
     signature = signatures[name]
     assert signature is not None
@@ -121,6 +126,22 @@ def check_config(config: DictConfig, name: str) -> None:
         if config.weights is None and choices.get("transfer") not in (None, "finetune"):
             raise InputError(f"transfer={choices['transfer']} requires weights=imagenet, a run folder or a file")
         check_compatibility(config, choices)
+    if name == "predict":
+        check_prediction(config)
+
+
+def check_prediction(config: DictConfig) -> None:
+    """Raises ``InputError`` if the model or a file of a prediction is not given or does not exist."""
+    if (config.run is None) == (config.ckpt is None):
+        raise InputError("predict requires either run=DIR, a run folder, or ckpt=FILE, a checkpoint")
+    source = Path(config.input).expanduser()
+    if not source.exists():
+        raise InputError(f"input={config.input}: there is no such file or folder")
+    check_suffix(Path(config.output))
+    if config.batch_size is not None and config.batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, not {config.batch_size}")
+    if config.accelerator.devices not in (1, "auto") or config.accelerator.strategy != "auto":
+        raise InputError("predict.py uses one device: set accelerator.devices=1 accelerator.strategy=auto")
 
 
 def check_node(node: Any, path: str) -> None:

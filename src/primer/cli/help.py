@@ -7,7 +7,11 @@ import textwrap
 
 from primer.cli.choices import groups
 
-PURPOSE = {"train": "Train a model, test it and record the run.", "evaluate": "Evaluate a trained model."}
+PURPOSE = {
+    "train": "Train a model, test it and record the run.",
+    "evaluate": "Evaluate a trained model.",
+    "predict": "Predict with a trained model.",
+}
 EXAMPLES = {
     "train": {
         "python train.py": "train an MLP on real digits, in seconds",
@@ -22,6 +26,11 @@ EXAMPLES = {
         "python evaluate.py ckpt=FILE part=val": "evaluate a checkpoint on the validation part",
         "python evaluate.py run=DIR beam_size=5": "decode sequences with another beam size",
     },
+    "predict": {
+        "python predict.py run=DIR input=new.csv output=out.csv": "predict for each row of a table",
+        "python predict.py run=DIR input=FOLDER output=out.parquet": "predict for each image of a folder",
+        "python predict.py run=DIR input=texts.txt output=out.jsonl": "predict for each line of a text file",
+    },
 }
 GROUP_ORDER = ("model", "data", "optimizer", "scheduler", "objective", "regularization", "regularization/augmentation",
          "transfer", "accelerator", "trainer", "logger", "callbacks", "experiment", "debug")  # fmt: skip
@@ -35,7 +44,7 @@ def help_text(name: str, width: int | None = None) -> str:
     """Returns the help text of a command.
 
     Args:
-        name: ``train`` or ``evaluate``.
+        name: ``train``, ``evaluate`` or ``predict``.
         width: the line width in characters; defaults to the terminal width, at most 100.
     """
     width = width or min(100, shutil.get_terminal_size((100, 40)).columns)

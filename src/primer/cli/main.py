@@ -167,6 +167,24 @@ def explain_option(name: str, option: str, overrides: list[str]) -> str:
     return f"{option}: settings are written without dashes, as key=value: {written}"
 
 
+def call(cfg: DictConfig, function: str) -> None:
+    """Calls a function that needs no run folder.
+
+    Args:
+        cfg: the composed config.
+        function: the dotted path of a function of a config, imported only now since it needs torch.
+    """
+    module, name = function.rsplit(".", 1)
+    try:
+        getattr(import_module(module), name)(cfg)
+    except InputError as error:
+        fail(str(error))
+    except Exception as error:
+        if (explained := explain(error)) is None:
+            raise
+        fail(*explained)
+
+
 @contextmanager
 def shared_sweep_dir() -> Iterator[None]:
     """Exports the directory of the sweep as ``PRIMER_SWEEP``, so that processes launched by a job, which run the same

@@ -34,6 +34,21 @@ class Evaluate:
 
 
 @dataclass
+class Predict:
+    """The top level of ``configs/predict.yaml``."""
+
+    task_name: str
+    run: str | None
+    ckpt: str | None
+    input: str
+    output: str
+    column: str | None
+    delimiter: str | None
+    batch_size: int | None
+    beam_size: int | None
+
+
+@dataclass
 class TrainerExtras:
     """Settings of the ``trainer`` group that are not arguments of ``lightning.Trainer``."""
 

@@ -1,0 +1,196 @@
+"""Reads files of raw inputs in chunks, so that memory does not depend on their size."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from primer.data.readers.csv_rows import parse_delimiter
+from primer.data.readers.folders import list_images
+from primer.errors import InputError, suggest
+from primer.spec import Image, Input, Series, Vector
+
+CHUNK = 8192
+"""The number of rows that are read at once."""
+TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+JSON_LINES = (".jsonl", ".ndjson")
+MAX_CELL = 2**31 - 1
+
+
+@dataclass
+class Chunk:
+    """Consecutive inputs of a file.
+
+    Attributes:
+        locations: the line of each input, or its file.
+        inputs: the inputs without an error, as ``encode`` accepts them.
+        errors: what is wrong with the other inputs, by position.
+    """
+
+    locations: list[Any] = field(default_factory=list)
+    inputs: Any = field(default_factory=list)
+    errors: dict[int, str] = field(default_factory=dict)
+
+    def add(self, location: Any, value: Any = None, error: str | None = None) -> None:
+        """Adds an input, or what is wrong with it."""
+        if error is None:
+            self.inputs.append(value)
+        else:
+            self.errors[len(self.locations)] = error
+        self.locations.append(location)
+
+
+Rows = Iterator[tuple[int | str, Any, str | None]]
+"""The location of each input, the input, and what is wrong with it."""
+
+
+def read_chunks(
+    path: Path, kind: Input, columns: list[str], size: int, delimiter: str | None = None
+) -> Iterator[Chunk]:
+    """Yields the inputs of a file, or of a folder of images, in order.
+
+    Args:
+        path: the file or folder.
+        kind: the inputs of the model.
+        columns: the columns to read from a table; for texts, the column of the text.
+        size: the number of inputs per chunk.
+        delimiter: the character between cells of a CSV file; None for a comma.
+
+    Raises:
+        InputError: if the file as a whole cannot be read.
+    """
+    suffix = path.suffix.lower()
+    if isinstance(kind, Image):
+        files = [path / name for name in list_images(path, path)] if path.is_dir() else [path]
+        rows: Rows = ((str(file), file, None) for file in files)
+    elif suffix in TABLES:
+        rows = read_table(path, columns, parse_delimiter(delimiter) if delimiter else TABLES[suffix])
+    elif suffix in JSON_LINES:
+        rows = read_json(path, columns)
+    elif isinstance(kind, Vector | Series):
+        raise InputError(f"{path}: a table must be a file {', '.join([*TABLES, *JSON_LINES])}")
+    elif suffix in (".conllu", ".conll"):
+        rows = read_sentences(path)
+    else:
+        rows = read_texts(path)
+    if not isinstance(kind, Vector | Series | Image) and suffix in (*TABLES, *JSON_LINES):
+        (column,) = columns
+        rows = ((location, value[column] if value else None, error) for location, value, error in rows)
+    while part := list(islice(rows, size)):
+        chunk = Chunk()
+        for row in part:
+            chunk.add(*row)
+        yield chunk
+
+
+def read_table(path: Path, columns: list[str], delimiter: str) -> Rows:
+    """Yields rows as dictionaries of cells, with the line on which each starts."""
+    limit, line = csv.field_size_limit(MAX_CELL), 1
+    try:
+        with open_text(path) as file:
+            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            names: list[str] = []
+            for cells in reader:
+                cells, first, line = [cell.strip() for cell in cells], line, reader.line_num + 1
+                if cells in ([], [""]) and len(names) != 1:
+                    continue
+                if not names:
+                    names = [name or f"column {k}" for k, name in enumerate(cells, start=1)]
+                    check_header(path, first, names, columns)
+                elif len(cells) != len(names):
+                    yield first, None, f"{len(cells)} cells, but the header names {len(names)} columns"
+                else:
+                    yield first, *check_encoding(dict(zip(names, cells, strict=True)), "".join(cells))
+    except csv.Error as error:
+        raise InputError(f"{path}, line {line}: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
+
+
+def check_header(path: Path, line: int, names: list[str], columns: list[str]) -> None:
+    """Raises ``InputError`` if a column is missing, or two have the same name."""
+    for name in columns:
+        if name not in names:
+            raise InputError(f"{path}, line {line}: there is no column {name!r}; {suggest(name, names)}")
+        if names.count(name) > 1:
+            raise InputError(f"{path}, line {line}: two columns are named {name!r}; names must be unique")
+
+
+def read_json(path: Path, columns: list[str]) -> Rows:
+    """Yields the objects of a file of JSON lines."""
+    for line, text, problem in read_texts(path):
+        if problem is None:
+            try:
+                yield line, *check_object(json.loads(text), columns)
+            except (ValueError, RecursionError) as error:  # RecursionError: lists nested a thousand levels deep.
+                yield line, None, f"malformed JSON: {error}"
+        else:
+            yield line, None, problem
+
+
+def check_object(value: Any, columns: list[str]) -> tuple[Any, str | None]:
+    """Returns the value; or, if it is not an object with these keys, None and what is wrong."""
+    if not isinstance(value, dict):
+        return None, "expected a JSON object"
+    for name in columns:
+        if name not in value:
+            return None, f"there is no key {name!r}"
+        if isinstance(value[name], dict | list):
+            return None, f"{name!r} is neither a text nor a number"
+    return value, None
+
+
+def read_texts(path: Path) -> Rows:
+    """Yields the lines of a file."""
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            text = line.removesuffix("\n").removesuffix("\r")
+            yield number, *check_encoding(text, text)
+
+
+def read_sentences(path: Path) -> Rows:
+    """Yields the words of each sentence of a file in CoNLL-U format, with the line of its first word. Tags are not
+    needed."""
+    words: list[str] = []
+    first, problem = 0, None
+    for number, line, error in read_texts(path):
+        text = line or ""
+        if not error and not text.strip():
+            if first:
+                yield first, words or None, problem or (None if words else "the sentence has no words")
+            words, first, problem = [], 0, None
+            continue
+        if text.startswith("#"):
+            continue
+        first = first or number
+        cells = text.split("\t")
+        if error or len(cells) < 2 or not cells[1]:
+            problem = problem or f"line {number}: {error or 'there is no word in column 2'}"
+        elif cells[0].isdecimal():  # Multiword tokens and empty nodes have other ids.
+            words.append(cells[1])
+    if first:
+        yield first, words or None, problem or (None if words else "the sentence has no words")
+
+
+def check_encoding(value: Any, text: str) -> tuple[Any, str | None]:
+    """Returns the value; or, if bytes of its text are not UTF-8, None and what is wrong."""
+    if text.isascii() or not any("\udc80" <= character <= "\udcff" for character in text):
+        return value, None
+    return None, "some bytes are not UTF-8"
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[IO[str]]:
+    """Opens a file such that bytes that are not UTF-8 become surrogates, to be reported with their line. Lines end with
+    a line feed."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
