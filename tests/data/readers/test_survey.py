@@ -36,7 +36,7 @@ def damage_files(root: Path) -> dict[str, str]:
     return {
         "cat/cut.jpg": "truncated",
         "cat/cut.png": "truncated",
-        "cat/text.png": "the content is not a PNG or JPEG",
+        "cat/text.png": "the content is not an image of a known format",
         "dog/empty.jpeg": "the file is empty",
         "dog/bomb.png": "exceeds limit",
         "dog/gone.png": "No such file",
@@ -113,7 +113,7 @@ def test_class_folders_without_images(build: Make, root: Path, cache: bool, caps
     (root / "fox" / "notes.txt").write_text("nothing yet")
     message = refusal(build(cache=cache).prepare)
     assert (
-        f"class folders without images (.png, .jpg, .jpeg): {root / 'bird'}, {root / 'fox'}; set data.corrupt=skip"
+        f"class folders without images (.png, .jpg, .webp etc.): {root / 'bird'}, {root / 'fox'}; set data.corrupt=skip"
         in message
     )
     data = build(cache=cache, corrupt="skip").prepare()
@@ -134,7 +134,7 @@ def test_files_damaged_during_streaming_are_reported(build: Make, root: Path) ->
     for file in root.rglob("*.png"):
         file.write_text("bad")
     message = refusal(lambda: list(data.train_dataloader()))
-    assert re.fullmatch(rf"{root}/\w+/\d+\.png: the content is not a PNG or JPEG", message)
+    assert re.fullmatch(rf"{root}/\w+/\d+\.png: the content is not an image of a known format", message)
 
 
 # Cache.

@@ -32,12 +32,14 @@ log = logging.getLogger(__name__)
 
 
 class ImageFolder(DataModule):
-    """PNG and JPEG files in one folder per class; or in folders ``train``, ``val`` (or ``valid``, ``validation``) and
+    """Images in one folder per class; or in folders ``train``, ``val`` (or ``valid``, ``validation``) and
     ``test`` with one folder per class each, where missing parts are held out from ``train`` as usual.
 
     Images of any color mode and size are converted to bytes of one shape (see ``data.readers.decoding``): resized to
-    cover the shape, center-cropped, and composited onto white if transparent. Hidden files and files of other types are
-    ignored; subfolders of a class folder belong to the class.
+    cover the shape, center-cropped, and composited onto white if transparent. Hidden files are ignored, files that are
+    not images are counted in a note, and of animations the first image is read. Subfolders of a class folder belong to
+    the class. A file counts once, even if links lead to it several times; links to folders that contain them are
+    ignored, and a link to a file of another class or part is an error.
 
     All images are decoded before training, so that damaged files are found immediately and mean and standard deviation
     are those of the whole training part. Images that fit in memory stay there. Otherwise, worker processes decode them
@@ -93,9 +95,12 @@ class ImageFolder(DataModule):
 
     def read(self) -> dict[Part, Records]:
         """Returns records of the row of an image, among all images of the folder, and its class index."""
-        files, empty = find_images(self.path)
+        files, empty, others = find_images(self.path)
         if empty:
-            self._reject_or_skip("class folders without images (.png, .jpg, .jpeg)", empty)
+            self._reject_or_skip("class folders without images (.png, .jpg, .webp etc.)", empty)
+        if others:
+            suffixes = sorted({Path(name).suffix or "no suffix" for name in others})
+            say(f"note: {len(others)} files of {self.path} are not images and left out ({summarize(suffixes)})")
         class_names(self.path, files)  # Check the classes before the expensive decoding.
         self._names = [name for images in files.values() for name, _ in images]
         if len(self._names) >= MANY:

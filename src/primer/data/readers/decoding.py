@@ -1,8 +1,9 @@
-"""Decodes PNG and JPEG files to bytes of a given shape."""
+"""Decodes image files to bytes of a given shape."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from primer.errors import InputError
 
-FORMATS = ("PNG", "JPEG")
-
 Image.preinit()  # At import rather than concurrently in several threads.
+for plugin in ("WebP", "Tiff", "Jpeg2K", "Mpo", "Avif"):
+    with suppress(ImportError):  # Versions of Pillow before 11.3 do not have Avif.
+        import_module(f"PIL.{plugin}ImagePlugin")
+
+FORMATS = [name for name in ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
+           if name in Image.OPEN]  # fmt: skip
+"""The formats that are read: those of ``SUFFIXES`` in ``folders``."""
 
 
 def decode(path: str | Path, channels: int, height: int, width: int) -> np.ndarray:
-    """Decodes a PNG or JPEG file, whatever its suffix, to bytes of shape ``(channels, height, width)``.
+    """Decodes an image file, whatever its suffix, to bytes of shape ``(channels, height, width)``.
 
     The image is rotated upright according to its EXIF data. Transparent pixels (alpha channel or palette) are
     composited onto white. 16-bit grayscale is reduced to 8 bits. With one channel, colors are converted to their luma
@@ -34,6 +40,8 @@ def decode(path: str | Path, channels: int, height: int, width: int) -> np.ndarr
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
+            if image.mode == "F":
+                raise ValueError("its pixels are floating-point numbers")
             image.draft(None, (2 * max(height, width), 2 * max(height, width)))
             image.load()
             return to_pixels(image, channels, height, width)
@@ -73,6 +81,6 @@ def resize_and_crop(image: Image.Image, height: int, width: int) -> Image.Image:
 def describe_error(path: Path, error: Exception) -> str:
     """Returns a short description of what is wrong with a file."""
     if isinstance(error, UnidentifiedImageError):
-        return "the content is not a PNG or JPEG" if path.stat().st_size else "the file is empty"
+        return "the content is not an image of a known format" if path.stat().st_size else "the file is empty"
     message = getattr(error, "strerror", None) or " ".join(str(error).split())
     return f"the image cannot be decoded ({message or type(error).__name__})"

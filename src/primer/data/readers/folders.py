@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from primer.data.loading.splits import Part
 from primer.errors import InputError
@@ -13,7 +13,11 @@ from primer.errors import InputError
 PARTS: dict[str, Part] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """The folder names of a data set that is already split, and their parts."""
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = {
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm",
+    ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".jpx",
+}  # fmt: skip
+"""The suffixes of images; see ``FORMATS`` in ``decoding``."""
 MAX_NAMES = 10
 """The maximum number of names listed in a message."""
 
@@ -21,28 +25,46 @@ Files = dict[Part, list[tuple[str, str]]]
 """The images of each part in alphabetical order: the path relative to the root folder, and the class."""
 
 
-def find_images(root: Path) -> tuple[Files, list[Path]]:
-    """Returns the images of a folder, and the class folders without any.
+class Found(NamedTuple):
+    """The content of a folder of images: the images, class folders without any, and files that are not images."""
+
+    files: Files
+    empty: list[Path]
+    others: list[str]
+
+
+def find_images(root: Path) -> Found:
+    """Returns the content of a folder. Each file counts once, even if links lead to it several times, and a link to a
+    folder that contains the link is not followed.
 
     Raises:
-        InputError: if the folder does not exist, or does not have one folder per class or part.
+        InputError: if the folder does not exist or does not have one folder per class or part, or if a link adds a file
+            to a second class or part.
     """
     hint = "data.path must be a folder with one folder of images per class, or with the folders train, val and test"
     if not root.is_dir():
         raise InputError(f"{root} is a file; {hint}" if root.exists() else f"there is no folder {root}; {hint}")
-    files: Files = {}
-    empty = []
+    found = Found({}, [], [])
+    owners: dict[str, tuple[Path, str]] = {}
     for part, folder in part_folders(root).items():
-        files[part] = []
+        found.files[part] = []
         classes = list_folders(folder)
         if not classes:
             raise InputError(f"there are no folders in {folder}; {hint}")
         for name in classes:
-            images = list_images(folder / name, root)
-            files[part] += [(image, name) for image in images]
+            images, others = list_files(folder / name, root)
+            for image, real in images.items():
+                owner, same = owners.setdefault(real, (folder / name, image))
+                if owner != folder / name:
+                    raise InputError(
+                        f"{root / image} is a link to the same file as {root / same}, in another class or part: remove "
+                        "one of them"
+                    )
+            found.files[part] += [(image, name) for image in images]
+            found.others.extend(others)
             if not images:
-                empty.append(folder / name)
-    return files, empty
+                found.empty.append(folder / name)
+    return found
 
 
 def class_names(root: Path, files: Files) -> tuple[str, ...]:
@@ -86,22 +108,52 @@ def part_folders(root: Path) -> dict[Part, Path]:
 
 
 def list_folders(root: Path) -> list[str]:
-    """Returns the names of the folders in a folder, except hidden ones."""
+    """Returns the names of the folders in a folder, except hidden ones and links to folders that contain it."""
+    names = sorted(entry.name for entry in scan(str(root)) if os.path.isdir(entry.path))
+    return [name for name in names if not is_within(os.path.realpath(root), os.path.realpath(root / name))]
+
+
+def list_files(folder: Path, root: Path) -> tuple[dict[str, str], list[str]]:
+    """Returns the images in a folder and its subfolders, and the other files, as paths relative to ``root`` in
+    alphabetical order. Hidden files and folders are left out. For each image, also returns the path of the real file,
+    to which no other image of the folder leads."""
+    images: dict[str, str] = {}
+    others: list[str] = []
+    visited: set[str] = set()
+
+    def visit(current: str, above: tuple[str, ...]) -> None:
+        real = os.path.realpath(os.path.join(root, current))
+        if real in visited or any(is_within(path, real) for path in above):
+            return
+        visited.add(real)
+        for entry in scan(os.path.join(root, current)):
+            path = os.path.join(current, entry.name)
+            if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
+                visit(path, (*above, real))
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                is_link = entry.is_symlink()
+                images[path] = os.path.realpath(entry.path) if is_link else os.path.join(real, entry.name)
+            else:
+                others.append(path)
+
+    visit(os.path.relpath(folder, root), (os.path.realpath(folder.parent),))
+    unique: dict[str, str] = {}
+    for path in sorted(images):
+        unique.setdefault(images[path], path)
+    return {path: real for real, path in unique.items()}, sorted(others)
+
+
+def scan(folder: str) -> list[os.DirEntry[str]]:
+    """Returns the entries of a folder, except hidden ones. Raises ``InputError`` if it cannot be read."""
     try:
-        return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        return [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     except OSError as error:
         raise_unreadable(error)
 
 
-def list_images(folder: Path, root: Path) -> list[str]:
-    """Returns the paths, relative to ``root``, of the images in a folder and its subfolders, except hidden ones."""
-    images = []
-    for current, subfolders, names in os.walk(folder, onerror=raise_unreadable, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        start = os.path.relpath(current, root)
-        selected = [name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
-        images += [os.path.join(start, name) for name in selected]
-    return sorted(images)
+def is_within(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies within it."""
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def summarize(items: Iterable[object]) -> str:
