@@ -239,3 +239,12 @@ def test_chorales_of_the_corpus_match_the_file(data_dir_or_skip: Any) -> None:
     assert chorale.title == "Aus meines Herzens Grunde"
     assert chorale._asdict() in content["train"]
     assert list(four_part_piece(corpus.parse("bach/bwv41.6"))) == []  # It has nine parts.
+
+
+def test_without_write_access_the_corpus_is_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can write to /proc, not even the superuser."""
+    pieces = [Piece(str(k), [[60 + k, 55, 50, 45]] * 8) for k in range(10)]
+    monkeypatch.setattr("primer.data.text.music.chorales", lambda: pieces)
+    data = Music(data_dir="/proc/primer", val_fraction=0.1, unique=False).prepare()
+    assert data.voices == VOICES
+    assert data.parts["train"].size > 0

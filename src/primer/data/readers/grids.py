@@ -31,8 +31,13 @@ def read_grids(file: Path) -> tuple[list[str], dict[Part, list[Piece]]]:
     Raises:
         InputError: if the file is not valid JSON (with the line) or a piece is malformed (with the piece and step).
     """
+    return parse_grids("\n".join(read_lines(file)), file)
+
+
+def parse_grids(text: str, file: Path) -> tuple[list[str], dict[Part, list[Piece]]]:
+    """Returns the content of a file, see ``read_grids``."""
     try:
-        content = json.loads("\n".join(read_lines(file)))
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{file}, line {error.lineno}: malformed JSON: {error.msg}") from None
     except (ValueError, RecursionError) as error:  # A number with thousands of digits, or very deep nesting.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import Part, Records
-from primer.data.readers.grids import PITCHES, REST, Piece, is_new, read_grids
+from primer.data.readers.grids import PITCHES, REST, Piece, is_new, parse_grids, read_grids
 from primer.data.readers.lines import find_file
 from primer.data.readers.midi import midi
 from primer.data.readers.vocabulary import SPECIAL
@@ -27,6 +28,8 @@ START, SILENCE = "<start>", "rest"
 VOICES = ["soprano", "alto", "tenor", "bass"]
 PROMPT = 16
 """Length of the default prompt, taken from the test part, in time steps: four beats."""
+
+log = logging.getLogger(__name__)
 
 
 class Music(TokenStream):
@@ -64,6 +67,7 @@ class Music(TokenStream):
             raise InputError(f"transpose must be at least 0 semitones, not {transpose}")
         self.path, self.transpose, self.unique = path, transpose, unique
         self.voices: list[str] = []
+        self._unsaved: str | None = None
 
     @property
     def corpus(self) -> Path:
@@ -73,12 +77,17 @@ class Music(TokenStream):
     def download(self) -> None:
         if self.path is None and not self.corpus.is_file():
             pieces = [piece._asdict() for piece in chorales()]
-            run_folder.write(self.corpus, json.dumps({"voices": VOICES, "rest": REST, "train": pieces}))
+            content = json.dumps({"voices": VOICES, "rest": REST, "train": pieces})
+            try:
+                run_folder.write(self.corpus, content)
+            except OSError as error:  # Without the cache, the next run only takes longer.
+                log.warning("%s cannot be written: %s", self.corpus, error.strerror)
+                self._unsaved = content
 
     def read(self) -> dict[Part, Records]:
         hint = "data.path names a JSON file of pieces"
         file = self.corpus if self.path is None else find_file(self.path, self.data_dir, hint)
-        self.voices, parts = read_grids(file)
+        self.voices, parts = read_grids(file) if self._unsaved is None else parse_grids(self._unsaved, file)
         if self.unique:
             seen: set[tuple[int, ...]] = set()
             held_out_first: tuple[Part, ...] = ("test", "val", "train")
