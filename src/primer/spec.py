@@ -60,13 +60,17 @@ class Column:
 @dataclass(frozen=True)
 class Vector:
     """Vectors of shape ``(features,)``. ``names``, ``mean`` and ``std`` have one entry per feature, or are empty.
-    ``columns`` are those of the table that the features are computed from; empty if each feature is a column."""
+
+    ``columns`` are those of the table that the features are computed from; empty if each feature is a column. Batches
+    hold values minus ``offset``, if it is not empty, since single precision cannot represent small differences between
+    large values."""
 
     features: int
     names: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     columns: tuple[Column, ...] = ()
+    offset: tuple[float, ...] = ()
 
     @property
     def size(self) -> int:
@@ -76,14 +80,16 @@ class Vector:
 
 @dataclass(frozen=True)
 class Series:
-    """Sequences of shape ``(time, features)``. ``names``, ``mean`` and ``std`` have one entry per feature, or are
-    empty. If ``window`` is not 0, samples are windows of that many steps over a longer series."""
+    """Sequences of shape ``(time, features)``. ``names``, ``mean``, ``std`` and ``offset`` have one entry per feature,
+    or are empty; batches hold values minus ``offset``. If ``window`` is not 0, samples are windows of that many steps
+    over a longer series."""
 
     features: int
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
     window: int = 0
+    offset: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,11 +128,13 @@ class Classes:
 @dataclass(frozen=True)
 class Values:
     """Real values: targets of shape ``(batch, values)``, one column per entry of ``names``. ``mean`` and ``std`` are
-    computed on the training part. Models learn standardized values; metrics are in the original unit.
+    computed on the training part. Models learn standardized values; metrics are in the original unit. Batches and
+    predictions hold values minus ``offset``, if it is not empty, which is added in double precision where a value is
+    shown.
 
-    The last three fields are set for forecasts. ``naive`` and ``seasonal`` are the mean absolute errors of the naive
-    forecasts on the training part: the last value and the value one season earlier. ``continues`` is the index of the
-    input feature that each value continues."""
+    ``naive``, ``seasonal`` and ``continues`` are set for forecasts. The first two are the mean absolute errors of the
+    naive forecasts on the training part: the last value and the value one season earlier. ``continues`` is the index of
+    the input feature that each value continues."""
 
     names: tuple[str, ...]
     mean: tuple[float, ...] = ()
@@ -134,6 +142,7 @@ class Values:
     naive: tuple[float, ...] = ()
     seasonal: tuple[float, ...] = ()
     continues: tuple[int, ...] = ()
+    offset: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -216,6 +225,11 @@ class Spec:
                 fields["columns"] = tuple(Column(**column) for column in columns)
             sides[side] = TYPES[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
         return cls(**sides)
+
+
+def stored_mean(kind: Vector | Series | Values) -> tuple[float, ...]:
+    """Returns the mean of the values that batches hold, from which ``offset`` is subtracted."""
+    return tuple(m - o for m, o in zip(kind.mean, kind.offset, strict=True)) if kind.offset else kind.mean
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:

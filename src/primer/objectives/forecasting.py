@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from primer.spec import Values
+from primer.spec import Values, stored_mean
 
 
 def forecast_metrics(target: Values) -> dict[str, Metric]:
@@ -78,7 +78,7 @@ class RelativeError(Metric):
     def __init__(self, target: Values) -> None:
         super().__init__()
         self.continues = list(target.continues)
-        self.register_buffer("mean", torch.tensor(target.mean), persistent=False)
+        self.register_buffer("mean", torch.tensor(stored_mean(target)), persistent=False)
         self.register_buffer("std", torch.tensor(target.std), persistent=False)
         self.add_state("error", torch.zeros(()), dist_reduce_fx="sum")
         self.add_state("naive_error", torch.zeros(()), dist_reduce_fx="sum")

@@ -12,14 +12,15 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, 
 from primer.errors import InputError
 from primer.objectives.base import Objective
 from primer.objectives.forecasting import forecast_metrics
-from primer.spec import Target, Values
+from primer.spec import Target, Values, stored_mean
 
 
 class Regression(Objective):
     """Base class for regression losses.
 
     Models are trained on standardized values, so the loss has no unit. Predictions and metrics are in the unit of the
-    data. Forecasts are also compared with naive forecasts.
+    data; predictions, like targets, are relative to ``offset`` of the target. Forecasts are also compared with naive
+    forecasts.
     """
 
     targets = Values
@@ -30,7 +31,7 @@ class Regression(Objective):
         super().__init__(target)
         assert isinstance(target, Values)
         self.values = len(target.names)
-        self.register_buffer("mean", torch.tensor(target.mean or (0.0,) * self.values), persistent=False)
+        self.register_buffer("mean", torch.tensor(stored_mean(target) or (0.0,) * self.values), persistent=False)
         self.register_buffer("std", torch.tensor(target.std or (1.0,) * self.values), persistent=False)
 
     @property

@@ -7,7 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from primer.spec import Image, Input, Series, Vector
+from primer.spec import Image, Input, Series, Vector, stored_mean
+
+FAR = 100
+"""A column whose mean is more than this many standard deviations from 0 is stored as differences from the mean: single
+precision has about 7 digits, and the differences would keep fewer than 5 of them."""
+CONSTANT = {torch.float64: 4e-15, torch.float32: 1e-8}
+"""The standard deviation of a column of equal numbers, relative to their size, is rounded to at most this."""
 
 
 def moments(values: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -18,8 +24,20 @@ def moments(values: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for row in values.transpose(0, 1).flatten(1):
         mean, std, largest = _byte_statistics(row) if row.dtype == torch.uint8 else _float_statistics(row)
         means.append(mean)
-        stds.append(std if std > 1e-8 * largest else 1.0)
+        stds.append(std if std > CONSTANT.get(row.dtype, 1e-8) * largest else 1.0)
     return tuple(means), tuple(stds)
+
+
+def find_offset(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[float, ...]:
+    """Returns what to subtract from each column before it is stored in single precision: the mean of columns far from
+    0, and 0 for the others. Empty if no column is far from 0."""
+    offset = tuple(m if abs(m) > FAR * s else 0.0 for m, s in zip(mean, std, strict=True))
+    return offset if any(offset) else ()
+
+
+def to_single(values: Tensor, offset: tuple[float, ...]) -> Tensor:
+    """Subtracts ``offset`` from double-precision values, ``(..., columns)``, and converts them to single precision."""
+    return (values - torch.tensor(offset, dtype=torch.float64) if offset else values).float()
 
 
 def _byte_statistics(row: Tensor) -> tuple[float, float, float]:
@@ -44,7 +62,8 @@ def standardize(kind: Input) -> Callable[[Tensor], Tensor] | None:
     """
     if not isinstance(kind, Image | Vector | Series) or (isinstance(kind, Series) and not kind.mean):
         return None
-    mean, std = torch.tensor(kind.mean or (0.0,)), torch.tensor(kind.std or (1.0,))
+    mean = torch.tensor((kind.mean if isinstance(kind, Image) else stored_mean(kind)) or (0.0,))
+    std = torch.tensor(kind.std or (1.0,))
     if isinstance(kind, Image):
         mean, std = mean.view(-1, 1, 1), std.view(-1, 1, 1)
     factors: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
