@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from primer.data.loading.scaling import to_original
 from primer.errors import InputError
 from primer.spec import IGNORE, PADDING, Classes, NextToken, Spec, Tags, Target, Values
 from primer.spec import Sequence as SequenceTarget
@@ -170,7 +171,7 @@ def decode(spec: Spec, outcome: Outcome, lengths: Tensor | None, tokens: Sequenc
         return Predictions(target, np.array(names, dtype=object)[predictions.numpy()], probabilities)
     if isinstance(target, Values):
         std = None if outcome.std is None else outcome.std.numpy()
-        return Predictions(target, values=predictions.numpy(), std=std)
+        return Predictions(target, values=to_original(predictions, target.offset).numpy(), std=std)
     if isinstance(target, Tags):
         steps = [predictions.shape[1]] * len(predictions) if lengths is None else lengths.tolist()
         rows = zip(predictions.tolist(), steps, strict=True)

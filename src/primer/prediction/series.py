@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from primer.batch import Batch
+from primer.data.loading.scaling import to_single
 from primer.errors import InputError
 from primer.prediction.encoded import Encoded
 from primer.prediction.tables import as_table
@@ -56,4 +57,4 @@ def to_array(kind: Series, inputs: Any) -> Tensor:
         return array
     if not array.isfinite().all():
         raise InputError("the series has missing or infinite values: fill them first")
-    return array.float()
+    return to_single(array.double(), kind.offset)

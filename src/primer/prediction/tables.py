@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from primer.batch import Batch
+from primer.data.loading.scaling import to_single
 from primer.data.readers.cells import CellFormat, category_name
 from primer.data.tables.encoding import UNSEEN_CATEGORY, encode_columns
 from primer.errors import InputError, suggest
@@ -40,7 +41,8 @@ def encode_table(kind: Vector, inputs: Any, format: CellFormat | None = None) ->
     size = len(values[0])
     keep = torch.ones(size, dtype=torch.bool)
     keep[list(errors)] = False
-    return Encoded(Batch(encode_columns(columns, [rows[keep] for rows in values])), size, errors, unseen=unseen)
+    features = to_single(encode_columns(columns, [rows[keep] for rows in values]), kind.offset)
+    return Encoded(Batch(features), size, errors, unseen=unseen)
 
 
 def table_columns(kind: Vector) -> tuple[Column, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from primer.batch import Batch
 from primer.data.loading.scaling import standardize
 from primer.data.series.series import TimeSeries
 from primer.errors import InputError
+from primer.models.recurrent.gru import GRU
 from primer.spec import Series, Values
 
 
@@ -203,3 +206,46 @@ def test_embedded_series() -> None:
     assert co2.spec.target.seasonal[0] == pytest.approx(1.3, abs=0.2)  # The yearly increase.
     with pytest.raises(InputError, match="line 5: 'co2' is missing"):
         build("co2", target="co2", time="month")
+
+
+def test_dates_and_numbers_in_other_formats(tmp_path: Path) -> None:
+    """German dates and decimal commas, a title and a line of units."""
+    path = tmp_path / "some.csv"
+    rows = [f"{1 + k % 28:02}.{1 + k // 28:02}.2020;{k},5\n" for k in range(28)]
+    path.write_text("Messwerte\nTag;v\nTT.MM.JJJJ;kg\n" + "".join(rows[::-1]))
+    settings: dict[str, Any] = {"target": "v", "time": "Tag", "delimiter": ";", "skip_rows": [1, 3]}
+    with pytest.raises(InputError, match=r"line 4: the time '28\.01\.2020' .*; set data\.time_format=%d\.%m\.%Y$"):
+        TimeSeries(path, window=4, **settings).prepare()
+    with pytest.raises(InputError, match=r"line 31: 'v' is '0,5', not a number: set \"data\.decimal=','\" to read it$"):
+        TimeSeries(path, window=4, time_format="%d.%m.%Y", **settings).prepare()
+    data = TimeSeries(path, window=4, time_format="%d.%m.%Y", decimal=",", **settings).prepare()
+    assert part(data, "train").inputs[0, :, 0].tolist() == [0.5, 1.5, 2.5, 3.5]
+    with pytest.raises(InputError, match=r"is not a date in the format data\.time_format=%Y$"):
+        TimeSeries(path, window=4, time_format="%Y", decimal=",", **settings | {"time": "v"}).prepare()
+
+
+def test_dates_with_slashes_may_have_two_formats(tmp_path: Path) -> None:
+    path = tmp_path / "some.csv"
+    path.write_text("t,v\n" + "".join(f"01/{1 + k:02}/2020 00:00,{k}\n" for k in range(28)))
+    with pytest.raises(
+        InputError, match=r"set \"data\.time_format='%m/%d/%Y %H:%M'\" or \"data\.time_format='%d/%m/%Y"
+    ):
+        TimeSeries(path, "v", time="t", window=4).prepare()
+    assert TimeSeries(path, "v", time="t", window=4, time_format="%m/%d/%Y %H:%M").prepare().parts["test"].size
+
+
+def test_an_offset_changes_no_figure(tmp_path: Path, quiet_trainer: Any) -> None:
+    def fit(offset: float) -> dict[str, float]:
+        path = tmp_path / "some.csv"
+        path.write_text("v\n" + "".join(f"{offset + 50 * math.sin(k / 5):.4f}\n" for k in range(120)))
+        data = TimeSeries(path, "v", window=8, horizon=2, season=4, batch_size=16).prepare()
+        torch.manual_seed(0)
+        model = GRU(data.spec, hidden_size=8)
+        model.optimizer = partial(torch.optim.Adam, lr=0.02)
+        trainer = quiet_trainer(max_epochs=3)
+        trainer.fit(model, datamodule=data)
+        return trainer.test(model, datamodule=data, verbose=False)[0]
+
+    expected = fit(0)
+    assert expected["test/r2"] > 0.3
+    assert fit(1.7e9) == pytest.approx(expected, rel=1e-3)

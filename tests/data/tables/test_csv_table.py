@@ -157,7 +157,7 @@ WITH_MISSING = "x,color,kind\n" + "".join(
 
 
 def test_missing_values_are_an_error_with_the_line(table):
-    with pytest.raises(InputError, match=r"table\.csv, line 5: 'x' is missing; .*drop.*impute"):
+    with pytest.raises(InputError, match=r"table\.csv, line 5: 'x' is missing; .* 4 of 30 rows: .*drop.*impute"):
         table(WITH_MISSING).prepare()
     with pytest.raises(InputError, match="line 6: 'color' is missing"):
         table(WITH_MISSING, ignore=["x"]).prepare()
@@ -214,15 +214,19 @@ MALFORMED = {
     "column missing": (GOOD, {"columns": ["xx"]}, r"data\.columns: .*does not have a column 'xx'; did you mean x"),
     "ignored column missing": (GOOD, {"ignore": ["y"]}, r"data\.ignore: .*does not have a column 'y'"),
     "no columns left": (GOOD, {"ignore": ["x"]}, r"does not have any columns to predict kind from"),
-    "text in regression": ("x,kind\n1,2\n2,hot\n", {"task": "regression"}, r"line 3: the target 'kind' is 'hot'"),
-    "text among numbers": ("x,kind\n1,2.5\n2,3.5\n3,hot\n", {}, r"line 4: the target 'kind' is 'hot', but most rows"),
+    "text in regression": ("x,kind\n1,2\n2,hot\n", {"task": "regression"}, r"line 3: 'kind' is 'hot', not a number"),
+    "text among numbers": (
+        "x,kind\n1,2.5\n2,3.5\n3,hot\n",
+        {},
+        r"line 4: 'kind' is 'hot', not a number, unlike 2 of 3 cells",
+    ),
     "several classes": (
         "x,y,kind\n1,2,3\n",
         {"target": ["kind", "y"], "task": "classification"},
         "accepts one target, not 2: kind, y",
     ),
     "one class": ("x,kind\n1,a\n2,a\n", {}, "'a' in every row"),
-    "infinite": ("x,kind\n1,a\n1e999,b\n", {}, r"line 3: 'x' is inf"),
+    "infinite": ("x,kind\n1,a\n1e999,b\n", {}, r"line 3: 'x' is '1e999', too large"),
     "only missing values": ("x,kind\n,a\n,b\n", {"missing": "drop"}, "all 2 rows have missing values in x, kind"),
     "keys": ("x,kind\n" + "".join(f"k{k},{k % 2}\n" for k in range(1001)), {}, "1001 distinct texts.*data.ignore"),
     "too few rows": ("x,kind\n1,a\n2,b\n", {}, "2 samples are too few"),

@@ -40,6 +40,11 @@ def to_single(values: Tensor, offset: tuple[float, ...]) -> Tensor:
     return (values - torch.tensor(offset, dtype=torch.float64) if offset else values).float()
 
 
+def to_original(values: Tensor, offset: tuple[float, ...]) -> Tensor:
+    """Adds ``offset`` again, in double precision; the inverse of ``to_single``."""
+    return values.double() + torch.tensor(offset, dtype=torch.float64) if offset else values
+
+
 def _byte_statistics(row: Tensor) -> tuple[float, float, float]:
     """Returns the mean, the standard deviation and the largest absolute value, computed from a histogram of the 256
     levels: converting to floats would take eight times the memory of the data set."""

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
-import math
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from primer.data.readers.cells import CellFormat
 from primer.data.readers.lines import read_text
 from primer.errors import InputError
 
 Row = tuple[int, list[str]]
 """The line number of a row (of its first line), and its cells."""
 
-MISSING = {"", "?", "na", "n/a", "nan", "null"}
-"""Markers of a missing value, in lower case; matched case-insensitively."""
+SkipRows = int | Sequence[int]
+"""The number of lines at the start of a file to leave out, or the numbers of the lines, from 1."""
 
 
-def read_rows(path: Path, delimiter: str = ",", least: int = 2) -> tuple[list[str], list[Row]]:
+def read_rows(
+    path: Path,
+    delimiter: str = ",",
+    least: int = 2,
+    skip_rows: SkipRows = 0,
+    format: CellFormat | None = None,
+) -> tuple[list[str], list[Row]]:
     """Returns the column names, and each row with its line number. Cells are stripped; missing values become "".
 
     Blank lines are skipped. A column without a name is named after its position: ``column 1``.
@@ -28,17 +33,22 @@ def read_rows(path: Path, delimiter: str = ",", least: int = 2) -> tuple[list[st
         path: the file.
         delimiter: the character between cells.
         least: the minimum number of columns, 1 or 2.
+        skip_rows: the number of lines before the column names, or the numbers of the lines to leave out, from 1.
+        format: how missing values are marked; the defaults of ``CellFormat`` if None.
 
     Raises:
         InputError: if the file cannot be read or is not a table, with the line.
     """
-    content = read_cells(path, delimiter)
+    content = read_cells(path, delimiter, skip_rows)
     if not content:
         raise InputError(f"{path}, line 1: the file is empty; expected the column names")
     (first, header), rows = content[0], content[1:]
     names = [name or f"column {k}" for k, name in enumerate(header, start=1)]
     if len(names) < least:
-        raise InputError(f"{path}, line {first}: there is only one column, {names[0]!r}; is data.delimiter correct?")
+        raise InputError(
+            f"{path}, line {first}: there is only one column, {names[0]!r}; is data.delimiter correct? "
+            "data.skip_rows leaves out lines before the column names"
+        )
     if duplicates := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise InputError(f"{path}, line {first}: two columns are named {duplicates[0]!r}; names must be unique")
     if not rows:
@@ -46,16 +56,22 @@ def read_rows(path: Path, delimiter: str = ",", least: int = 2) -> tuple[list[st
     for line, cells in rows:
         if len(cells) != len(names):
             raise InputError(f"{path}, line {line}: {len(cells)} cells, but the header names {len(names)} columns")
-    return names, [(line, ["" if cell.lower() in MISSING else cell for cell in cells]) for line, cells in rows]
+    is_missing = (format or CellFormat()).is_missing
+    return names, [(line, ["" if is_missing(cell) else cell for cell in cells]) for line, cells in rows]
 
 
-def read_cells(path: Path, delimiter: str = ",") -> list[Row]:
+def read_cells(path: Path, delimiter: str = ",", skip_rows: SkipRows = 0) -> list[Row]:
     """Returns each row that is not blank, with its line number. Cells are stripped.
+
+    Args:
+        path: the file.
+        delimiter: the character between cells.
+        skip_rows: see ``read_rows``.
 
     Raises:
         InputError: if the file cannot be read or is not a table, with the line.
     """
-    text = read_text(path)
+    text = blank_lines(read_text(path), skip_rows)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     rows: list[Row] = []
     line = 1
@@ -85,9 +101,23 @@ def parse_delimiter(name: str) -> str:
     return delimiter
 
 
-def as_numbers(texts: list[str]) -> np.ndarray | None:
-    """Converts cells to numbers, NaN for missing values. Returns None if a cell is not a number or all are missing."""
-    try:
-        return np.array([float(text) if text else math.nan for text in texts]) if any(texts) else None
-    except ValueError:
-        return None
+def parse_skip_rows(skip_rows: SkipRows) -> SkipRows:
+    """Returns the setting. Raises ``InputError`` if it is negative, or a line number is less than 1."""
+    if (skip_rows if isinstance(skip_rows, int) else min(skip_rows, default=1) - 1) < 0:
+        raise InputError(
+            f"skip_rows must be the number of lines before the column names, or a list of line numbers from 1, not "
+            f"{skip_rows}"
+        )
+    return skip_rows if isinstance(skip_rows, int) else list(skip_rows)
+
+
+def blank_lines(text: str, skip_rows: SkipRows) -> str:
+    """Empties the lines to leave out, so that the line numbers of the others do not change."""
+    if not skip_rows:
+        return text
+    lines = io.StringIO(text, newline="").readlines()
+    skipped = range(1, skip_rows + 1) if isinstance(skip_rows, int) else skip_rows
+    for number in skipped:
+        if number <= len(lines):
+            lines[number - 1] = "\n"
+    return "".join(lines)

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import math
+import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from primer.data.readers.csv_rows import Row, read_rows
+from primer.data.readers.cells import CellFormat
+from primer.data.readers.columns import TextColumn, to_numbers
+from primer.data.readers.csv_rows import Row, SkipRows, read_rows
 from primer.errors import InputError, suggest
 
 TOLERANCE = 0.1
 """Allowed relative deviation of a time step from the usual one: months and years vary in length."""
 
-LARGEST = float(np.finfo(np.float32).max)
-
-DISTINCT = 16
-"""Minimum ratio of a column's standard deviation to the spacing of single-precision numbers of its magnitude."""
+DATE = re.compile(r"(\d{1,4})([./-])(\d{1,2})[./-](\d{1,4})(.*)")
+"""A date with its parts in any order."""
 
 
 def read_steps(
-    file: Path, columns: list[str], time: str | None = None, delimiter: str = ",", interpolate: bool = False
+    file: Path,
+    columns: list[str],
+    time: str | None = None,
+    delimiter: str = ",",
+    interpolate: bool = False,
+    time_format: str | None = None,
+    format: CellFormat | None = None,
+    skip_rows: SkipRows = 0,
 ) -> tuple[np.ndarray, int]:
     """Returns the steps in order, ``(steps, columns)``, and the line number of the last one.
 
@@ -33,11 +42,15 @@ def read_steps(
             with a single column, so is each blank line between two rows.
         delimiter: the character between cells.
         interpolate: whether to fill empty cells and missing steps by linear interpolation.
+        time_format: the format of times, as for ``datetime.strptime``; None for numbers and ISO 8601 dates.
+        format: how numbers are written; the defaults of ``CellFormat`` if None.
+        skip_rows: lines to leave out, see ``read_rows``.
 
     Raises:
         InputError: if a cell is empty or not a number, or the steps are not equally spaced, with the line.
     """
-    names, rows = read_rows(file, delimiter, least=1)
+    format = format or CellFormat()
+    names, rows = read_rows(file, delimiter, least=1, skip_rows=skip_rows, format=format)
     for name in [*columns, *([time] if time else [])]:
         if name not in names:
             raise InputError(f"{file} does not have a column {name!r}; {suggest(name, names)}")
@@ -45,13 +58,14 @@ def read_steps(
         rows = [row for pair in zip(rows, [*rows[1:], rows[-1]], strict=True) for row in _with_blanks(*pair)]
     positions = np.arange(len(rows))
     if time is not None:
-        rows, positions = _sort_by_time(file, rows, names.index(time), interpolate)
+        rows, positions = _sort_by_time(file, rows, names.index(time), interpolate, time_format)
     last, grid = rows[-1][0], np.arange(positions[-1] + 1)
     steps = []
     for name in columns:
-        column = _parse_column(file, rows, name, names.index(name))
+        cells = [cells[names.index(name)] for _, cells in rows]
+        column = to_numbers(TextColumn(file, name, cells, [line for line, _ in rows]), format)
+        column = np.full(len(rows), np.nan) if column is None else column
         known = np.flatnonzero(~np.isnan(column))
-        _check_spread(f"{file}: {name!r}", column[known])
         for k in np.flatnonzero(np.isnan(column)):
             problem = f"{file}, line {rows[k][0]}: {name!r} is missing"
             if not interpolate:
@@ -62,32 +76,11 @@ def read_steps(
     return np.column_stack(steps), last
 
 
-def _check_spread(location: str, column: np.ndarray) -> None:
-    """Rejects numbers whose differences would be lost in single precision."""
-    spread, largest = (column.std(), np.abs(column).max()) if column.size else (0.0, 0.0)
-    if 0 < spread < DISTINCT * np.spacing(np.float32(largest)):
-        raise InputError(
-            f"{location} varies by only {spread:.2g}, too little for single precision at values of {largest:.2g}: "
-            "subtract a constant from it"
-        )
-
-
-def _parse_column(file: Path, rows: list[Row], name: str, index: int) -> np.ndarray:
-    """Returns a column as numbers, NaN for empty cells."""
-    column = np.full(len(rows), np.nan)
-    for k, (line, cells) in enumerate(rows):
-        try:
-            column[k] = float(cells[index]) if cells[index] else math.nan
-        except ValueError:
-            raise InputError(f"{file}, line {line}: {name!r} is {cells[index]!r}; expected a number") from None
-        if abs(column[k]) > LARGEST:
-            raise InputError(f"{file}, line {line}: {name!r} is {cells[index]}, too large for single precision")
-    return column
-
-
-def _sort_by_time(file: Path, rows: list[Row], column: int, interpolate: bool) -> tuple[list[Row], np.ndarray]:
+def _sort_by_time(
+    file: Path, rows: list[Row], column: int, interpolate: bool, time_format: str | None
+) -> tuple[list[Row], np.ndarray]:
     """Returns the rows sorted by time, and the step number of each, from 0."""
-    times = [_parse_time(file, line, cells[column]) for line, cells in rows]
+    times = [parse_time(cells[column], time_format, f"{file}, line {line}") for line, cells in rows]
     rows = [rows[k] for k in sorted(range(len(rows)), key=times.__getitem__)]
     gaps = [later - earlier for earlier, later in pairwise(sorted(times))]
     usual = sorted(gaps)[(len(gaps) - 1) // 2] if gaps else 1.0
@@ -116,20 +109,41 @@ def _sort_by_time(file: Path, rows: list[Row], column: int, interpolate: bool) -
     return rows, np.array(positions)
 
 
-def _parse_time(file: Path, line: int, text: str) -> float:
-    """Converts a number, or a date to seconds since 1970. Eight digits are a date."""
+def parse_time(text: str, time_format: str | None, location: str) -> float:
+    """Converts a number, or a date to seconds since 1970. Without a format, eight digits are a date.
+
+    Raises:
+        InputError: if it is neither, or does not have the given format.
+    """
+    if time_format is None:
+        with suppress(ValueError):
+            if not (len(text) == 8 and text.isdecimal()) and math.isfinite(float(text)):
+                return float(text)
     try:
-        if not (len(text) == 8 and text.isdecimal()) and math.isfinite(float(text)):
-            return float(text)
+        if time_format is not None:
+            date = datetime.strptime(text, time_format)
+        else:
+            date = datetime.fromisoformat(f"{text}-01" if len(text) == 7 and text[4] == "-" else text)
     except ValueError:
-        pass
-    try:
-        date = datetime.fromisoformat(f"{text}-01" if len(text) == 7 and text[4] == "-" else text)
-    except ValueError:
-        raise InputError(
-            f"{file}, line {line}: the time {text!r} is neither a number nor a date such as 2001-12-31 or 2001-12"
-        ) from None
+        expected = "neither a number nor a date such as 2001-12-31 or 2001-12"
+        if time_format is not None:
+            expected = f"not a date in the format data.time_format={time_format}"
+        raise InputError(f"{location}: the time {text!r} is {expected}{_suggest_format(text)}") from None
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
+def _suggest_format(text: str) -> str:
+    """Returns the settings that would read a date, for an error message."""
+    match = DATE.fullmatch(text)
+    if not match:
+        return ""
+    orders = ["Ymd"] if len(match[1]) == 4 else ["mdY", "dmY"] if match[2] == "/" else ["dmY"]
+    formats = [match[2].join(f"%{part}" for part in order) for order in orders]
+    rest = " %H:%M:%S"[: 3 * match[5].count(":") + 3] if match[5] else ""
+    settings = [
+        f"\"data.time_format='{format}{rest}'\"" if rest else f"data.time_format={format}" for format in formats
+    ]
+    return f"; set {' or '.join(settings)}"
 
 
 def _with_blanks(row: Row, following: Row) -> list[Row]:

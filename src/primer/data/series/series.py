@@ -14,8 +14,9 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
-from primer.data.loading.scaling import moments
-from primer.data.readers.csv_rows import parse_delimiter
+from primer.data.loading.scaling import find_offset, moments, to_single
+from primer.data.readers.cells import CellFormat
+from primer.data.readers.csv_rows import SkipRows, parse_delimiter, parse_skip_rows
 from primer.data.readers.lines import find_file
 from primer.data.readers.steps import read_steps
 from primer.errors import InputError
@@ -43,14 +44,16 @@ class TimeSeries(DataModule):
         covariates: additional input columns.
         time: the column of times (numbers or ISO 8601 dates), used to sort rows and to find gaps. Without it, rows are
             treated as equally spaced, in the order of the file.
+        time_format: the format of times, such as ``%d.%m.%Y``, as for ``datetime.strptime``.
         window: number of input steps.
         horizon: number of steps to forecast.
         stride: number of steps between windows.
         season: number of steps per season, for the seasonal naive forecast of the metric ``mase_seasonal``.
-        missing: how to treat empty cells (also ``NA``, ``N/A``, ``NaN``, ``null`` and ``?``) and missing times:
-            ``error`` reports the line; ``interpolate`` interpolates linearly between the neighboring values, of which
-            the later one may lie in the next part.
+        missing: how to treat missing values and missing times: ``error`` reports the line; ``interpolate`` interpolates
+            linearly between the neighboring values, of which the later one may lie in the next part.
         delimiter: the character between cells, or ``tab``.
+        decimal, thousands, na_values, keep_default_na: how cells are read; see ``CellFormat``.
+        skip_rows: the number of lines before the column names, or a list of line numbers to leave out, from 1.
         **kwargs: see ``DataModule``; ``train_size`` keeps the most recent windows.
 
     Raises:
@@ -67,12 +70,18 @@ class TimeSeries(DataModule):
         target: str | Sequence[str] | None = None,
         covariates: Sequence[str] = (),
         time: str | None = None,
+        time_format: str | None = None,
         window: int = 24,
         horizon: int = 1,
         stride: int = 1,
         season: int | None = None,
         missing: Literal["error", "interpolate"] = "error",
         delimiter: str = ",",
+        decimal: str = ".",
+        thousands: str | None = None,
+        na_values: Sequence[str | float] = (),
+        keep_default_na: bool = True,
+        skip_rows: SkipRows = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -81,8 +90,9 @@ class TimeSeries(DataModule):
                 raise InputError(f"{name} must be at least 1, not {value}")
         if missing not in ("error", "interpolate"):
             raise InputError(f"missing must be one of error, interpolate, not {missing!r}")
-        self.delimiter = parse_delimiter(delimiter)
-        self.path, self.time, self.missing = path, time, missing
+        self.format = CellFormat(decimal, thousands, na_values, keep_default_na)
+        self.delimiter, self.skip_rows = parse_delimiter(delimiter), parse_skip_rows(skip_rows)
+        self.path, self.time, self.time_format, self.missing = path, time, time_format, missing
         self.target = [target] if isinstance(target, str) else list(dict.fromkeys(target or ()))
         self.covariates = [name for name in dict.fromkeys(covariates) if name not in self.target]
         self.window, self.horizon, self.stride, self.season = window, horizon, stride, season
@@ -93,9 +103,18 @@ class TimeSeries(DataModule):
             raise InputError("data=series requires a file and a column to forecast: set data.path and data.target")
         columns = [*self.target, *self.covariates]
         with self._file(str(self.path)) as file:
-            steps, line = read_steps(file, columns, self.time, self.delimiter, self.missing == "interpolate")
+            steps, line = read_steps(
+                file,
+                columns,
+                self.time,
+                self.delimiter,
+                self.missing == "interpolate",
+                self.time_format,
+                self.format,
+                self.skip_rows,
+            )
             self.end = f"{file}, line {line}"
-        return {"train": Batch(torch.from_numpy(steps).float())}
+        return {"train": Batch(torch.from_numpy(steps))}
 
     def _file(self, path: str) -> AbstractContextManager[Path]:
         if path in EMBEDDED:
@@ -106,9 +125,10 @@ class TimeSeries(DataModule):
         rows: Tensor = train.inputs
         mean, std = moments(rows)
         series, steps = len(self.target), range(1, self.horizon + 1)
-        values = rows[:, :series].double()
+        offset = find_offset(mean, std)
+        values = rows[:, :series]
         return Spec(
-            Series(rows.shape[1], mean, std, (*self.target, *self.covariates), self.window),
+            Series(rows.shape[1], mean, std, (*self.target, *self.covariates), self.window, offset),
             Values(
                 tuple(f"{name} t+{step}" for name in self.target for step in steps),
                 tuple(value for value in mean[:series] for _ in steps),
@@ -118,11 +138,13 @@ class TimeSeries(DataModule):
                 if self.season
                 else (),
                 tuple(column for column in range(series) for _ in steps),
+                tuple(value for value in offset[:series] for _ in steps),
             ),
         )
 
     def encode(self, records: Any) -> Batch:
-        rows: Tensor = records.inputs
+        assert isinstance(self.spec.input, Series)
+        rows = to_single(records.inputs, self.spec.input.offset)
         if len(rows) < self.window + self.horizon:  # An empty part.
             return Batch(torch.empty(0, self.window, rows.shape[1]), torch.empty(0, len(self.target) * self.horizon))
         windows = rows.unfold(0, self.window + self.horizon, self.stride).transpose(1, 2)  # A view, without copies.

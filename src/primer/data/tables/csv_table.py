@@ -13,11 +13,14 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
-from primer.data.loading.scaling import moments
-from primer.data.readers.csv_rows import Row, as_numbers, parse_delimiter, read_rows
+from primer.data.loading.scaling import find_offset, moments, to_single
+from primer.data.readers.cells import CellFormat, category_names
+from primer.data.readers.columns import KEYS, TextColumn, identifies_rows, quote_list, to_numbers
+from primer.data.readers.csv_rows import Row, SkipRows, parse_delimiter, parse_skip_rows, read_rows
 from primer.data.readers.lines import find_file
 from primer.data.tables.encoding import UNSEEN_CATEGORY, encode_columns, feature_names
 from primer.errors import InputError, suggest
+from primer.records.console import say
 from primer.spec import Classes, Column, Spec, Values, Vector
 
 Task = Literal["auto", "classification", "regression"]
@@ -27,18 +30,17 @@ MAX_CLASSES = 20
 """Under ``task=auto``, a target column with more distinct integers than this is a regression target."""
 MAX_CATEGORIES = 1000
 """An input column with more distinct texts than this is rejected: it probably holds names or keys."""
-LARGEST = float(np.finfo(np.float32).max)
-
 log = logging.getLogger(__name__)
 
 
 class CSVTable(DataModule):
     """Rows of a UTF-8 CSV file, whose first line names the columns; cells may be quoted.
 
-    A column is numeric if all its cells that are not missing are numbers, otherwise it is categorical. Numeric columns
-    are standardized with the mean and standard deviation of the training part. Categorical columns are one-hot encoded
-    over the categories of the training part. The classes are those of the whole file, in numerical order if all are
-    numbers, otherwise in alphabetical order.
+    A column is numeric if all its cells that are not missing are numbers, and categorical if none is or ``categorical``
+    names it; a column with both, or with numbers in another format, is an error. Numeric columns are standardized with
+    the mean and standard deviation of the training part. Categorical columns are one-hot encoded over the categories of
+    the training part. The classes are those of the whole file, in numerical order if all are numbers, otherwise in
+    alphabetical order.
 
     Args:
         path: the file. A relative path is looked up in ``data_dir``, then in the current folder.
@@ -47,10 +49,15 @@ class CSVTable(DataModule):
             has a non-integer or more than 20 distinct values, otherwise classification.
         columns: the input columns; all except the targets by default.
         ignore: columns to exclude from the inputs.
+        categorical: input columns whose numbers are categories.
         delimiter: the character between cells, or ``tab``.
-        missing: how to treat cells that are empty, ``NA``, ``N/A``, ``NaN``, ``null`` or ``?``: ``error`` reports the
-            line; ``drop`` drops the row; ``impute`` replaces missing numbers by the mean of the training part, treats
-            missing categories as a separate category, and drops rows without a target.
+        decimal, thousands: the decimal mark and the separator of thousands; see ``CellFormat``.
+        na_values: markers of missing values besides the default ones; see ``CellFormat``.
+        keep_default_na: whether the default markers count: ``NA``, ``N/A``, ``NaN``, ``null``, ``None``, ``?`` etc.
+        skip_rows: the number of lines before the column names, or a list of line numbers to leave out, from 1.
+        missing: how to treat missing values: ``error`` reports the line; ``drop`` drops the row; ``impute`` replaces
+            missing numbers by the mean of the training part, treats missing categories as a separate category, and
+            drops rows without a target.
         unseen: how to treat categories that do not occur in the training part: ``ignore`` encodes them as zeros,
             ``error`` raises an error.
         **kwargs: see ``DataModule``.
@@ -69,7 +76,13 @@ class CSVTable(DataModule):
         task: Task = "auto",
         columns: Sequence[str] | None = None,
         ignore: Sequence[str] = (),
+        categorical: Sequence[str] = (),
         delimiter: str = ",",
+        decimal: str = ".",
+        thousands: str | None = None,
+        na_values: Sequence[str | float] = (),
+        keep_default_na: bool = True,
+        skip_rows: SkipRows = 0,
         missing: Missing = "error",
         unseen: Literal["ignore", "error"] = "ignore",
         **kwargs: Any,
@@ -82,25 +95,28 @@ class CSVTable(DataModule):
         ):
             if value not in valid:
                 raise InputError(f"{name} must be one of {', '.join(valid)}, not {value!r}")
-        self.delimiter = parse_delimiter(delimiter)
+        self.format = CellFormat(decimal, thousands, na_values, keep_default_na)
+        self.delimiter, self.skip_rows = parse_delimiter(delimiter), parse_skip_rows(skip_rows)
         self.path, self.task, self.missing, self.unseen = path, task, missing, unseen
         self.target = [target] if isinstance(target, str) else list(dict.fromkeys(target or ()))
-        self.columns, self.ignore = columns, ignore
+        self.columns, self.ignore, self.categorical = columns, ignore, categorical
 
     def read(self) -> dict[Part, Records]:
         """Returns unencoded inputs: missing numbers are NaN, and categories are indices into ``self.categories``."""
         if self.path is None:
             raise InputError("data=csv requires a file: set data.path, and data.target to the column to predict")
         self.file = find_file(str(self.path), self.data_dir, "data.path names a CSV file")
-        names, rows = read_rows(self.file, self.delimiter)
+        names, rows = read_rows(self.file, self.delimiter, skip_rows=self.skip_rows, format=self.format)
         self.input_columns = self._select_inputs(names)
         rows = self._drop_missing(names, rows)
-        self.lines = [line for line, _ in rows]
-        positions = {name: names.index(name) for name in [*self.input_columns, *self.target]}
-        cells = {name: [row[k] for _, row in rows] for name, k in positions.items()}
-        targets = self._parse_targets({name: cells[name] for name in self.target})
+        lines = [line for line, _ in rows]
+        columns = {
+            name: TextColumn(self.file, name, [row[names.index(name)] for _, row in rows], lines)
+            for name in [*self.input_columns, *self.target]
+        }
+        targets = self._parse_targets([columns[name] for name in self.target])
         self.categories: dict[str, list[str]] = {}
-        inputs = np.column_stack([self._parse_input(name, cells[name]) for name in self.input_columns])
+        inputs = np.column_stack([self._parse_input(columns[name]) for name in self.input_columns])
         return {"train": Batch(torch.from_numpy(inputs), torch.from_numpy(targets))}
 
     def labels(self, records: Any) -> np.ndarray | None:
@@ -123,15 +139,25 @@ class CSVTable(DataModule):
             features += feature_names(column)
             mean += means
             std += stds
-        target = Classes(self.classes) if self.classes else Values(tuple(self.target), *moments(train.targets))
+        offset = find_offset(tuple(mean), tuple(std))
         columns = tuple(self.input_encodings)
-        return Spec(Vector(len(features), tuple(features), tuple(mean), tuple(std), columns), target)
+        vector = Vector(len(features), tuple(features), tuple(mean), tuple(std), columns, offset)
+        return Spec(vector, self._fit_target(train.targets))
+
+    def _fit_target(self, targets: Tensor) -> Classes | Values:
+        if self.classes:
+            return Classes(self.classes)
+        mean, std = moments(targets)
+        return Values(tuple(self.target), mean, std, offset=find_offset(mean, std))
 
     def encode(self, records: Any) -> Batch:
+        assert isinstance(self.spec.input, Vector)
         values = [
             self._known_categories(*pair) for pair in zip(self.input_encodings, records.inputs.unbind(1), strict=True)
         ]
-        return Batch(encode_columns(self.input_encodings, values), records.targets)
+        inputs, target = encode_columns(self.input_encodings, values), self.spec.target
+        targets = to_single(records.targets, target.offset) if isinstance(target, Values) else records.targets
+        return Batch(to_single(inputs, self.spec.input.offset), targets)
 
     def _known_categories(self, column: Column, values: Tensor) -> Tensor:
         """Converts indices into the categories of the file to indices into those of the training part."""
@@ -152,8 +178,8 @@ class CSVTable(DataModule):
         """Returns the names of the input columns."""
         if not self.target:
             raise InputError(f"data.target must be the column to predict; {suggest('', names)}")
-        for setting, columns in (("target", self.target), ("columns", self.columns or ()), ("ignore", self.ignore)):
-            for name in columns:
+        for setting in ("target", "columns", "ignore", "categorical"):
+            for name in getattr(self, setting) or ():
                 if name not in names:
                     raise InputError(
                         f"data.{setting}: {self.file} does not have a column {name!r}; {suggest(name, names)}"
@@ -172,8 +198,9 @@ class CSVTable(DataModule):
         if self.missing == "error" and len(complete) < len(rows):
             line, k = next((line, k) for line, cells in rows for k in positions if not cells[k])
             raise InputError(
-                f"{self.file}, line {line}: {names[k]!r} is missing; set data.missing=drop to drop such rows, or "
-                "data.missing=impute to fill them"
+                f"{self.file}, line {line}: {names[k]!r} is missing; values are missing in "
+                f"{len(rows) - len(complete)} of {len(rows)} rows: set data.missing=drop to drop them, or "
+                "data.missing=impute to fill inputs"
             )
         if not complete:
             raise InputError(f"{self.file}: all {len(rows)} rows have missing values in {', '.join(required)}")
@@ -183,66 +210,52 @@ class CSVTable(DataModule):
             )
         return complete
 
-    def _parse_targets(self, cells: dict[str, list[str]]) -> np.ndarray:
+    def _parse_targets(self, columns: list[TextColumn]) -> np.ndarray:
         """Returns the targets, and sets ``self.classes`` to the class names, which are empty for regression."""
         self.classes: tuple[str, ...] = ()
-        name, texts = next(iter(cells.items()))
-        numbers = as_numbers(texts)
-        if self.task == "regression" or len(cells) > 1 or self._infers_regression(name, texts, numbers):
-            if self.task == "classification":
-                raise InputError(f"data.task=classification accepts one target, not {len(cells)}: {', '.join(cells)}")
-            columns = [self._parse_values(name, texts) for name, texts in cells.items()]
-            return np.column_stack(columns).astype(np.float32)
-        self.classes = tuple(sorted(set(texts), key=None if numbers is None else float))
+        if self.task == "classification" and len(columns) > 1:
+            raise InputError(
+                f"data.task=classification accepts one target, not {len(columns)}: {', '.join(self.target)}"
+            )
+        if self.task == "regression" or len(columns) > 1:
+            return np.column_stack([self._parse_values(column) for column in columns])
+        (column,) = columns
+        numbers = to_numbers(column, self.format, "data.task=classification") if self.task == "auto" else None
+        if numbers is not None and ((numbers % 1 != 0).any() or len(set(numbers)) > MAX_CLASSES):
+            return numbers[:, None]
+        names = category_names(set(column.cells))
+        self.classes = tuple(dict.fromkeys(names.values()))
         if len(self.classes) < 2:
             raise InputError(
-                f"{self.file}: the target {name!r} is {texts[0]!r} in every row; at least two classes are needed"
+                f"{self.file}: the target {column.name!r} is {column.cells[0]!r} in every row; at least two classes "
+                "are needed"
             )
         class_to_index = {label: k for k, label in enumerate(self.classes)}
-        return np.array([class_to_index[text] for text in texts])
+        return np.array([class_to_index[names[cell]] for cell in column.cells])
 
-    def _infers_regression(self, name: str, texts: list[str], numbers: np.ndarray | None) -> bool:
-        """Whether ``task=auto`` treats the target column as a regression target."""
-        if self.task != "auto":
-            return False
-        if numbers is not None:
-            return bool((numbers % 1 != 0).any()) or len(set(numbers)) > MAX_CLASSES
-        non_numeric = [k for k, text in enumerate(texts) if as_numbers([text]) is None]
-        if len(non_numeric) < len(texts) / 2:
-            raise InputError(
-                f"{self.file}, line {self.lines[non_numeric[0]]}: the target {name!r} is {texts[non_numeric[0]]!r}, "
-                "but most rows have a number; correct it, or set data.task"
-            )
-        return False
+    def _parse_values(self, column: TextColumn) -> np.ndarray:
+        numbers = to_numbers(column, self.format)
+        assert numbers is not None  # Rows without a target are errors or dropped.
+        return numbers
 
-    def _parse_values(self, name: str, texts: list[str]) -> np.ndarray:
-        numbers = as_numbers(texts)
-        if numbers is None:
-            k = next(k for k, text in enumerate(texts) if as_numbers([text]) is None)
-            raise InputError(
-                f"{self.file}, line {self.lines[k]}: the target {name!r} is {texts[k]!r}; regression requires numbers"
-            )
-        return self._check_range(name, numbers)
-
-    def _parse_input(self, name: str, texts: list[str]) -> np.ndarray:
+    def _parse_input(self, column: TextColumn) -> np.ndarray:
         """Returns an input column as numbers, or as indices into its categories."""
-        numbers = as_numbers(texts)
-        if numbers is not None:
-            return self._check_range(name, numbers)
-        self.categories[name] = sorted(set(texts))
-        if len(self.categories[name]) > MAX_CATEGORIES:
+        name = column.name
+        if name not in self.categorical:
+            numbers = to_numbers(column, self.format, f"data.categorical={quote_list([name])}")
+            if numbers is not None:
+                if self.columns is None and len(self.input_columns) > 1 and identifies_rows(column, numbers):
+                    say(
+                        f"note: the input {name!r} differs in each row: if it only names rows, leave it out with "
+                        f"data.ignore={quote_list([name])}"
+                    )
+                return numbers
+        names = category_names(set(column.cells))
+        self.categories[name] = list(dict.fromkeys(names.values()))
+        if len(self.categories[name]) > MAX_CATEGORIES or (len(names) == len(column.cells) >= KEYS):
             raise InputError(
-                f"{self.file}: the column {name!r} has {len(self.categories[name])} distinct texts, more than "
-                f"{MAX_CATEGORIES} categories; add it to data.ignore"
+                f"{self.file}: the column {name!r} has {len(names)} distinct texts in {len(column.cells)} rows, too "
+                f"many for categories; leave it out with data.ignore={quote_list([name])}"
             )
         category_to_index = {category: k for k, category in enumerate(self.categories[name])}
-        return np.array([category_to_index[text] for text in texts], dtype=np.float64)
-
-    def _check_range(self, name: str, numbers: np.ndarray) -> np.ndarray:
-        large = np.flatnonzero(np.abs(numbers) > LARGEST)
-        if large.size:
-            line = self.lines[large[0]]
-            raise InputError(
-                f"{self.file}, line {line}: {name!r} is {numbers[large[0]]}, too large for single precision"
-            )
-        return numbers
+        return np.array([category_to_index[names[cell]] for cell in column.cells], dtype=np.float64)

@@ -14,7 +14,7 @@ UNSEEN_CATEGORY = -1
 
 
 def encode_columns(columns: Sequence[Column], values: Sequence[Tensor]) -> Tensor:
-    """Returns the features, ``(rows, features)``.
+    """Returns the features, ``(rows, features)``, in double precision.
 
     Args:
         columns: the columns.
@@ -26,7 +26,7 @@ def encode_columns(columns: Sequence[Column], values: Sequence[Tensor]) -> Tenso
             parts.append(rows[:, None] == torch.arange(len(column.categories)))
         else:
             parts.append(torch.where(rows.isnan(), column.fill, rows)[:, None])
-    return torch.cat([part.float() for part in parts], dim=1)
+    return torch.cat([part.double() for part in parts], dim=1)
 
 
 def feature_names(column: Column) -> list[str]:
