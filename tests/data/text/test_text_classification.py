@@ -242,3 +242,17 @@ def test_batches_match_their_lengths(write: Callable[..., Path]) -> None:
     batch = next(iter(data.train_dataloader()))
     assert batch.lengths is not None
     assert torch.equal((batch.inputs != PADDING).sum(1), batch.lengths)
+
+
+def test_a_label_has_one_spelling(write: Callable[..., Path]) -> None:
+    lines = "".join(f"text {k},{label}\n" for k, label in enumerate(["0", "1", "0.0", "1.0"] * 10))
+    data = TextClassification(train=str(write("text,label\n" + lines))).prepare()
+    assert data.spec.target == Classes(("0", "1"))
+
+
+@pytest.mark.parametrize("label", ["nan", "None", "NULL", "#N/A"])
+def test_missing_labels_are_rejected(write: Callable[..., Path], label: str) -> None:
+    path = str(write("text,label\n" + "".join(f"text {k},{('a', label)[k % 2]}\n" for k in range(30))))
+    with pytest.raises(InputError, match=f"line 3: the label '{label}' stands for a missing value; remove the row"):
+        TextClassification(train=path).prepare()
+    assert set(TextClassification(train=path, keep_default_na=False).prepare().spec.target.names) == {"a", label}  # type: ignore[union-attr]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from primer.data.readers.cells import CellFormat, category_name
 from primer.data.readers.csv_rows import read_cells
 from primer.data.readers.lines import read_lines
 from primer.errors import InputError
@@ -18,14 +19,16 @@ Column = str | int
 
 
 class LabeledRow(NamedTuple):
-    """A text, its label, and their location: the file and the line."""
+    """A text, its label, and their location: the file and the line. The label ``1.0`` is ``1``."""
 
     text: str
     label: str
     location: str
 
 
-def read_labeled(path: Path, format: str, columns: tuple[Column, Column], header: bool) -> list[LabeledRow]:
+def read_labeled(
+    path: Path, format: str, columns: tuple[Column, Column], header: bool, keep_default_na: bool = True
+) -> list[LabeledRow]:
     """Returns the text and the label of each row.
 
     Args:
@@ -33,10 +36,12 @@ def read_labeled(path: Path, format: str, columns: tuple[Column, Column], header
         format: one of ``FORMATS``, or ``auto`` to infer it from the file's suffix.
         columns: the columns of the text and of the label.
         header: whether the first row of a table names its columns.
+        keep_default_na: whether labels such as ``NaN`` and ``None`` are missing, see ``CellFormat``.
 
     Raises:
-        InputError: if the file is malformed, with the line.
+        InputError: if the file is malformed, or a label is missing, with the line.
     """
+    labels = CellFormat(keep_default_na=keep_default_na)
     if format == "auto":
         if path.suffix.lower() not in SUFFIXES:
             raise InputError(f"{path}: cannot infer the format from the suffix; set data.format to csv, tsv or jsonl")
@@ -52,7 +57,13 @@ def read_labeled(path: Path, format: str, columns: tuple[Column, Column], header
             raise InputError(f"{location}: the text is empty")
         if not label.strip():
             raise InputError(f"{location}: the label is empty")
-        rows.append(LabeledRow(text, label.strip(), location))
+        label = label.strip()
+        if labels.is_missing(label):
+            raise InputError(
+                f"{location}: the label {label!r} stands for a missing value; remove the row, or set "
+                "data.keep_default_na=false if it is a label"
+            )
+        rows.append(LabeledRow(text, category_name(label), location))
     return rows
 
 

@@ -99,6 +99,7 @@ class TextClassification(LabeledTexts):
             object per line; or ``auto`` to infer it from the file's suffix.
         text, label: column names, or column numbers from 1; keys for JSON lines.
         header: whether the first row of a table names the columns; without it, columns are given by number.
+        keep_default_na: whether a label such as ``NaN``, ``None`` or ``?`` is missing, which is an error.
         lowercase: whether to ignore the case of words.
         drop_duplicates: whether to keep only the first of several equal texts in a file. Otherwise, the same text may
             be in the training part and in a held-out part.
@@ -120,6 +121,7 @@ class TextClassification(LabeledTexts):
         text: str | int = "text",
         label: str | int = "label",
         header: bool = True,
+        keep_default_na: bool = True,
         lowercase: bool = True,
         drop_duplicates: bool = False,
         **kwargs: Any,
@@ -129,14 +131,14 @@ class TextClassification(LabeledTexts):
             raise InputError(f"format must be one of auto, {', '.join(FORMATS)}, not {format!r}")
         self.files = {"train": train, "dev": dev, "test": test}
         self.format, self.columns, self.header = format, (text, label), header
-        self.lowercase, self.drop_duplicates = lowercase, drop_duplicates
+        self.keep_default_na, self.lowercase, self.drop_duplicates = keep_default_na, lowercase, drop_duplicates
 
     def read(self) -> dict[Part, Records]:
         files = find_files(
             self.data_dir, "data.train, data.dev and data.test name CSV, TSV or JSON lines files", **self.files
         )
         return {
-            part: self._tokenize(read_labeled(path, self.format, self.columns, self.header))
+            part: self._tokenize(read_labeled(path, self.format, self.columns, self.header, self.keep_default_na))
             for part, path in files.items()
         }
 
