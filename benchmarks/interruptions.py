@@ -20,18 +20,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hydra
+import sklearn.datasets
 import torch
 
 import primer.callbacks
 import primer.checkpoints.last_checkpoint
+import primer.cli.main
+import primer.cli.sweeps
 import primer.data.images.digits
 import primer.data.text.dates
 import primer.data.text.pos_tags
 import primer.models.encoder_decoder.seq2seq
 import primer.models.feedforward.mlp
 import primer.models.recurrent.lstm
-import primer.run  # noqa: F401  # All of these before any fork.
+import primer.run
 from primer.config.paths import ROOT
+
+PRELOADED = (hydra, sklearn.datasets, primer.callbacks, primer.run)
+"""What is imported above is shared by all runs."""
 
 MODELS = {
     "MLP, digits": ("model=mlp", "data=digits", "regularization/augmentation=shift"),
@@ -44,7 +51,7 @@ TRAINING = {
     "EMA": ("regularization.ema=0.99",),
 }
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-EPOCHS = 4
+EPOCHS, ATTEMPTS = 4, 10
 COMMON = (
     "regularization.dropout=0.3", f"trainer.max_epochs={EPOCHS}", "accelerator=cpu", "callbacks.last.minutes=0.002",
     "~callbacks.pictures", "~callbacks.attention",
@@ -68,6 +75,8 @@ class Run:
         status = 99
         try:
             os.chdir(ROOT)
+            for number in (signal.SIGINT, signal.SIGTERM):  # A shell ignores SIGINT in a background process.
+                signal.signal(number, signal.SIG_DFL)
             descriptor = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
@@ -158,7 +167,9 @@ def check(moments: int, seed: int, models: dict[str, tuple[str, ...]] = MODELS) 
                     interrupt(folder, overrides, number, part * seconds[pair])
                     break
                 except TimeoutError:  # The run was faster than the uninterrupted one.
-                    part, attempt = part * 0.8, attempt + 1
+                    part, attempt = part * 0.7, attempt + 1
+                    if attempt == ATTEMPTS:
+                        raise
                     folder = Path(directory, f"run-{moment}-{attempt}")
             saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
             run = Run(f"resume={folder}", output=folder.with_suffix(".out"))
@@ -175,9 +186,9 @@ def check(moments: int, seed: int, models: dict[str, tuple[str, ...]] = MODELS) 
 
 
 def main() -> None:
-    arguments = dict(text.split("=") if "=" in text else ("moments", text) for text in sys.argv[1:])
-    seed = int(arguments.get("seed", random.SystemRandom().randrange(2**31)))
-    raise SystemExit(bool(check(int(arguments.get("moments", 30)), seed)))
+    seed = next((int(text.removeprefix("seed=")) for text in sys.argv[1:] if text.startswith("seed=")), None)
+    moments = next((int(text) for text in sys.argv[1:] if text.isdigit()), 30)
+    raise SystemExit(bool(check(moments, random.SystemRandom().randrange(2**31) if seed is None else seed)))
 
 
 if __name__ == "__main__":

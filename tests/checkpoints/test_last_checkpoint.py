@@ -63,7 +63,7 @@ class TwoOptimizers(MLP):
 
 
 class Watch(L.Callback):
-    """Records the metrics after each epoch, and sends a signal in a batch or, with -1, in the validation of an epoch."""
+    """Records the metrics after each epoch. Sends a signal in a batch of an epoch or, with -1, in its validation."""
 
     def __init__(self, epoch: int | None = None, batch: int = 0) -> None:
         self.epoch, self.batch = epoch, batch
@@ -155,7 +155,7 @@ def test_the_initial_state_resumes_exactly(quiet_trainer: Trainer, tmp_path: Pat
             raise SystemExit  # As if it were killed: no other callback runs.
 
     for name in ("adam", "max_steps"):
-        whole, model = run(quiet_trainer, tmp_path / "whole", SETTINGS[name], unbroken := Watch())
+        _, model = run(quiet_trainer, tmp_path / "whole", SETTINGS[name], unbroken := Watch())
         with pytest.raises(SystemExit):
             run(quiet_trainer, tmp_path / "killed", SETTINGS[name], Kill(0, 5))
         path = tmp_path / "killed" / "last.ckpt"
