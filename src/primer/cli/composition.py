@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -108,8 +109,10 @@ def diagnose_overrides(name: str, overrides: list[str], error: Exception) -> str
         if key in known and override.type is not OverrideType.DEL:
             value = override.value()
             for choice in value if isinstance(value, list) else [value]:
-                if str(choice) not in known[key] and not (CONFIGS / key / f"{choice}.yaml").is_file():
+                if str(choice) not in known[key] and not _has_file(key, choice, parsed):
                     return explain_missing_choice(key, choice)
+            valid_choices.append(override.input_line or "")
+        elif key == "hydra.searchpath":
             valid_choices.append(override.input_line or "")
         elif "/" in key and not override.is_hydra_override():
             return f"{key}: there is no such group; {suggest(key, known)}"
@@ -137,6 +140,13 @@ def diagnose_overrides(name: str, overrides: list[str], error: Exception) -> str
         if problem := explain_missing_key(config, override.key_or_group, value):
             return problem
     return one_line(error)
+
+
+def _has_file(group: str, choice: Any, overrides: list[Override]) -> bool:
+    """Whether a choice is a file, which may be a shared part or be in a folder that ``hydra.searchpath`` names."""
+    searched = [one.value() for one in overrides if one.key_or_group == "hydra.searchpath"]
+    folders = [Path(str(folder).removeprefix("file://")) for value in searched for folder in value]
+    return any((folder / group / f"{choice}.yaml").is_file() for folder in (CONFIGS, *folders))
 
 
 def diagnose_local(name: str, error: Exception) -> str:

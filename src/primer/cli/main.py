@@ -24,7 +24,7 @@ from primer.records.signals import NOTHING_SAVED, signals
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-OmegaConf.register_new_resolver("expanduser", os.path.expanduser, replace=True)  # For configs/hydra.
+OmegaConf.register_resolver("expanduser", os.path.expanduser, replace=True)  # For configs/hydra.
 
 
 PATHS = ("run", "ckpt", "resume", "weights")
@@ -49,6 +49,7 @@ def run(main: Callable[[], None], name: str) -> None:
     from hydra._internal.utils import _run_hydra, get_args_parser
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from primer.cli import default_model
 
@@ -67,7 +68,8 @@ def run(main: Callable[[], None], name: str) -> None:
         print(help_text(name))
         return
     prints_only = args.cfg or args.info or args.hydra_help or args.shell_completion
-    other_config = args.config_name or args.config_path or args.config_dir or args.experimental_rerun
+    other_config = args.config_name or args.config_path or args.experimental_rerun
+    searched = [f"hydra.searchpath=['file://{os.path.abspath(args.config_dir)}']"] if args.config_dir else []
     try:
         with signals.installed():
             if not other_config and not args.shell_completion:
@@ -77,7 +79,7 @@ def run(main: Callable[[], None], name: str) -> None:
             if not prints_only and not other_config:
                 from primer.cli.checks import check_command
 
-                check_command(name, args.overrides, args.multirun, args.config_name)
+                check_command(name, args.overrides + searched, args.multirun, args.config_name)
             if args.multirun:
                 from primer.cli.sweeps import launcher_override
 
@@ -91,10 +93,10 @@ def run(main: Callable[[], None], name: str) -> None:
                 raise SystemExit(report_failed_jobs())
     except InputError as error:
         fail(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         from primer.cli.composition import diagnose_overrides
 
-        fail(diagnose_overrides(args.config_name or name, args.overrides, error))
+        fail(diagnose_overrides(args.config_name or name, args.overrides + searched, error))
     except OSError as error:  # Hydra cannot create the run folder.
         if (explained := explain(error)) is None:
             raise
