@@ -20,7 +20,6 @@ from primer.models.base import Model, SinglePass
 from primer.objectives import Objective
 from primer.spec import Input, Spec, Target
 
-
 REDUNDANT = ("columns", "counts", "positive")
 """Fields of a spec that do not make data different: the names and the scale show every difference in columns, and the
 others only change how results are weighted or reported."""

@@ -144,7 +144,7 @@ def diagnose_overrides(name: str, overrides: list[str], error: Exception) -> str
 
 def _has_file(group: str, choice: Any, overrides: list[Override]) -> bool:
     """Whether a choice is a file, which may be a shared part or be in a folder that ``hydra.searchpath`` names."""
-    searched = [one.value() for one in overrides if one.key_or_group == "hydra.searchpath"]
+    searched: list[Any] = [one.value() for one in overrides if one.key_or_group == "hydra.searchpath"]
     folders = [Path(str(folder).removeprefix("file://")) for value in searched for folder in value]
     return any((folder / group / f"{choice}.yaml").is_file() for folder in (CONFIGS, *folders))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from primer.data.readers.csv_rows import parse_delimiter
-from primer.data.readers.folders import list_images
+from primer.data.readers.folders import list_files
 from primer.errors import InputError, suggest
 from primer.spec import Image, Input, Series, Vector
 
@@ -67,8 +67,7 @@ def read_chunks(
     """
     suffix = path.suffix.lower()
     if isinstance(kind, Image):
-        files = [path / name for name in list_images(path, path)] if path.is_dir() else [path]
-        rows: Rows = ((str(file), file, None) for file in files)
+        rows = list_images(path)
     elif suffix in TABLES:
         rows = read_table(path, columns, parse_delimiter(delimiter) if delimiter else TABLES[suffix])
     elif suffix in JSON_LINES:
@@ -144,6 +143,12 @@ def check_object(value: Any, columns: list[str]) -> tuple[Any, str | None]:
         if isinstance(value[name], dict | list):
             return None, f"{name!r} is neither a text nor a number"
     return value, None
+
+
+def list_images(path: Path) -> Rows:
+    """Yields the path of an image, or of each image in a folder."""
+    for file in [path / name for name in list_files(path, path)[0]] if path.is_dir() else [path]:
+        yield str(file), file, None
 
 
 def read_texts(path: Path) -> Rows:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.readers.decoding import decode, to_pixels
-from primer.data.readers.folders import list_images
+from primer.data.readers.folders import list_files
 from primer.errors import InputError
 from primer.prediction.encoded import Encoded
 from primer.spec import Image
@@ -45,7 +45,7 @@ def as_pictures(inputs: Any) -> list[Any] | None:
     """Returns a list of files and PIL images; None if the inputs are numbers."""
     if isinstance(inputs, str | Path):
         path = Path(inputs)
-        return [path / name for name in list_images(path, path)] if path.is_dir() else [path]
+        return [path / name for name in list_files(path, path)[0]] if path.is_dir() else [path]
     if isinstance(inputs, PILImage):
         return [inputs]
     if isinstance(inputs, list | tuple) and inputs and all(isinstance(one, str | Path | PILImage) for one in inputs):
