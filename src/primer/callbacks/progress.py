@@ -40,6 +40,7 @@ class Progress(ProgressBar):
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             self.bar = Bar(*columns, TimeRemainingColumn(), console=console, transient=True, auto_refresh=False)
             self.bar.start()
+        self.on_train_epoch_start(trainer, pl_module)  # Lightning skips it when it resumes within an epoch.
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.began = time.monotonic()

@@ -115,7 +115,7 @@ class LastCheckpoint(Checkpoint):
     def _remove_initial(self, trainer: L.Trainer) -> None:
         """Removes the checkpoint of the initial weights after a run that was rejected before its first results."""
         if self._last_global_step_saved == 0 and trainer.ckpt_path is None and trainer.is_global_zero:
-            file = Path(self.best_model_path or os.devnull)
+            file, self.best_model_path = Path(self.best_model_path or os.devnull), ""
             if file.is_file():
                 file.unlink()
                 if not any(file.parent.iterdir()):
