@@ -175,6 +175,9 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["scheduler.warmup=long"], "scheduler.warmup must be a number, not 'long'"),
     (["scheduler.interval=batch"], "scheduler.interval must be one of step, epoch, not 'batch'"),
     (["accelerator.num_nodes=two"], "accelerator.num_nodes must be an integer, not 'two'"),
+    (["hydra.job.chdir=true"], "hydra.job.chdir=true: a run cannot change the working directory"),
+    (["callbacks=[null]"], "callbacks=null: there is no such callbacks"),
+    (["~callbacks.pictures", "+callbacks.pictures.images=3"], "callbacks.pictures has no _target_"),
     # Invalid syntax, interpolations and sweeps.
     (["mlp"], "'mlp' cannot be parsed: an override looks like model=lstm"),
     (["=3"], "'=3' cannot be parsed"),

@@ -105,3 +105,22 @@ def test_amounts_of_memory_are_readable() -> None:
     assert readable(512, "bytes") == "512 bytes"
     assert readable(3 * 2**30, "bytes") == "3 GiB"
     assert readable(2048, "GiB") == "2 TiB"
+
+
+def test_a_run_in_the_home_folder(
+    run_in_process: Callable[..., CommandResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PRIMER_DATA_DIR", "~/data")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "t.csv").write_text("x,y\n" + "".join(f"{k % 7},{k % 2}\n" for k in range(60)))
+    settings = ("data=csv", "data.target=y", "data.path=t.csv", "callbacks=[_checkpoint,_last]", "test=false")
+    result = run_in_process("train.py", *settings, "trainer.max_epochs=1", "hydra.run.dir=~/run")
+    assert result.status == 0, result.err
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+    assert run_in_process("evaluate.py", "run=~/run").status == 0
+    assert run_in_process("evaluate.py", "ckpt=~/run/checkpoints/best.ckpt").status == 0
+    assert run_in_process("train.py", *settings, "trainer.max_epochs=1", "weights=~/run").status == 0
+    assert run_in_process("train.py", "data=csv", "data.target=y", "data.path=~/nothing.csv").err.count(
+        f"{tmp_path}/nothing.csv"
+    )
