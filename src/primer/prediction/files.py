@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from primer.data.readers.csv_rows import parse_delimiter
-from primer.data.readers.folders import list_files
+from primer.data.readers.folders import list_images
 from primer.errors import InputError, suggest
-from primer.spec import Image, Input, Series, Vector
+from primer.spec import Image, Input, Vector
 
 CHUNK = 8192
 """The number of rows that are read at once."""
@@ -65,27 +65,31 @@ def read_chunks(
     Raises:
         InputError: if the file as a whole cannot be read.
     """
-    suffix = path.suffix.lower()
-    if isinstance(kind, Image):
-        rows = list_images(path)
-    elif suffix in TABLES:
-        rows = read_table(path, columns, parse_delimiter(delimiter) if delimiter else TABLES[suffix])
-    elif suffix in JSON_LINES:
-        rows = read_json(path, columns)
-    elif isinstance(kind, Vector | Series):
-        raise InputError(f"{path}: a table must be a file {', '.join([*TABLES, *JSON_LINES])}")
-    elif suffix in (".conllu", ".conll"):
-        rows = read_sentences(path)
-    else:
-        rows = read_texts(path)
-    if not isinstance(kind, Vector | Series | Image) and suffix in (*TABLES, *JSON_LINES):
-        (column,) = columns
-        rows = ((location, value[column] if value else None, error) for location, value, error in rows)
+    rows = read_inputs(path, kind, columns, delimiter)
     while part := list(islice(rows, size)):
         chunk = Chunk()
         for row in part:
             chunk.add(*row)
         yield chunk
+
+
+def read_inputs(path: Path, kind: Input, columns: list[str], delimiter: str | None = None) -> Rows:
+    """Returns an iterator over the inputs of a file or folder; see ``read_chunks``."""
+    suffix = path.suffix.lower()
+    if isinstance(kind, Image):
+        files = [path / name for name in list_images(path, path)] if path.is_dir() else [path]
+        return ((str(file), file, None) for file in files)
+    if suffix in (*TABLES, *JSON_LINES):
+        table = suffix in TABLES
+        separator = parse_delimiter(delimiter) if delimiter and suffix == ".csv" else TABLES.get(suffix, ",")
+        rows = read_table(path, columns, separator) if table else read_json(path, columns)
+        if isinstance(kind, Vector):
+            return rows
+        (column,) = columns
+        return ((location, value[column] if value else None, error) for location, value, error in rows)
+    if isinstance(kind, Vector):
+        raise InputError(f"{path}: a table must be a file {', '.join([*TABLES, *JSON_LINES])}")
+    return read_sentences(path) if suffix in (".conllu", ".conll") else read_texts(path)
 
 
 def read_table(path: Path, columns: list[str], delimiter: str) -> Rows:
@@ -143,12 +147,6 @@ def check_object(value: Any, columns: list[str]) -> tuple[Any, str | None]:
         if isinstance(value[name], dict | list):
             return None, f"{name!r} is neither a text nor a number"
     return value, None
-
-
-def list_images(path: Path) -> Rows:
-    """Yields the path of an image, or of each image in a folder."""
-    for file in [path / name for name in list_files(path, path)[0]] if path.is_dir() else [path]:
-        yield str(file), file, None
 
 
 def read_texts(path: Path) -> Rows:

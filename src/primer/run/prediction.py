@@ -57,7 +57,7 @@ def predict(cfg: DictConfig) -> dict[str, float]:
     source, output = Path(config["input"]).expanduser(), Path(config["output"]).expanduser()
     show_table("primer", {"checkpoint": str(file), "model": type(model).__name__, "input": str(source)})
     rows, unseen, problems = 0, Counter(), Problems(source)
-    place = {"file": str} if isinstance(model.spec.input, Image) else {"line": int}
+    place = {Image: {"file": str}, Series: {"step": int}}.get(type(model.spec.input), {"line": int})
     types = place | prediction_types(model) | {"error": str}
     with TableWriter(output, types) as table, fabric.autocast():
         for chunk, predictions in predict_chunks(model, source, config, unseen):
@@ -142,7 +142,7 @@ def predict_chunks(
 
 
 def predict_series(model: Model, source: Path, config: dict[str, Any], size: int) -> tuple[Chunk, Predictions]:
-    """Returns the forecast from each window of a series, with the line of the last step of the window.
+    """Returns the forecast from each window of a series, with the number of the last step of the window, from 1.
 
     A series is read as a whole, since its rows may have to be sorted by time and its gaps filled.
     """
@@ -151,12 +151,9 @@ def predict_series(model: Model, source: Path, config: dict[str, Any], size: int
     if not kind.names or not kind.window:
         raise InputError("predict.py reads series of models that were trained with data=series; use model.predict")
     delimiter = config["delimiter"] or data.get("delimiter", ",")
-    steps, last = read_steps(
-        source, list(kind.names), data.get("time"), delimiter, data.get("missing") == "interpolate"
-    )
+    steps, _ = read_steps(source, list(kind.names), data.get("time"), delimiter, data.get("missing") == "interpolate")
     encoded = encode(model.spec, steps)
-    first = last - encoded.size + 1
-    return Chunk(list(range(first, last + 1)), steps), predict_encoded(model, encoded, size)
+    return Chunk(list(range(kind.window, len(steps) + 1)), steps), predict_encoded(model, encoded, size)
 
 
 def prediction_types(model: Model) -> dict[str, type]:
