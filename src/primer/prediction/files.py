@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from primer.data.readers.csv_rows import parse_delimiter
-from primer.data.readers.folders import list_images
+from primer.data.readers.csv_rows import SkipRows, parse_delimiter
+from primer.data.readers.folders import list_files
 from primer.errors import InputError, suggest
 from primer.spec import Image, Input, Vector
 
@@ -20,7 +21,8 @@ CHUNK = 8192
 """The number of rows that are read at once."""
 TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
-MAX_CELL = 2**31 - 1
+MAX_LINES = 100
+"""The maximum number of lines of a row whose cells have line breaks."""
 
 
 @dataclass
@@ -51,7 +53,7 @@ Rows = Iterator[tuple[int | str, Any, str | None]]
 
 
 def read_chunks(
-    path: Path, kind: Input, columns: list[str], size: int, delimiter: str | None = None
+    path: Path, kind: Input, columns: list[str], size: int, delimiter: str | None = None, skip_rows: SkipRows = 0
 ) -> Iterator[Chunk]:
     """Yields the inputs of a file, or of a folder of images, in order.
 
@@ -61,11 +63,12 @@ def read_chunks(
         columns: the columns to read from a table; for texts, the column of the text.
         size: the number of inputs per chunk.
         delimiter: the character between cells of a CSV file; None for a comma.
+        skip_rows: lines of a table to leave out; see ``read_rows``.
 
     Raises:
         InputError: if the file as a whole cannot be read.
     """
-    rows = read_inputs(path, kind, columns, delimiter)
+    rows = read_inputs(path, kind, columns, delimiter, skip_rows)
     while part := list(islice(rows, size)):
         chunk = Chunk()
         for row in part:
@@ -73,16 +76,18 @@ def read_chunks(
         yield chunk
 
 
-def read_inputs(path: Path, kind: Input, columns: list[str], delimiter: str | None = None) -> Rows:
+def read_inputs(
+    path: Path, kind: Input, columns: list[str], delimiter: str | None = None, skip_rows: SkipRows = 0
+) -> Rows:
     """Returns an iterator over the inputs of a file or folder; see ``read_chunks``."""
     suffix = path.suffix.lower()
     if isinstance(kind, Image):
-        files = [path / name for name in list_images(path, path)] if path.is_dir() else [path]
+        files = [path / name for name in list_files(path, path)[0]] if path.is_dir() else [path]
         return ((str(file), file, None) for file in files)
     if suffix in (*TABLES, *JSON_LINES):
         table = suffix in TABLES
         separator = parse_delimiter(delimiter) if delimiter and suffix == ".csv" else TABLES.get(suffix, ",")
-        rows = read_table(path, columns, separator) if table else read_json(path, columns)
+        rows = read_table(path, columns, separator, skip_rows) if table else read_json(path, columns)
         if isinstance(kind, Vector):
             return rows
         (column,) = columns
@@ -92,26 +97,66 @@ def read_inputs(path: Path, kind: Input, columns: list[str], delimiter: str | No
     return read_sentences(path) if suffix in (".conllu", ".conll") else read_texts(path)
 
 
-def read_table(path: Path, columns: list[str], delimiter: str) -> Rows:
+def read_table(path: Path, columns: list[str], delimiter: str, skip_rows: SkipRows = 0) -> Rows:
     """Yields rows as dictionaries of cells, with the line on which each starts."""
-    limit, line = csv.field_size_limit(MAX_CELL), 1
+    names: list[str] = []
+    with open_text(path) as file:
+        for line, cells, problem in read_records(file, delimiter, skip_rows):
+            if not names:
+                if problem:
+                    raise InputError(f"{path}, line {line}: {problem}")
+                names = [name or f"column {k}" for k, name in enumerate(cells, start=1)]
+                check_header(path, line, names, columns)
+            elif problem:
+                yield line, None, problem
+            elif len(cells) != len(names):
+                yield line, None, f"{len(cells)} cells, but the header names {len(names)} columns"
+            else:
+                yield line, *check_encoding(dict(zip(names, cells, strict=True)), "".join(cells))
+
+
+def read_records(
+    lines: Iterable[str], delimiter: str, skip_rows: SkipRows = 0
+) -> Iterator[tuple[int, list[str], str | None]]:
+    """Yields the stripped cells of each row that is not blank, with the line on which it starts and what is wrong.
+
+    A quote that is not closed within ``MAX_LINES`` lines spoils only the line that it is on.
+    """
+    skipped = range(1, skip_rows + 1) if isinstance(skip_rows, int) else skip_rows
+    numbered = ((number, "\n" if number in skipped else line) for number, line in enumerate(lines, start=1))
+    again: deque[tuple[int, str]] = deque()
+    while row := next_line(again, numbered):
+        record, problem = [row], None
+        try:
+            while (cells := parse_record([line for _, line in record], delimiter)) is None and len(record) < MAX_LINES:
+                if (following := next_line(again, numbered)) is None:
+                    break
+                record.append(following)
+        except csv.Error as error:
+            cells, problem = [], str(error)
+        if cells is None:
+            problem = "a quote is not closed"
+        if problem:
+            again.extendleft(reversed(record[1:]))
+        cells = [cell.strip() for cell in cells or []]
+        if problem or cells not in ([], [""]):
+            yield record[0][0], cells, problem
+
+
+def next_line(again: deque[tuple[int, str]], numbered: Iterator[tuple[int, str]]) -> tuple[int, str] | None:
+    """Returns the next line, first of those to read again; None at the end."""
+    return again.popleft() if again else next(numbered, None)
+
+
+def parse_record(lines: list[str], delimiter: str) -> list[str] | None:
+    """Returns the cells of the row on these lines, or None if a quote is still open."""
+    limit = csv.field_size_limit(max(csv.field_size_limit(), sum(map(len, lines))))
     try:
-        with open_text(path) as file:
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            names: list[str] = []
-            for cells in reader:
-                cells, first, line = [cell.strip() for cell in cells], line, reader.line_num + 1
-                if cells in ([], [""]) and len(names) != 1:
-                    continue
-                if not names:
-                    names = [name or f"column {k}" for k, name in enumerate(cells, start=1)]
-                    check_header(path, first, names, columns)
-                elif len(cells) != len(names):
-                    yield first, None, f"{len(cells)} cells, but the header names {len(names)} columns"
-                else:
-                    yield first, *check_encoding(dict(zip(names, cells, strict=True)), "".join(cells))
+        return next(csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True), [])
     except csv.Error as error:
-        raise InputError(f"{path}, line {line}: {error}") from None
+        if "unexpected end of data" in str(error):
+            return None
+        raise
     finally:
         csv.field_size_limit(limit)
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from primer.checkpoints import reading
 from primer.data.readers.cells import CellFormat
+from primer.data.readers.csv_rows import parse_delimiter
 from primer.data.readers.steps import read_steps
 from primer.errors import InputError
 from primer.models.base import Model
@@ -126,7 +127,8 @@ def predict_chunks(
     elif isinstance(kind, Tokens):
         columns = [config["column"] or text_column(data)]
     chunk_size = size if isinstance(kind, Image) else max(1, CHUNK // size) * size
-    for chunk in read_chunks(source, kind, columns, chunk_size, config["delimiter"] or data.get("delimiter")):
+    delimiter, skip_rows = config["delimiter"] or data.get("delimiter"), data.get("skip_rows", 0)
+    for chunk in read_chunks(source, kind, columns, chunk_size, delimiter, skip_rows):
         if not chunk.inputs:
             yield chunk, None
             continue
@@ -150,8 +152,16 @@ def predict_series(model: Model, source: Path, config: dict[str, Any], size: int
     assert isinstance(kind, Series)
     if not kind.names or not kind.window:
         raise InputError("predict.py reads series of models that were trained with data=series; use model.predict")
-    delimiter = config["delimiter"] or data.get("delimiter", ",")
-    steps, _ = read_steps(source, list(kind.names), data.get("time"), delimiter, data.get("missing") == "interpolate")
+    steps, _ = read_steps(
+        source,
+        list(kind.names),
+        data.get("time"),
+        parse_delimiter(config["delimiter"] or data.get("delimiter", ",")),
+        data.get("missing") == "interpolate",
+        data.get("time_format"),
+        cell_format(data),
+        data.get("skip_rows", 0),
+    )
     encoded = encode(model.spec, steps)
     return Chunk(list(range(kind.window, len(steps) + 1)), steps), predict_encoded(model, encoded, size)
 
