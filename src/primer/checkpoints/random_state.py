@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from primer.config.types import check_type
 from primer.errors import InputError
 
 
@@ -39,6 +40,9 @@ def check_random_state(state: dict[str, Any]) -> None:
         torch.Generator().set_state(state["torch"].cpu())
         random.Random().setstate(_python_state(state))
         np.random.RandomState().set_state(_numpy_state(state))
+        check_type("the position", state["numpy"][2], int)
+        if not 0 <= state["numpy"][2] <= len(state["numpy"][1]):  # NumPy would read beyond the state.
+            raise InputError("the position is not within it")
     except Exception as error:  # Each generator raises a different exception.
         raise InputError(f"the state of a random number generator is invalid: {error}") from error
 

@@ -114,6 +114,10 @@ def check_plain(path: str, value: Any) -> None:
                 check_target(item["_target_"])
         elif not isinstance(item, list | tuple):
             check_type(where, item, Plain)
+            if isinstance(item, int) and abs(item) >= 2**63:
+                raise InputError(f"{where} must have fewer digits")
+            if item != item and path != "metrics":
+                raise InputError(f"{where} must not be NaN")
 
 
 def walk(path: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any, int]]:
