@@ -82,6 +82,7 @@ def test_to_dict_returns_plain_types() -> None:
             "mean": [0.5, 0.0],
             "std": [2.0, 1.0],
             "columns": [plain],
+            "offset": [],
         },
         "target": {"type": "Classes", "names": ["a", "b"], "positive": 1, "counts": []},
     }

@@ -7,7 +7,7 @@ converts to a plain dictionary and back, and every checkpoint contains one. This
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 PADDING, UNKNOWN = 0, 1
@@ -121,8 +121,8 @@ class Classes:
     numbers of training samples of each class, or empty."""
 
     names: tuple[str, ...]
-    positive: int = 1
-    counts: tuple[int, ...] = ()
+    positive: int = field(default=1, compare=False)
+    counts: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

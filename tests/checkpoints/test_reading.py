@@ -92,6 +92,8 @@ def test_a_checkpoint_loads_without_running_code(saved: Saved) -> None:
     assert content["primer"]["objective"] == {
         "_target_": "primer.objectives.classification.CrossEntropy",
         "label_smoothing": 0.1,
+        "class_weights": None,
+        "threshold": None,
     }
     assert Spec.from_dict(content["primer"]["spec"]) == saved[2].spec
     assert content["primer"]["config"]["data"] == DATA

@@ -316,10 +316,12 @@ def test_single_callbacks_compose_the_default() -> None:
         "last",
         "progress",
         "finite",
+        "baseline",
         "pictures",
         "attention",
         "samples",
         "predictions",
+        "report",
     ]
     files = sorted(file.stem for file in (CONFIGS / "callbacks").glob("_*.yaml"))
     single = [compose_checked("train", [f"callbacks={file}"]).callbacks for file in files]

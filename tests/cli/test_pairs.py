@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,13 @@ def summary(group: str, choice: str) -> str:
         if not line.startswith("# @package"):
             lines.append(line.lstrip("# "))
     return " ".join(lines)
+
+
+@pytest.fixture(autouse=True)
+def _free_memory() -> Iterator[None]:
+    """Frees the models of a test, which refer to their trainers and so are only freed by the garbage collector."""
+    yield
+    gc.collect()
 
 
 @pytest.mark.parametrize(("model", "data"), compatible_pairs(), ids=["-".join(pair) for pair in compatible_pairs()])

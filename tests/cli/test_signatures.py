@@ -52,7 +52,7 @@ def test_a_dataclass_and_a_function() -> None:
     assert stopping is not None
     assert list(stopping.parameters) == ["patience", "min_delta"]
     assert auto is not None
-    assert list(auto.parameters) == ["target", "label_smoothing"]
+    assert list(auto.parameters) == ["target", "label_smoothing", "class_weights", "threshold"]
 
 
 @pytest.mark.parametrize(

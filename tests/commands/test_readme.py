@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import primer
+from primer import __main__
 from primer.cli.checks import check_command
 from primer.cli.choices import groups
 from primer.config.paths import ROOT
@@ -52,6 +53,8 @@ def test_the_commands_on_a_run_work(run_in_process) -> None:
     result = run_in_process("train.py", *shlex.split(transfer.replace(RUN, folder))[2:], "trainer.max_epochs=1")
     assert result.status == 0, result.err
     (code,) = [block for block in blocks("python") if "primer.load" in block]
+    (report,) = commands("python -m primer report")
+    assert __main__.main(shlex.split(report.replace(RUN, folder))[3:]) == 0
     names: dict[str, object] = {"primer": primer}
     exec(code.replace(RUN, folder), names)
     assert isinstance(names["model"], Model)
@@ -88,8 +91,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_your_own_package_is_listed(run_in_subprocess, clone) -> None:
     listed = run_in_subprocess("-m", "primer", "list", cwd=clone, PYTHONPATH=str(clone / "src"))
-    assert re.search(r"^rings .*x", listed.out, re.MULTILINE)
-    assert "highway" in listed.out.splitlines()[0]
+    assert re.search(r"^  data .*\brings\b", listed.out, re.MULTILINE)
+    assert "highway" in listed.out
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,7 @@ def test_your_own_package_trains_and_loads(overrides: tuple[str, ...], run_in_su
     python_path = {"PYTHONPATH": str(clone / "src")}
     result = run_in_subprocess("train.py", *overrides, cwd=clone, **python_path)
     assert result.status == 0, result.err
-    accuracy = re.search(r"test/accuracy .*?(\S+)$", result.out, re.MULTILINE)
+    accuracy = re.search(r"test/accuracy .*?  ([\d.]+)", result.out)
     assert accuracy
     assert float(accuracy[1]) > 0.95
     run = result.out.strip().splitlines()[-1].removeprefix("run: ")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from signal import Signals
 
 import pytest
 
 from primer.data.tables.tables import Wine
+from primer.errors import Interrupted
 
 TINY = ("data=iris", "trainer.max_epochs=1", "test=false", "callbacks=none")
 
@@ -53,10 +55,10 @@ def test_a_job_that_crashes_does_not_stop_a_sweep(run_in_process, tmp_path, monk
     assert json.loads(next(tmp_path.rglob("metrics.json")).read_text())["epochs"] == 1
 
 
-@pytest.mark.parametrize(("raised", "status"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
-def test_an_interrupted_job_ends_a_sweep(run_in_process, tmp_path, monkeypatch, raised, status) -> None:
+@pytest.mark.parametrize(("signal", "status"), [(Signals.SIGINT, 130), (Signals.SIGTERM, 143)])
+def test_an_interrupted_job_ends_a_sweep(run_in_process, tmp_path, monkeypatch, signal, status) -> None:
     def interrupt(self) -> None:
-        raise raised
+        raise Interrupted(signal, "")
 
     monkeypatch.setattr(Wine, "read", interrupt)
     result = run_in_process("train.py", "-m", "data=wine,iris", *TINY[1:])

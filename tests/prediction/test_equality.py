@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ def test_digits_of_any_form_equal_those_of_the_test(fit: Any, run_predict: Any, 
     (tmp_path / "images" / "05.png").write_bytes(b"not an image")
     rows = run_predict(tmp_path / "images", "batch_size=4")
     assert [row["prediction"] for row in rows] == [*labels[:5], "", *labels[6:]]
-    assert rows[5]["error"].endswith("05.png: the content is not a PNG or JPEG")
+    assert rows[5]["error"].endswith("05.png: the content is not an image of a known format")
 
 
 @pytest.mark.parametrize("target", ["kind", "hours"])
@@ -191,6 +192,8 @@ def test_tables_with_missing_and_unseen_values_equal_the_test(
     lines[positions[3]] = ",".join([age, "green", *rest])
     test = [lines[k].split(",") for k in positions]
     source.write_text("\n".join(lines) + "\n")
+    for name in ("run", "evaluated"):
+        shutil.rmtree(tmp_path / name)
     expected = rows_of(fit(*settings, f"objective={objective}"))
     model = primer.load(tmp_path / "run")
     assert any("" in row for row in test)

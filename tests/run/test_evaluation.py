@@ -22,7 +22,7 @@ def language_model_metrics(tmp_path: Path, command: Callable[..., Any]) -> dict[
     (tmp_path / "text.txt").write_text(TEXT)
     settings = ["trainer.max_epochs=1", "callbacks.samples.length=0", "accelerator=cpu"]
     metrics = train(command("train", "run", "model=lstm", "data=text", f"data.path={tmp_path}/text.txt", *settings))
-    return {name: value for name, value in metrics.items() if name.startswith("test/")}
+    return {name: value for name, value in metrics.items() if name.startswith(("test/", "baseline/"))}
 
 
 def test_evaluation_samples_from_a_custom_prompt(
@@ -105,7 +105,7 @@ def test_data_that_changed_since_training_is_rejected(
     if message is None:
         assert evaluate(cfg)["test/loss"] == metrics["test/loss"]
         with pytest.raises(InputError, match=r"samples\.prompt: MLP is not a language model"):
-            evaluate(command("evaluate", "again", f"run={tmp_path}/run", "samples.prompt=a", "accelerator=cpu"))
+            evaluate(command("evaluate", "other", f"run={tmp_path}/run", "samples.prompt=a", "accelerator=cpu"))
         return
     with pytest.raises(InputError, match=rf"best\.ckpt was trained on different data: .*{message}"):
         evaluate(cfg)

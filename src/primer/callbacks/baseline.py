@@ -45,6 +45,7 @@ class Baseline(Callback):
     def __init__(self) -> None:
         self.description = ""
         self._reference: Reference | None = None
+        self._counted = False
         self._objective: Objective
         self._metrics: MetricCollection
 
@@ -53,6 +54,7 @@ class Baseline(Callback):
         named = pl_module.objective.scalar_names()
         self._reference = find_reference(pl_module.spec, data) if named and isinstance(data, DataModule) else None
         self.description = self._reference.description if self._reference else ""
+        self._counted = False
         if self._reference:
             self._objective = auto(pl_module.spec.target).to(pl_module.device).eval()
             self._metrics = self._objective.metrics().to(pl_module.device)
@@ -60,12 +62,14 @@ class Baseline(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: Model, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if self._reference and batch.size:
+        if self._reference and batch.size and isinstance(outputs, Tensor):  # Otherwise, the model has no metrics.
+            self._counted = True
             guess = self._reference.outputs(batch)
             self._metrics.update(self._objective.predict(guess), batch.targets, inputs=batch.inputs, outputs=guess)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Model) -> None:
-        if not self._reference:
+        if not self._counted:
+            self.description = ""
             return
         shared = set(pl_module.objective.scalar_names())
         for name, value in self._metrics.compute().items():

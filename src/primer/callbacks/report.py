@@ -112,16 +112,18 @@ class Report(Callback):
                 "layers": describe_layers(trainer, pl_module, self._few),
             }
 
-    def write(self, folder: Path, baseline: str) -> None:
+    def write(self, folder: Path, baseline: str, monitor: str | None, mode: str | None) -> None:
         """Writes ``report.json`` and ``report.html``; called when all other files of the run are written.
 
         Args:
             folder: the run folder.
             baseline: what the baseline predicts.
+            monitor, mode: the metric that selects the best epoch, and whether a lower or a higher value is better.
         """
         seconds = {name: round(value, 3) for name, value in self.seconds.items()}
         with log_failure(folder, "report"):
-            content = self.content | {"baseline": baseline, "seconds": seconds}
+            goal = {"monitor": monitor, "mode": mode}
+            content = self.content | {"baseline": baseline, "seconds": seconds} | goal
             run_folder.write(folder / "report.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
             write_html(folder)
 

@@ -32,8 +32,8 @@ class Checkpoint(CachedStateKey):
 
     _inherited: Sequence[tuple[Path, Path]] = ()
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         if not self._every_n_train_steps and self._train_time_interval is None:
             self.on_train_batch_end = None  # type: ignore[assignment, method-assign]  # Lightning skips the call.
 

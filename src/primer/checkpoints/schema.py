@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, NotRequired, TypedDict, get_type_hints
@@ -54,7 +53,7 @@ class Description(TypedDict):
     objective: dict[str, Any]
     spec: dict[str, Any]
     config: dict[str, Any]
-    metrics: NotRequired[dict[str, float]]
+    metrics: dict[str, float]
 
 
 class Content(TypedDict):
@@ -64,6 +63,10 @@ class Content(TypedDict):
     global_step: int
     state_dict: dict[str, Tensor]
     primer: Description
+
+
+MAY_BE_ZERO = ("start", "end", "continues", "positive", "counts", "window")
+"""Integers of a spec that are indices or counts, rather than sizes."""
 
 
 def check_content(content: Any) -> None:
@@ -83,7 +86,7 @@ def check_content(content: Any) -> None:
         check_own_targets(part, ours[part])
         if any(isinstance(value, Mapping) and "_target_" in value for value in ours[part].values()):
             raise InputError(f"{part} must not contain another _target_")
-    check_plain("metrics", ours.get("metrics", {}))
+    check_plain("metrics", ours["metrics"])
     check_config(ours["config"])
     check_spec(ours["spec"])
 
@@ -180,10 +183,10 @@ def check_spec(plain: dict[str, Any]) -> None:
 
 def check_numbers(path: str, value: Any) -> None:
     """Raises ``InputError`` for a number in a spec that is negative where it is a size, or not finite."""
-    least = 0 if re.search(r"\.(start|end|continues)$", path) else 1
+    least = 0 if path.rpartition(".")[2] in MAY_BE_ZERO else 1
     numbers = value if isinstance(value, list | tuple) else [value]
     for number in numbers:
-        if isinstance(number, int) and not path.endswith((".mean", ".std")):
+        if isinstance(number, int) and not isinstance(number, bool) and not path.endswith((".mean", ".std", ".offset")):
             check_size(path, number, least)
         elif isinstance(number, float) and not math.isfinite(number):
             raise InputError(f"{path} must be finite, not {number}")

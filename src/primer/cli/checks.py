@@ -38,6 +38,9 @@ WATCHED = ("monitor", "mode")
 AUGMENTATION = "regularization/augmentation"
 """The group whose choices are augmentation steps. Several may be selected."""
 
+LAUNCHER = "primer.cli.sweeps.Launcher"
+"""The launcher of sweeps."""
+
 MAX_CHECKED_JOBS = 100
 """The number of jobs of a sweep that are checked before the first one starts, at about 0.1 seconds each."""
 
@@ -84,6 +87,7 @@ def check_config(config: DictConfig, name: str) -> None:
     assert signature is not None
     if config.hydra.job.chdir:
         raise InputError("hydra.job.chdir=true: a run cannot change the working directory; relative paths would move")
+    check_hydra(OmegaConf.to_container(config.hydra))
     config.paths.output_dir = "the run folder"  # Hydra sets the real path when the job runs.
     lines: Any = OmegaConf.to_container(config.hydra.overrides.task)
     typed = {parse_override(line).key_or_group.split(".")[0] for line in lines}
@@ -158,12 +162,28 @@ def check_node(node: Any, path: str) -> None:
     for key, value in node.items():
         setting = f"{path}.{key}"
         if str(key).startswith("_"):
+            if target is not None and key != "_target_":
+                raise InputError(f"{setting} is not allowed: only _target_ and the names of arguments are")
             continue
         if value == "???":
             raise InputError(f"{setting} is required: set it with {setting}=…")
         if signature or extra:
             check_value(setting, key, value, [one for one in (extra, signature) if one])
         check_node(value, setting)
+
+
+def check_hydra(node: Any, path: str = "hydra") -> None:
+    """Raises ``InputError`` if Hydra's own settings, which it acts on before a job starts, name anything to call that
+    is not a part of Hydra."""
+    if isinstance(node, Mapping):
+        target = node.get("_target_")
+        known = str(target).split(".")[0] in ("hydra", "hydra_plugins") or target == LAUNCHER
+        if target is not None and not known:
+            raise InputError(f"{path}._target_: {target!r} is not allowed: it must be a part of Hydra")
+        if "()" in node:
+            raise InputError(f"{path}.(): a factory for logging is not allowed")
+        for key, value in node.items():
+            check_hydra(value, f"{path}.{key}")
 
 
 def check_value(setting: str, key: str, value: Any, signatures: list[Signature]) -> None:

@@ -163,12 +163,12 @@ class BinaryCrossEntropy(Classification):
         InputError: if there are not exactly two classes.
     """
 
-    def __init__(self, target: Target, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, target: Target, **kwargs: Any) -> None:
         if isinstance(target, Classes) and len(target.names) != 2:
             raise InputError(
                 f"binary cross-entropy requires 2 classes, not {len(target.names)}: use objective=cross_entropy"
             )
-        super().__init__(target, *args, **kwargs)
+        super().__init__(target, **kwargs)
 
     @property
     def outputs(self) -> int:

@@ -7,6 +7,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
+from primer.config.secrets import redact_strings
+
 
 def finish(loggers: Sequence[Logger], config: dict[str, Any], metrics: dict[str, float]) -> None:
     """Records the settings of a run next to its final metrics, and ends it.
@@ -19,6 +21,6 @@ def finish(loggers: Sequence[Logger], config: dict[str, Any], metrics: dict[str,
     """
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(config, dict(metrics))
+            logger.log_hyperparams(redact_strings(config), dict(metrics))
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()

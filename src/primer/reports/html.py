@@ -70,20 +70,20 @@ def read_run(folder: Path, redraw: bool = False) -> dict[str, Any]:
     metrics, report, environment = (
         _read_json(folder / name) for name in ("metrics.json", "report.json", "environment.json")
     )
-    monitor, mode = (_top_level(config_text, name) for name in ("monitor", "mode"))
+    monitor, mode = report.get("monitor"), report.get("mode")
     csv = folder / "metrics.csv"
     history = read_history(csv) if csv.is_file() else {}
     if history and redraw:
         from primer.reports.figures import png
 
-        run_folder.write(folder / "pictures" / "curves.png", png(draw_curves(history, monitor, mode)))  # type: ignore[arg-type]
+        run_folder.write(folder / "pictures" / "curves.png", png(draw_curves(history, monitor, mode)))
     return {
         "title": folder.resolve().name,
         "command": shlex.join(environment.get("command", [])),
         "environment": environment,
         "config": config_text,
         "rows": metric_rows(metrics),
-        "fit": describe_fit(history, find_best_epoch(history, monitor, mode)),  # type: ignore[arg-type]
+        "fit": describe_fit(history, find_best_epoch(history, monitor, mode)),
         "summary": {
             name: metrics[name] for name in ("epochs", "steps", "fit_seconds", "best/epoch") if name in metrics
         },
@@ -151,10 +151,3 @@ def _position(name: str) -> int:
 
 def _read_json(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def _top_level(config: str, name: str) -> str | None:
-    """Returns a setting at the top level of a resolved config."""
-    line = next((line for line in config.splitlines() if line.startswith(f"{name}: ")), "")
-    value = line.partition(": ")[2].strip().strip("'\"")
-    return None if value in ("", "null") else value

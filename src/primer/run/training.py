@@ -95,7 +95,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if trained:
         weights.copy_into(model, trained)
         callbacks += instantiate(config["transfer"], Transfer).apply(model)
-    loggers = build_loggers(config, resumed["global_step"] if resume else None)
+    recorded = config | {"monitor": goal.monitor, "mode": goal.mode}
+    loggers = build_loggers(recorded, resumed["global_step"] if resume else None)
     provenance = Provenance(folder, config, overrides(), OmegaConf.to_yaml(cfg))
     trainer = build_trainer(config, model, [*callbacks, provenance], loggers)
 
@@ -121,7 +122,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         show_results(metrics, model, baseline_description(callbacks))
         for callback in callbacks:
             if isinstance(callback, Report):
-                callback.write(folder, baseline_description(callbacks))
+                callback.write(folder, baseline_description(callbacks), goal.monitor, goal.mode)
     finish(loggers, config, metrics)
     show_profile(trainer.profiler)  # pyright: ignore[reportAttributeAccessIssue]
     return metrics

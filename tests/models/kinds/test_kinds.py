@@ -82,20 +82,23 @@ def test_a_run_resumed_within_an_epoch_equals_an_uninterrupted_one(kind: str, tr
     if kind == "kmeans":  # Its only epoch is validated twice, in the middle and at the end.
         common = ("model=kmeans", "trainer.val_check_interval=0.5", "trainer.check_val_every_n_epoch=1")
         whole = train(*common).folder
+        expected, metrics = weights_of(whole), metrics_of(whole)
         resumed = train(*common, f"resume={whole}/checkpoints/best.ckpt")
     else:
         common = (f"model={kind}", *KINDS[kind], "trainer.max_epochs=2", "data.batch_size=32")
         common = common if kind != "dqn" else common[:-1]
         whole = train(*common).folder
-        steps = metrics_of(whole)["steps"]
-        stop = int(steps * 0.7)
+        expected, metrics = weights_of(whole), metrics_of(whole)
+        stop = int(metrics["steps"] * 0.7)
         stopped = train(*common, f"trainer.max_steps={stop}")
         assert metrics_of(stopped.folder)["steps"] == stop
-        resumed = train(*common, f"resume={stopped.folder}")
+        resumed = train(f"resume={stopped.folder}", "trainer.max_steps=-1")
+        assert (stopped.folder / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
     assert resumed.status == 0, resumed.err
-    weights, expected = weights_of(resumed.folder), weights_of(whole)
+    weights = weights_of(resumed.folder)
     for name, value in expected.items():
         assert torch.equal(weights[name], value), name
-    folders = (resumed.folder, whole)
-    metrics = [{k: v for k, v in metrics_of(folder).items() if k != "fit_seconds"} for folder in folders]
-    assert metrics[0] == metrics[1]
+    resumed_metrics = metrics_of(resumed.folder)
+    for one in (metrics, resumed_metrics):
+        del one["fit_seconds"]
+    assert resumed_metrics == metrics

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import shlex
 from dataclasses import dataclass
@@ -68,7 +67,7 @@ def to_numbers(column: TextColumn, format: CellFormat, text_setting: str = "") -
         InputError: if some cells are numbers and others are not, if the cells are numbers in another format, or if they
             cannot be represented.
     """
-    values = [format.number(cell) if cell else math.nan for cell in column.cells]
+    values = format.numbers(column.cells)
     texts = [k for k, value in enumerate(values) if value is None]
     present = [cell for cell in column.cells if cell]
     if not texts:
@@ -129,7 +128,7 @@ def _check_precision(column: TextColumn, numbers: np.ndarray) -> np.ndarray:
     largest, spread = np.abs(known).max(), known.std()
     lost = 0 < spread < DISTINCT * np.spacing(largest)
     rounded = np.abs(numbers) >= EXACT
-    texts = {cell for cell, inexact in zip(column.cells, rounded, strict=True) if inexact}
+    texts = {column.cells[k] for k in np.flatnonzero(rounded)}
     if lost or len(np.unique(numbers[rounded])) < len(texts):
         raise InputError(
             f"{column.file}: {column.name!r} has values of {largest:.2g} that differ by less than double precision can "

@@ -62,7 +62,8 @@ def read_steps(
     last, grid = rows[-1][0], np.arange(positions[-1] + 1)
     steps = []
     for name in columns:
-        cells = [cells[names.index(name)] for _, cells in rows]
+        index = names.index(name)
+        cells = [cells[index] for _, cells in rows]
         column = to_numbers(TextColumn(file, name, cells, [line for line, _ in rows]), format)
         column = np.full(len(rows), np.nan) if column is None else column
         known = np.flatnonzero(~np.isnan(column))

@@ -110,9 +110,9 @@ class CSVTable(DataModule):
         self.input_columns = self._select_inputs(names)
         rows = self._drop_missing(names, rows)
         lines = [line for line, _ in rows]
+        positions = {name: names.index(name) for name in [*self.input_columns, *self.target]}
         columns = {
-            name: TextColumn(self.file, name, [row[names.index(name)] for _, row in rows], lines)
-            for name in [*self.input_columns, *self.target]
+            name: TextColumn(self.file, name, [row[k] for _, row in rows], lines) for name, k in positions.items()
         }
         targets = self._parse_targets([columns[name] for name in self.target])
         self.categories: dict[str, list[str]] = {}
