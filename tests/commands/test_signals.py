@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,15 @@ Run = Callable[..., CommandResult]
 IRIS = ("data=iris", "trainer.max_epochs=2", "data.batch_size=16", "regularization.dropout=0.3", "logger=csv")
 
 STATUSES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
+
+
+@pytest.fixture(autouse=True)
+def default_signals() -> Iterator[None]:
+    """Restores the default handlers: under ``nohup`` the tests themselves ignore SIGHUP."""
+    previous = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGTERM)}
+    yield
+    for number, handler in previous.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_a_run_writes_all_results_to_its_folder(run_in_process) -> None:
 
 def test_evaluation_reproduces_the_test_metrics_of_training_exactly(run_in_process) -> None:
     folder = run_in_process("train.py", SHORT, "regularization=strong").folder
-    trained = {name: value for name, value in figures(folder).items() if name.startswith("test/")}
+    trained = {name: value for name, value in figures(folder).items() if name.startswith(("test/", "baseline/test/"))}
     for checkpoint in (f"run={folder}", f"ckpt={folder}/checkpoints/best.ckpt"):
         result = run_in_process("evaluate.py", checkpoint)
         assert result.status == 0, result.err

@@ -53,7 +53,8 @@ def test_smoothing_applies_in_training_only_and_not_to_padding(build, classes: i
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_smoothing_of_a_single_logit_applies_in_training_only(smoothing: float) -> None:
     torch.manual_seed(0)
-    objective, logits, targets = BinaryCrossEntropy(TWO, smoothing), torch.randn(40, 1), torch.randint(0, 2, (40,))
+    objective = BinaryCrossEntropy(TWO, label_smoothing=smoothing)
+    logits, targets = torch.randn(40, 1), torch.randint(0, 2, (40,))
     log_p = F.logsigmoid(torch.cat([-logits, logits], 1))
     assert objective.loss(logits, targets)[0].item() == pytest.approx(
         smoothed_loss(log_p, targets, smoothing).item(), rel=1e-5
@@ -66,7 +67,7 @@ def test_smoothing_of_a_single_logit_applies_in_training_only(smoothing: float) 
 @pytest.mark.parametrize(("kind", "width"), [(CrossEntropy, 2), (BinaryCrossEntropy, 1)])
 def test_loss_of_soft_targets_is_the_weighted_loss_of_the_classes(kind, width: int, smoothing: float) -> None:
     torch.manual_seed(0)
-    objective, logits = kind(TWO, smoothing), torch.randn(20, width)
+    objective, logits = kind(TWO, label_smoothing=smoothing), torch.randn(20, width)
     first, second, weight = torch.randint(0, 2, (20,)), torch.randint(0, 2, (20,)), torch.rand(20)
     soft = weight[:, None] * F.one_hot(first, 2) + (1 - weight[:, None]) * F.one_hot(second, 2)
     loss, count = objective.loss(logits, soft)

@@ -150,7 +150,7 @@ def test_bce_equals_cross_entropy_with_two_classes(label_smoothing: float) -> No
     torch.manual_seed(0)
     logits, targets = torch.randn(20, 1), torch.randint(0, 2, (20,))
     two_logits = torch.cat([torch.zeros(20, 1), logits], 1)
-    binary, multi = BinaryCrossEntropy(TWO, label_smoothing), CrossEntropy(TWO, label_smoothing)
+    binary, multi = (kind(TWO, label_smoothing=label_smoothing) for kind in (BinaryCrossEntropy, CrossEntropy))
     assert loss_value(binary, logits, targets) == pytest.approx(loss_value(multi, two_logits, targets), rel=1e-6)
     assert torch.equal(binary.predict(logits), multi.predict(two_logits))
 
