@@ -3,6 +3,7 @@ first training step compared with ``import torch`` alone, and with what Lightnin
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -39,16 +40,18 @@ def main() -> None:
     print(f"startup: seconds per process, median of {RUNS}")
     for name, runs in times.items():
         print(f"  {name:30} {statistics.median(runs):6.2f}")
-    ratios = [step / torch for step, torch in zip(times["train.py: first step"], times["import torch"], strict=True)]
-    print(f"from Enter to the first step: {statistics.median(ratios):.2f} times as long as import torch")
+    for reference in ("import torch", "import lightning"):
+        ratios = [a / b for a, b in zip(times["train.py: first step"], times[reference], strict=True)]
+        print(f"from Enter to the first step: {statistics.median(ratios):.2f} times as long as {reference}")
 
 
 def seconds(arguments: list[str], first_line: bool) -> float:
     """Returns how long a command takes, or takes to print its first line."""
     start = time.perf_counter()
     root = Path(__file__).parents[1]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with subprocess.Popen(
-        [sys.executable, *arguments], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, *arguments], cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         assert process.stdout is not None
         if first_line:
