@@ -35,6 +35,7 @@ import primer.models.encoder_decoder.seq2seq
 import primer.models.feedforward.mlp
 import primer.models.recurrent.lstm
 import primer.run
+from primer.checkpoints.resume_checks import completed_epochs
 from primer.config.paths import ROOT
 
 PRELOADED = (hydra, sklearn.datasets, primer.callbacks, primer.run)
@@ -95,7 +96,7 @@ def interrupt(folder: Path, overrides: tuple[str, ...], number: signal.Signals, 
     """Starts a run and ends it with a signal, ``moment`` seconds after its training has started. Returns its output.
 
     Raises:
-        TimeoutError: if the run was over before.
+        TimeoutError: if its training was complete before.
     """
     run = Run(*overrides, f"hydra.run.dir={folder}", output=folder.with_suffix(".out"))
     while not (folder / "checkpoints" / "last.ckpt").exists():
@@ -105,7 +106,7 @@ def interrupt(folder: Path, overrides: tuple[str, ...], number: signal.Signals, 
     time.sleep(moment)
     os.kill(run.process, number)
     status, output = run.wait(), run.output.read_text()
-    if status == 0 or "training is complete" in output or (folder / "metrics.json").exists():
+    if status == 0 or "training is complete" in output or is_trained(folder):
         raise TimeoutError
     expected = -number if number == signal.SIGKILL else 128 + number
     if status != expected:
@@ -113,6 +114,12 @@ def interrupt(folder: Path, overrides: tuple[str, ...], number: signal.Signals, 
     if number != signal.SIGKILL and not re.search(rf"to continue: python train.py \S*resume=\S+{folder.name}", output):
         raise RuntimeError(f"no command to continue: {output}")
     return output
+
+
+def is_trained(folder: Path) -> bool:
+    """Returns whether all epochs of a run are done; a kill after that loses the test alone."""
+    content = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    return completed_epochs(content) == EPOCHS
 
 
 def differences(whole: Path, resumed: Path) -> Iterator[str]:

@@ -91,7 +91,10 @@ def test_a_run_is_resumed_with_the_same_command_and_keeps_its_history(run_in_pro
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (("trainer.max_epochs=1",), "1 epochs are done, so trainer.max_epochs=1 leaves nothing to do; add "),
+        (
+            ("trainer.max_epochs=1",),
+            "nothing to do; add trainer.max_epochs=2, or test the model: python evaluate.py run=",
+        ),
         (
             ("model=lenet", "data=digits", "optimizer=sgd", "seed=3", "experiment=mnist_mlp", "trainer.max_epochs=3"),
             ": a resumed run cannot change experiment=mnist_mlp, seed=3 (was 0), "

@@ -55,16 +55,15 @@ def check_resuming(file: Path, content: dict[str, Any], model: Model) -> None:
         raise InputError(f"{error}; weights={file} starts a new run from its weights") from None
     epochs, steps = (config.get("trainer", {}).get(key) for key in ("max_epochs", "max_steps"))
     epochs = 1 if isinstance(model, SinglePass) else epochs
-    if epochs is not None and 0 <= epochs <= (done := completed_epochs(content)):
-        raise InputError(
-            f"resume={file}: {done} epochs are done, so trainer.max_epochs={epochs} leaves nothing to do; "
-            f"add trainer.max_epochs={2 * done}"
-        )
-    if steps is not None and 0 <= steps <= (done := content["global_step"]):
-        raise InputError(
-            f"resume={file}: {done} steps are done, so trainer.max_steps={steps} leaves nothing to do; "
-            f"add trainer.max_steps={2 * done}"
-        )
+    done = {"epochs": completed_epochs(content), "steps": content["global_step"]}
+    for unit, limit in (("epochs", epochs), ("steps", steps)):
+        if limit is not None and 0 <= limit <= done[unit]:
+            run = file.absolute().parents[1]
+            trained = f"run={run}" if (run / "config.yaml").exists() else f"ckpt={file}"
+            raise InputError(
+                f"resume={file}: {done[unit]} {unit} are done, so trainer.max_{unit}={limit} leaves nothing to do; "
+                f"add trainer.max_{unit}={2 * done[unit]}, or test the model: python evaluate.py {trained}"
+            )
 
 
 def completed_epochs(content: dict[str, Any]) -> int:
