@@ -37,9 +37,10 @@ def test_the_first_line_comes_before_torch(run_in_subprocess, tmp_path, argument
     assert result.out.split(" paths.")[0].strip() == line
 
 
-def test_an_evaluation_names_its_run(capsys: pytest.CaptureFixture[str]) -> None:
-    announce(OmegaConf.create({"run": "logs/some/run", "ckpt": None}))
-    assert capsys.readouterr().out == "evaluating logs/some/run\n"
+@pytest.mark.parametrize(("key", "verb"), [("run", "evaluating"), ("ckpt", "evaluating"), ("resume", "resuming")])
+def test_a_command_names_its_run(key: str, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    announce(OmegaConf.create({"run": None, "ckpt": None, "resume": None, key: "logs/some/run"}))
+    assert capsys.readouterr().out == f"{verb} logs/some/run\n"
 
 
 def test_only_the_main_process_announces(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from primer.callbacks import PredictionFile
 from primer.errors import InputError
 from primer.prediction.files import read_chunks
 from primer.records.table_writer import TableWriter
@@ -161,3 +162,11 @@ def test_a_failed_table_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputError, match="cannot be written"), TableWriter(path / "out.csv", TYPES):
         pass
+    with pytest.raises(InputError, match=r"valid: \.csv, \.jsonl, \.parquet"):
+        PredictionFile(tmp_path / "out.xlsx")
+
+
+def test_parquet_requires_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"requires the package pyarrow: install primer\[predict\]"):
+        PredictionFile(tmp_path / "out.parquet")

@@ -15,7 +15,7 @@ from primer.data.loading.loader import Loader
 from primer.models.base import Model
 from primer.prediction.predict import compute
 from primer.prediction.predictions import Outcome, column_types, concatenate, decode, decode_targets
-from primer.records.table_writer import TableWriter
+from primer.records.table_writer import TableWriter, check_format
 from primer.reports.publish import gather_objects
 from primer.spec import Classes, Sequence, Tags, Values
 
@@ -28,10 +28,14 @@ class PredictionFile(Callback):
 
     Args:
         path: the file; see ``primer.records.table_writer``.
+
+    Raises:
+        InputError: if the format of the file cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        check_format(self.path)
         self.outcomes: list[tuple[Outcome, Tensor, Tensor | None]] = []
 
     def on_test_start(self, trainer: Trainer, pl_module: Model) -> None:

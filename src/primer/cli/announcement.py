@@ -20,6 +20,8 @@ def announce(config: DictConfig) -> None:
         print(f"\njob {hydra.job.num}: {' '.join(hydra.overrides.task)}", flush=True)
     elif config.get("run") or config.get("ckpt"):
         print(f"evaluating {config.get('run') or config.get('ckpt')}", flush=True)
+    elif config.get("resume"):
+        print(f"resuming {config.resume}", flush=True)
     elif hydra is not None and "model" in config:
         choices = hydra.runtime.choices
         print(f"training {choices.get('model')} on {choices.get('data')}", flush=True)

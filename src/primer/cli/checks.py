@@ -20,7 +20,7 @@ from primer.cli.suggestions import suggest_key
 from primer.config import paths
 from primer.config.ranges import check_ranges
 from primer.errors import InputError, suggest
-from primer.records.table_writer import check_suffix
+from primer.records.table_writer import check_format
 
 EXTRA_SETTINGS = {
     "scheduler": "primer.optim.Schedule",
@@ -141,7 +141,7 @@ def check_prediction(config: DictConfig) -> None:
     source = Path(config.input).expanduser()
     if not source.exists():
         raise InputError(f"input={config.input}: there is no such file or folder")
-    check_suffix(Path(config.output))
+    check_format(Path(config.output))
     if config.batch_size is not None and config.batch_size < 1:
         raise InputError(f"batch_size must be at least 1, not {config.batch_size}")
     if config.accelerator.devices not in (1, "auto") or config.accelerator.strategy != "auto":

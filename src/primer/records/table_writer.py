@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import math
 import os
@@ -29,7 +30,7 @@ class TableWriter:
 
     def __init__(self, path: str | Path, types: Mapping[str, type]) -> None:
         self.path, self.types = Path(path), dict(types)
-        check_suffix(self.path)
+        check_format(self.path)
         self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         self._write = {".csv": self._open_csv, ".jsonl": self._open_jsonl, ".parquet": self._open_parquet}[
             self.path.suffix.lower()
@@ -72,11 +73,9 @@ class TableWriter:
         return write, file.close
 
     def _open_parquet(self) -> tuple[Any, Any]:
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError:
-            raise InputError(f"{self.path}: Parquet requires the package pyarrow: install primer[predict]") from None
+        import pyarrow
+        from pyarrow import parquet
+
         kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
         kinds[list] = pyarrow.list_(pyarrow.string())
         schema = pyarrow.schema([(name, kinds[kind]) for name, kind in self.types.items()])
@@ -90,7 +89,9 @@ class TableWriter:
         return write, writer.close
 
 
-def check_suffix(path: Path) -> None:
+def check_format(path: Path) -> None:
     """Raises ``InputError`` if the format of a file cannot be written."""
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: the suffix selects the format; valid: {', '.join(SUFFIXES)}")
+    if path.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise InputError(f"{path}: Parquet requires the package pyarrow: install primer[predict]")
