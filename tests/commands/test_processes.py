@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+
+from primer.config.paths import ROOT
 
 
 def test_two_processes_give_the_same_metrics_as_one(run_in_subprocess, run_in_process, tmp_path) -> None:
@@ -28,6 +33,26 @@ def test_two_processes_give_the_same_metrics_as_one(run_in_subprocess, run_in_pr
     report = (two.folder / "report.txt").read_text()  # Class counts: each test sample is counted once.
     assert sum(int(line.split()[-1]) for line in report.splitlines()[1:]) == 359
     assert two.out.count("run: ") == 1
+
+
+def test_a_killed_process_ends_the_run_and_leaves_its_checkpoint(tmp_path) -> None:
+    folder = tmp_path / "run"
+    overrides = ("accelerator=ddp_cpu", "trainer.max_epochs=1000", "data.batch_size=512", f"hydra.run.dir={folder}")
+    command = [sys.executable, "train.py", *overrides, "callbacks=[_checkpoint,_last]"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (folder / "checkpoints" / "best.ckpt").exists():
+            assert process.poll() is None, process.stderr
+            time.sleep(0.1)
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors == (
+        "error: another process of this run was killed or failed; to continue from the last checkpoint: "
+        f"python train.py resume={folder}\n"
+    )
+    assert Path(folder / "checkpoints" / "last.ckpt").exists()
+    assert not list(folder.rglob(".*"))
 
 
 RISING_RATE = ("monitor=lr", "scheduler=exponential", "scheduler.gamma=1.5")

@@ -1,5 +1,5 @@
-"""Explains in one line why a run failed if neither the program nor its numbers are at fault: the memory, the disk, or a
-combination of settings that Lightning rejects."""
+"""Explains in one line why a run failed if neither the program nor its numbers are at fault: the memory, the disk, a
+process that was killed, or a combination of settings that Lightning rejects."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ bits."""
 WRITE_FAILED = re.compile("PytorchStreamWriter failed|unexpected pos")
 """In messages of PyTorch about a file that cannot be written, which do not say why."""
 
+PROCESS_LOST = re.compile("gloo/transport|ncclRemoteError|ncclSystemError|ncclInternalError")
+"""In messages of PyTorch about a process that no longer answers. The cause is only known there."""
+
 USER_ERRORS = {
     errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL,
     errno.ENAMETOOLONG, errno.ELOOP,
@@ -36,6 +39,8 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         return explain_memory(error)
     if isinstance(error, OSError) and error.errno is not None:
         return explain_system(error), 2 if error.errno in USER_ERRORS else 1
+    if PROCESS_LOST.search(str(error)):
+        return "another process of this run was killed or failed", 1
     if WRITE_FAILED.search(str(error)):
         return f"a file cannot be written, perhaps because the disk is full: {first_line(error)}", 1
     return None

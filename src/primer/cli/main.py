@@ -150,6 +150,8 @@ def job(cfg: DictConfig, function: str) -> float | None:
         message, status = explained
         if status == 2:
             discard(folder, created_files, log_dir)
+        elif name == "train" and (folder / "checkpoints" / "last.ckpt").exists():
+            message += f"; to continue from the last checkpoint: python train.py resume={folder}"
         fail(message, status)
     from primer.records.console import say
 
