@@ -47,7 +47,7 @@ CHOICES = (
 )
 """Groups that are varied."""
 
-SKIPPED = ("hydra.", "paths.log_dir", "paths.root_dir", "paths.output_dir", "task_name")
+SKIPPED = ("hydra.", "paths.log_dir.", "paths.root_dir.", "paths.output_dir.", "task_name.")
 """Settings that would move the logs out of the folder of the trial."""
 
 PROCESSES = ("accelerator.devices", "accelerator.num_nodes")
@@ -78,7 +78,10 @@ def random_overrides(generator: random.Random, folder: Path) -> tuple[str, list[
             continue
         if generator.random() < 0.03:
             key = key.replace(generator.choice(key), generator.choice("abc._/ "), 1)
-        overrides.append(f"{generator.choice([''] * 20 + ['+', '++', '~'])}{key}={value}")
+        if isinstance(current, dict) and generator.random() < 0.5:
+            overrides.append(f"~{key}")
+        else:
+            overrides.append(f"{generator.choice([''] * 20 + ['+', '++', '~'])}{key}={value}")
     return "train.py", overrides
 
 
@@ -89,8 +92,8 @@ def choices(group: str) -> list[str]:
 
 @cache
 def settings(overrides: str) -> list[tuple[str, Any]]:
-    """Returns the dotted paths of the settings of a command, with their values; of a single choice, only the settings
-    of its group, if it has any."""
+    """Returns the dotted paths of the settings and nodes of a command, with their values; of a single choice, only
+    those of its group, if it has any."""
     from omegaconf import OmegaConf
 
     from primer.cli.composition import compose_raw
@@ -99,18 +102,19 @@ def settings(overrides: str) -> list[tuple[str, Any]]:
         config: Any = compose_raw("train", overrides.split())
     except Exception:  # The choice does not compose with the default data.
         config = compose_raw("train", [])
-    every = [(path, value) for path, value in leaves(OmegaConf.to_container(config)) if not path.startswith(SKIPPED)]
+    every = [
+        (path, value) for path, value in walk(OmegaConf.to_container(config)) if not f"{path}.".startswith(SKIPPED)
+    ]
     group = overrides.split("=")[0].replace("/", ".")
     return [one for one in every if one[0].startswith(f"{group}.") and group != "data"] or every
 
 
-def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields the path and the value of every setting."""
+def walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the path and the value of every setting, and of every node."""
     for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+        yield f"{prefix}{key}", value
+        if isinstance(value, dict):
+            yield from walk(value, f"{prefix}{key}.")
 
 
 # Damaged files.

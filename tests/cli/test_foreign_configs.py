@@ -49,6 +49,35 @@ def test_each_group_asks_for_its_kind_of_class(
 
 
 @pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        ("optimizer: 3", "optimizer must be a mapping of settings, not 3"),
+        ("optimizer: '_target_: x'", "optimizer must be a mapping of settings, not '_target_: x'"),
+        ("scheduler: null", "scheduler must be a mapping of settings, not None"),
+        ("data: [1]", "Cannot merge incompatible container types"),
+        ("callbacks: {best: 3}", "callbacks.best must be a mapping of settings, not 3"),
+        ("regularization: {early_stopping: x}", "early_stopping must be an EarlyStopping, not 'x'"),
+        ("hydra: null", "a node has the wrong type"),
+    ],
+)
+def test_a_node_of_another_type_is_rejected(
+    node: str, expected: str, run_in_process: Callable[..., CommandResult], tmp_path: Path
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "foreign.yaml").write_text(f"# @package _global_\n{node}\n")
+    result = run_in_process("train.py", f"--config-dir={tmp_path}", "experiment=foreign")
+    assert result.status == 2
+    assert expected in result.err
+    assert result.err.count("\n") == 1, result.err
+
+
+@pytest.mark.parametrize("override", ["~callbacks", "~logger", "~transfer"])
+def test_a_run_can_do_without_a_group(override: str, run_in_process: Callable[..., CommandResult]) -> None:
+    result = run_in_process("train.py", "data=iris", "trainer.max_epochs=1", override)
+    assert result.status == 0, result.err
+
+
+@pytest.mark.parametrize(
     "override",
     [
         "+hydra.callbacks={x: {_target_: torch.hub.load}}",

@@ -19,6 +19,7 @@ from primer.cli.signatures import Signature, mismatch, read_signature
 from primer.cli.suggestions import suggest_key
 from primer.config import paths
 from primer.config.ranges import check_ranges
+from primer.config.types import shorten
 from primer.errors import InputError, suggest
 from primer.records.table_writer import check_format
 
@@ -37,6 +38,15 @@ WATCHED = ("monitor", "mode")
 
 AUGMENTATION = "regularization/augmentation"
 """The group whose choices are augmentation steps. Several may be selected."""
+
+BUILT = ("model", "data", "optimizer", "objective", "trainer")
+"""Groups whose config describes one object."""
+
+REQUIRED = (*BUILT, "scheduler", "regularization", "accelerator", "paths")
+"""Groups that a run cannot do without."""
+
+OPTIONAL = ("callbacks", "logger")
+"""Groups whose settings describe any number of objects, by name."""
 
 LAUNCHER = "primer.cli.sweeps.Launcher"
 """The launcher of sweeps."""
@@ -109,6 +119,7 @@ def check_config(config: DictConfig, name: str) -> None:
                 raise InputError(f"{key} must be {expected}, not {plain!r}")
             check_node(plain, str(key))
         elif key in groups():
+            check_group(plain, str(key))
             check_node(plain, str(key))
         else:
             valid = [*signature.parameters, *(group for group in groups() if "/" not in group)]
@@ -117,14 +128,16 @@ def check_config(config: DictConfig, name: str) -> None:
             raise InputError(f"{key}: there is no {key} at the top level; {hint}")
         check_ranges(plain, str(key))
     if name == "train":
-        for required in ("model", "data", "optimizer", "objective", "trainer", "accelerator"):
+        for required in REQUIRED:
             valid = suggest("", groups()[required])
-            if not config.get(required):
+            if config.get(required) is None:
                 raise InputError(f"{required} is required; {valid}")
-            if required != "accelerator" and "_target_" not in config[required]:
+            if required in BUILT and "_target_" not in config[required]:
                 raise InputError(f"{required} has no _target_: its file must name a class, as _target_: …; {valid}")
-        for group in ("callbacks", "logger"):
+        for group in OPTIONAL:
             for key, node in (config.get(group) or {}).items():
+                if node is not None:
+                    check_group(node, f"{group}.{key}")
                 if node is not None and "_target_" not in node:  # Such as a setting of a callback that was removed.
                     raise InputError(f"{group}.{key} has no _target_: it is not selected, so its settings do not apply")
         if config.weights is None and choices.get("transfer") not in (None, "finetune"):
@@ -132,6 +145,12 @@ def check_config(config: DictConfig, name: str) -> None:
         check_compatibility(config, choices)
     if name == "predict":
         check_prediction(config)
+
+
+def check_group(node: Any, path: str) -> None:
+    """Raises ``InputError`` unless a group has settings."""
+    if not isinstance(node, Mapping) and not (node is None and path in OPTIONAL):
+        raise InputError(f"{path} must be a mapping of settings, not {shorten(node)}")
 
 
 def check_prediction(config: DictConfig) -> None:

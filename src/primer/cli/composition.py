@@ -23,7 +23,7 @@ from primer.errors import InputError, suggest
 
 default_model.install()
 
-COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError)
+COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, AttributeError)
 """The exceptions that composing a config may raise."""
 
 
@@ -161,4 +161,5 @@ def diagnose_local(name: str, error: Exception) -> str:
 
 def one_line(error: BaseException) -> str:
     """Returns the message of an error on one line. Some Hydra errors are empty; their cause has the message."""
-    return " ".join((str(error) or str(error.__cause__ or type(error).__name__)).split())
+    message = " ".join((str(error) or str(error.__cause__ or type(error).__name__)).split())
+    return f"a node has the wrong type: {message}" if isinstance(error, AttributeError) else message

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from primer.config import paths
-from primer.config.types import check_type, classes_in, constructor_hints
+from primer.config.types import check_type, classes_in, constructor_hints, shorten
 from primer.errors import InputError, suggest
 
 T = TypeVar("T")
@@ -83,6 +83,8 @@ def _plan(node: Any, kinds: tuple[type[T], ...], reserved: frozenset[str] = froz
     for key, value in settings.items():
         if any(True for _ in targets(value)):
             settings[key] = _plan_nested(f"{target}: {key}", value, hints.get(key))
+        elif own and (hint := hints.get(key)) in _built(hint) and not isinstance(value, hint):
+            raise InputError(f"{factory.__name__}: {key} must be {_with_article(hint)}, not {shorten(value)}")
         elif own and key in hints:  # The hints of libraries are not always exact.
             check_type(f"{factory.__name__}: {key}", value, hints[key])
     return _Call(factory, settings)
@@ -90,14 +92,17 @@ def _plan(node: Any, kinds: tuple[type[T], ...], reserved: frozenset[str] = froz
 
 def _plan_nested(path: str, value: Any, hint: Any) -> Any:
     if isinstance(value, Mapping) and "_target_" in value:
-        kinds = dict.fromkeys(classes_in(hint))
-        kinds = tuple(kind for kind in kinds if kind.__module__.split(".")[0] in paths.packages())
-        if not kinds:
+        if not (kinds := _built(hint)):
             raise InputError(f"the target {value['_target_']!r} is refused: {path} does not take an object")
         return _plan(value, kinds)
     if isinstance(value, Mapping):
         return {key: _plan_nested(f"{path}.{key}", item, hint) for key, item in value.items()}
     return [_plan_nested(path, item, hint) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _built(hint: Any) -> tuple[type, ...]:
+    """Returns the classes in a hint whose objects a config can describe."""
+    return tuple(kind for kind in dict.fromkeys(classes_in(hint)) if kind.__module__.split(".")[0] in paths.packages())
 
 
 def check_arguments(target: Any, settings: Mapping[str, Any], more: Mapping[str, Any]) -> None:

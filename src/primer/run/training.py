@@ -67,6 +67,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         InputError: if the config is invalid.
     """
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    config |= {group: config.get(group) or {} for group in ("callbacks", "logger")}
     check_ranges(config)
     folder = Path(config["paths"]["output_dir"])
     redirect_library_logs()
