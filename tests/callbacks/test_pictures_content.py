@@ -18,6 +18,7 @@ from primer.callbacks.collecting import Top
 from primer.data.base import DataModule
 from primer.data.images.digits import Digits
 from primer.data.series.series import TimeSeries
+from primer.data.tables.csv_table import CSVTable
 from primer.data.tables.noisy_surface import NoisySurface
 from primer.data.tables.tables import Diabetes, Iris
 from primer.data.tables.xor import XOR
@@ -29,6 +30,7 @@ from primer.models.feedforward.linear import Linear
 from primer.models.feedforward.mlp import MLP
 from primer.models.recurrent.gru import GRU
 from primer.objectives import BinaryCrossEntropy, CrossEntropy
+from primer.regularization import Shift
 from primer.reports import images as drawing
 from primer.reports import predictions
 from primer.spec import Classes, Image, Spec, Values
@@ -60,9 +62,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
         module = predictions if name == "predictions" else drawing
         real = getattr(module, f"draw_{name}")
 
-        def spy(*arguments: Any, name: str = name, real: Any = real) -> Any:
+        def spy(*arguments: Any, name: str = name, real: Any = real, **options: Any) -> Any:
             calls[name] = arguments
-            return real(*arguments)
+            return real(*arguments, **options)
 
         monkeypatch.setattr(module, f"draw_{name}", spy)
     return calls
@@ -182,6 +184,29 @@ def test_pictures_of_regression_on_images(quiet_trainer, tmp_path, drawn) -> Non
     torch.testing.assert_close(drawn["predictions"][0], predicted, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(drawn["predictions"][1], targets)
     assert drawn["predictions"][2] == ("brightness", "digit")
+
+
+def test_pictures_of_values_far_from_zero_are_in_their_unit(quiet_trainer, tmp_path, drawn) -> None:
+    truth = [1e9 + k % 7 / 8 for k in range(100)]
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{y - 1e9},{y}\n" for y in truth))
+    data = CSVTable(tmp_path / "t.csv", target="y", task="regression").prepare()
+    assert pictures_of(MLP(data.spec), data, tmp_path / "pictures", quiet_trainer) == ["predictions"]
+    predicted, true, _ = drawn["predictions"]
+    assert set(true[:, 0].tolist()) <= set(truth)
+    assert ((predicted - 1e9).abs() < 10).all()
+
+
+def test_a_sheet_shows_augmented_images(quiet_trainer, tmp_path, drawn) -> None:
+    data = Digits(augmentation=[Shift(2)]).prepare()
+    trainer = quiet_trainer(callbacks=[Pictures(tmp_path, augmented=3)], max_steps=1)
+    trainer.fit(LeNet(data.spec), data)
+    assert (tmp_path / "augmented.png").exists()
+    tiles, captions, *_ = drawn["captioned"]
+    assert captions == ["original", *["augmented"] * 6] * 3
+    assert tiles.shape == (21, 1, 8, 8)
+    for (original, *versions), image in zip(tiles.split(7), data.parts["train"].inputs, strict=False):
+        torch.testing.assert_close(original, image, atol=1e-5, rtol=0)
+        assert any(not torch.allclose(version, original, atol=1e-5) for version in versions)
 
 
 def test_feature_maps_show_images_spread_over_the_test_set(quiet_trainer, tmp_path, drawn) -> None:

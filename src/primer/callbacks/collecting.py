@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from primer.batch import Batch
+from primer.data.loading.scaling import to_original
 from primer.models.base import Model
 from primer.reports.publish import SPREAD, gather_objects
 from primer.spec import Classes, Image, Sequence, Spec, Tags, Tokens, Values, Vector
@@ -95,12 +96,14 @@ class Collected:
             self.complete &= complete
 
     def values(self) -> Tensor | None:
-        """Returns predicted, true and, for forecasts, naive values, in the order of the test part; None without any."""
+        """Returns predicted, true and, for forecasts, naive values, in the unit of the data and the order of the test
+        part; None without any."""
         if not self.pairs or not self.complete:
             return None
         # A process has every n-th sample.
         positions = torch.cat([torch.arange(k.shape[1]) * len(self.pairs) + rank for rank, k in enumerate(self.pairs)])
-        return torch.cat(self.pairs, 1)[:, positions.argsort(stable=True)]
+        assert isinstance(self.spec.target, Values)
+        return to_original(torch.cat(self.pairs, 1)[:, positions.argsort(stable=True)], self.spec.target.offset)
 
     def _add_predictions(self, model: Model, batch: Batch, targets: Tensor, outputs: Tensor) -> None:
         if isinstance(self.spec.target, Classes) and self.shows_images:

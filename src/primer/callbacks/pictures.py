@@ -185,7 +185,10 @@ class Pictures(Callback):
         assert isinstance(features, Vector)
         values, (left, right, low, high) = grid
         _, points, truth = self.collected.points.rows
-        mean, std = (torch.tensor(each) for each in (features.mean or (0.0,), features.std or (1.0,)))
+        points = points.double()
+        mean, std = (
+            torch.tensor(each, dtype=points.dtype) for each in (features.mean or (0.0,), features.std or (1.0,))
+        )
         points, names = points * std + mean, features.names or ("first feature", "second feature")
         if isinstance(target, Classes):
             return predictions.draw_regions(values, (left, right, low, high), points, truth, (names, target.names))

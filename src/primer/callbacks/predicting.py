@@ -30,9 +30,8 @@ def plane(model: Model, points: Tensor) -> tuple[Tensor, Extent]:
     batch = Batch(torch.stack([columns.flatten(), rows.flatten()], 1).to(points.dtype))
     predicted = model.predict_batch(batch)
     values = predicted if isinstance(model.spec.target, Classes) else predicted[:, 0]
-    ends = torch.stack([low, high]).cpu()
-    ends = ends * torch.tensor(features.std or (1.0, 1.0)) + torch.tensor(features.mean or (0.0, 0.0))
-    (left, lower), (right, upper) = ends.tolist()
+    std, mean = (torch.tensor(each, dtype=torch.float64) for each in (features.std or (1.0,), features.mean or (0.0,)))
+    (left, lower), (right, upper) = (torch.stack([low, high]).cpu() * std + mean).tolist()
     return values.view(RESOLUTION, RESOLUTION), (left, right, lower, upper)
 
 

@@ -131,7 +131,7 @@ def check_optimizer(path: str, optimizer: Optimizer, state: dict[str, Any]) -> N
             if isinstance(value, Tensor):
                 # One number for each value, row or column of a parameter. L-BFGS has one vector for all parameters.
                 if not (broadcasts(value.shape, sizes[index]) or value.numel() == total):
-                    raise InputError(f"{where}.{name} has the shape {tuple(value.shape)}, which its parameter has not")
+                    raise InputError(f"{where}.{name} has another shape than its parameter: {tuple(value.shape)}")
                 if value.is_floating_point() and value.isnan().any():
                     raise InputError(f"{where}.{name} contains NaN")
             elif isinstance(value, str):

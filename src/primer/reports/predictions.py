@@ -48,7 +48,7 @@ def draw_predictions(
     """Draws predicted against true values, with the diagonal for reference, and below them the residuals, true minus
     predicted, against the predicted values. There is a column per name."""
     stride = math.ceil(len(true) / MAX_POINTS)
-    predicted, true = predicted[::stride].float().cpu(), true[::stride].float().cpu()
+    predicted, true = predicted[::stride].double().cpu(), true[::stride].double().cpu()
     shown = list(names)[:MAX_VALUES]
     figure = new_figure(4.4 * len(shown), 7.4, layout="constrained")
     for k, name in enumerate(shown):
@@ -83,7 +83,7 @@ def draw_forecast(
             ("forecast", predicted, {"color": VALIDATION, "linewidth": 1.8}),
         )
         for label, values, style in lines:
-            axes.plot(steps, values[-MAX_STEPS:, k].float().cpu().numpy(), label=label, **style)
+            axes.plot(steps, values[-MAX_STEPS:, k].double().cpu().numpy(), label=label, **style)
         label_axes(axes, "step of the test part", short(names[k], 30))
         add_legend(axes, columns=3)
     return figure
@@ -144,10 +144,10 @@ def draw_surface(
     low = min(grid.min().item(), values.min().item())
     high = max(grid.max().item(), values.max().item(), low + 1e-12)
     levels = [low + (high - low) * k / 12 for k in range(13)]
-    filled = axes.contourf(grid.float().cpu().numpy(), levels=levels, extent=extent, cmap="viridis")
-    some = points.float().cpu().numpy()
+    filled = axes.contourf(grid.double().cpu().numpy(), levels=levels, extent=extent, cmap="viridis")
+    some = points.double().cpu().numpy()
     axes.scatter(
-        some[:, 0], some[:, 1], c=values.float().cpu().numpy(), s=16, vmin=low, vmax=high, edgecolors="white",
+        some[:, 0], some[:, 1], c=values.double().cpu().numpy(), s=16, vmin=low, vmax=high, edgecolors="white",
         linewidths=0.4, cmap="viridis", label="test samples, in the color of their true value",
     )  # fmt: skip
     label_axes(axes, short(features[0], 30), short(features[1], 30))
