@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from primer.data.base import DataModule
 from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.models.base import Model, SinglePass
@@ -36,23 +37,38 @@ def check_settings(config: dict[str, Any], model: Model, typed: Sequence[str]) -
         raise InputError(f"{setting} has no effect on {name}, which {reason}: leave it out")
 
 
-def check_validation_interval(config: dict[str, Any], datamodule: DataSource) -> None:
-    """Raises ``InputError`` if validation would take place after more batches than an epoch has."""
+def check_batches(config: dict[str, Any], datamodule: DataSource) -> None:
+    """Raises ``InputError`` if a fraction of the batches of an epoch is none, or if validation would take place after
+    more batches than an epoch has."""
     settings = config["trainer"]
-    interval, limit = settings["val_check_interval"], settings["limit_train_batches"]
-    if type(interval) is not int or settings["check_val_every_n_epoch"] is None:
-        return
-    try:
-        batches = len(datamodule.train_dataloader())  # type: ignore[arg-type]
-    except TypeError:  # An environment yields experience without end.
-        return
-    if limit is not None:
+    for stage in ("train", "val", "test") if config["test"] else ("train", "val"):
+        limit = settings[f"limit_{stage}_batches"]
+        if type(limit) is not float or not limit or not isinstance(datamodule, DataModule):
+            continue
+        batches = count_batches(datamodule, stage)
+        if batches and int(limit * batches) == 0:
+            raise InputError(
+                f"trainer.limit_{stage}_batches={limit}: no batch out of {batches} would be left; an "
+                "integer is a number of batches"
+            )
+    interval, limit, batches = settings["val_check_interval"], settings["limit_train_batches"], None
+    if type(interval) is int and settings["check_val_every_n_epoch"] is not None:
+        batches = count_batches(datamodule, "train")
+    if batches is not None and limit is not None:
         batches = min(batches, limit) if type(limit) is int else int(batches * limit)
-    if interval > batches:
+    if batches is not None and interval > batches:
         raise InputError(
             f"trainer.val_check_interval={interval}: an epoch has only {batches} batches; to validate once in several "
             "epochs, set trainer.check_val_every_n_epoch"
         )
+
+
+def count_batches(datamodule: DataSource, stage: str) -> int | None:
+    """Returns the number of batches of an epoch; None if there is no end, as in an environment."""
+    try:
+        return len(getattr(datamodule, f"{stage}_dataloader")())
+    except TypeError:
+        return None
 
 
 def is_managed(model: Model) -> bool:

@@ -48,7 +48,7 @@ from primer.run.results import (
     show_results,
     write_report,
 )
-from primer.run.settings import check_settings, check_validation_interval
+from primer.run.settings import check_batches, check_settings
 
 
 @owns_folder
@@ -90,7 +90,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     goal = find_goal(config, model, datamodule)
     callbacks = build_callbacks(config, model, datamodule, regularization)
     check_settings(config, model, overrides())
-    check_validation_interval(config, datamodule)
+    check_batches(config, datamodule)
     if resume:
         check_resuming(resume, resumed, model)
     if trained:
