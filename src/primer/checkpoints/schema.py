@@ -14,7 +14,7 @@ from primer.config.instantiate import check_target
 from primer.config.types import check_type, shorten
 from primer.errors import InputError
 from primer.models.base.model import FORMAT
-from primer.spec import INPUTS, TARGETS, Environment, Sequence, Tokens
+from primer.spec import INPUTS, TARGETS, Classes, Environment, Sequence, Tokens
 
 Plain = None | bool | int | float | str
 
@@ -179,6 +179,9 @@ def check_spec(plain: dict[str, Any]) -> None:
                 check_type(f"{path}.{key}", values[key], hints[key])
                 check_numbers(f"{path}.{key}", values[key])
         check_lengths(path, kind, {**{key: field.default for key, field in known.items()}, **values})
+    continued = plain["target"].get("continues", ())
+    if continued and not max(continued) < plain["input"].get("features", 0):
+        raise InputError("spec.target.continues must be indices of input features")
 
 
 def check_numbers(path: str, value: Any) -> None:
@@ -205,9 +208,11 @@ def check_lengths(path: str, kind: type, values: dict[str, Any]) -> None:
     entries = values.get("channels", values.get("features", len(values.get("names", ()))))
     if "names" in values and "features" not in values and not entries:
         raise InputError(f"{path}.names must not be empty")
-    for key in ("names", "mean", "std", "naive", "seasonal", "continues"):
+    for key in ("names", "mean", "std", "offset", "counts", "naive", "seasonal", "continues"):
         if len(values.get(key, ())) not in (0, entries):
             raise InputError(f"{path}.{key} must have {entries} entries, not {len(values[key])}")
+    if kind is Classes and not values["positive"] < max(2, entries):
+        raise InputError(f"{path}.positive must be the index of a class, not {values['positive']}")
     if kind is Environment or "height" in values:
         sizes = (
             values["observation"] if kind is Environment else [values[key] for key in ("channels", "height", "width")]

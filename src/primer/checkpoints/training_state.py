@@ -137,7 +137,8 @@ def check_optimizer(path: str, optimizer: Optimizer, state: dict[str, Any]) -> N
             elif isinstance(value, str):
                 raise InputError(f"{where}.{name} must be a tensor or a number, not {shorten(value)}")
     for group in expected["param_groups"]:
-        names = [set(state["state"][index]) for index in group["params"] if state["state"].get(index)]
+        every = [state["state"][index] for index in group["params"] if state["state"].get(index)]
+        names = [{name for name, value in entries.items() if value is not None} for entries in every]
         if different := next((one for one in names if one != names[0]), None):
             raise InputError(f"{path}.state: only some parameters have {', '.join(sorted(different ^ names[0]))}")
 
