@@ -1,25 +1,42 @@
-"""``python -m primer list``: which models accept which data. ``python -m primer report RUN``: the report of a run."""
+"""``python -m primer``: commands that do not train. Each of them starts without importing torch."""
 
 import sys
 
-from primer.cli.listing import compatibility_list
-from primer.cli.reporting import report
+from primer.errors import InputError
+
+HELP = """\
+python -m primer list                    which models accept which data
+python -m primer compare RUN RUN|SWEEP   which settings differ, and which run is better;
+                                         csv=FILE and html=FILE write a table and a page
+python -m primer report RUN              write report.html and pictures/curves.png again
+python train.py --help                   how to train"""
 
 
 def main(arguments: list[str]) -> int:
     """Runs the given command and returns the exit status."""
-    if arguments in (["list"], []):
-        print(compatibility_list())
-        return 0
-    if arguments[:1] == ["report"] and len(arguments) == 2:
-        return report(arguments[1])
-    if arguments in (["--help"], ["-h"]):
-        print("python -m primer list          which models accept which data")
-        print("python -m primer report RUN    write report.html and pictures/curves.png again")
-        print("python train.py --help         how to train")
-        return 0
-    print(f"error: primer {' '.join(arguments)}: unknown command; valid: list, report RUN", file=sys.stderr)
-    return 2
+    command, *rest = arguments or ["list"]
+    try:
+        if command in ("--help", "-h"):
+            print(HELP)
+        elif command == "list" and not rest:
+            from primer.cli.listing import compatibility_list
+
+            print(compatibility_list())
+        elif command == "compare":
+            from primer.cli.comparing import compare_command
+
+            print(compare_command(rest))
+        elif command == "report" and len(rest) == 1:
+            from primer.cli.reporting import report
+
+            print(report(rest[0]))
+        else:
+            valid = "list, compare RUN RUN, report RUN"
+            raise InputError(f"primer {' '.join(arguments)}: unknown command; valid: {valid}")
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":

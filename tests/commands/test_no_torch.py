@@ -79,12 +79,19 @@ def test_help_and_configs_are_printed_without_importing_torch(run_in_subprocess,
 
 
 def test_the_list_is_printed_without_importing_torch(run_in_subprocess) -> None:
-    code = "import sys, runpy; sys.argv = ['primer', 'list']\ntry: runpy.run_module('primer', run_name='__main__')\n"
-    result = run_in_subprocess("-c", code + "except SystemExit: pass\nprint('torch' in sys.modules)")
-    *table, imported = result.out.strip().splitlines()
-    assert imported == "False"
-    assert len(table) > 10
-    assert "Image to Classes" in table
+    status, heavy, out, _ = probe(run_in_subprocess, "-m", "list")
+    assert (status, heavy) == (0, [])
+    assert len(out.splitlines()) > 10
+    assert "Image to Classes" in out.splitlines()
+
+
+def test_runs_are_compared_without_importing_torch(run_in_subprocess, tmp_path) -> None:
+    for seed in (0, 1):
+        (tmp_path / str(seed)).mkdir()
+        (tmp_path / str(seed) / "config.yaml").write_text(f"seed: {seed}\nmonitor: val/loss\nmode: min\n")
+    status, heavy, out, err = probe(run_in_subprocess, "-m", "compare", str(tmp_path))
+    assert (status, heavy, err) == (0, [], "")
+    assert ["seed", "0", "1"] in [line.split() for line in out.splitlines()]
 
 
 def test_the_help_fits_on_one_screen(run_in_subprocess) -> None:

@@ -44,7 +44,7 @@ def test_a_training_command_runs(line: str, run_in_process, request) -> None:
         assert result.folder.is_dir()
 
 
-def test_the_commands_on_a_run_work(run_in_process) -> None:
+def test_the_commands_on_a_run_work(run_in_process, tmp_path) -> None:
     folder = str(run_in_process("train.py", "trainer.max_epochs=2").folder)
     evaluate, sample = commands("python evaluate.py")
     assert run_in_process("evaluate.py", *shlex.split(evaluate.replace(RUN, folder))[2:]).status == 0
@@ -52,6 +52,12 @@ def test_the_commands_on_a_run_work(run_in_process) -> None:
     assert run_in_process("train.py", *shlex.split(resume.replace(RUN, folder))[2:]).status == 0
     result = run_in_process("train.py", *shlex.split(transfer.replace(RUN, folder))[2:], "trainer.max_epochs=1")
     assert result.status == 0, result.err
+    (compare,) = commands("python -m primer compare")
+    words = [
+        word.replace("logs/", f"{tmp_path}/logs/").replace("html=", f"html={tmp_path}/") for word in compare.split()
+    ]
+    assert __main__.main(words[3:]) == 0
+    assert (tmp_path / "runs.html").is_file()
     (code,) = [block for block in blocks("python") if "primer.load" in block]
     (report,) = commands("python -m primer report")
     assert __main__.main(shlex.split(report.replace(RUN, folder))[3:]) == 0

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from primer.errors import InputError
+from primer.reports.html import write_html
 
 
-def report(run: str) -> int:
-    """Writes ``report.html`` of a run folder, prints its path, and returns the exit status."""
-    from primer.reports.html import write_html
+def report(run: str) -> Path:
+    """Writes ``report.html`` of a run folder and returns its path.
 
-    try:
-        print(write_html(Path(run), redraw=True))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    Raises:
+        InputError: if the folder is not a run folder.
+    """
+    return write_html(Path(run), redraw=True)

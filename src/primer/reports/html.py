@@ -12,6 +12,7 @@ from typing import Any
 from primer.errors import InputError
 from primer.records import run_folder
 from primer.reports.curves import History, draw_curves, find_best_epoch, read_history
+from primer.reports.page import render
 
 CAPTIONS = {
     "curves": "Learning curves",
@@ -49,18 +50,10 @@ def write_html(folder: Path, redraw: bool = False) -> Path:
     Raises:
         InputError: if the folder is not a run folder.
     """
-    import jinja2
-
     if not (folder / "config.yaml").is_file():
         raise InputError(f"{folder} is not a run folder: it has no config.yaml")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    content = read_run(folder, redraw)
-    text = environment.get_template("report.html.j2").render(**content)
     file = folder / "report.html"
-    run_folder.write(file, text)
+    run_folder.write(file, render("report.html.j2", **read_run(folder, redraw)))
     return file
 
 
