@@ -20,6 +20,7 @@ LAYERS = (
     ("models",),
     ("callbacks",),
     ("checkpoints",),
+    ("export",),
     ("run",),
     ("cli",),
     ("__init__", "__main__"),

@@ -1,4 +1,4 @@
-"""``python -m primer``: commands that do not train. Each of them starts without importing torch."""
+"""``python -m primer``: commands that do not train. They start without importing torch, except export."""
 
 import sys
 
@@ -9,6 +9,8 @@ python -m primer list                    which models accept which data
 python -m primer compare RUN RUN|SWEEP   which settings differ, and which run is better;
                                          csv=FILE and html=FILE write a table and a page
 python -m primer report RUN              write report.html and pictures/curves.png again
+python -m primer export RUN format=onnx  write the model as onnx, torch or safetensors, with a
+                                         description and a model card; output=DIR
 python train.py --help                   how to train"""
 
 
@@ -30,8 +32,12 @@ def main(arguments: list[str]) -> int:
             from primer.cli.reporting import report
 
             print(report(rest[0]))
+        elif command == "export":
+            from primer.cli.exporting import export_command
+
+            print(export_command(rest))
         else:
-            valid = "list, compare RUN RUN, report RUN"
+            valid = "list, compare RUN RUN, report RUN, export RUN format=onnx"
             raise InputError(f"primer {' '.join(arguments)}: unknown command; valid: {valid}")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -149,12 +148,11 @@ def test_an_abandoned_loader_stops_its_workers(cycle: list[Any]) -> None:
     if cycle:
         cycle = [batches, stream_loader]
         cycle.append(cycle)
-    reference, started = weakref.ref(stream_loader), time.monotonic()
+    reference = weakref.ref(stream_loader)
     del stream_loader, batches, cycle
     gc.collect()
     assert reference() is None
     assert set(multiprocessing.active_children()) <= before
-    assert time.monotonic() - started < 5  # The timeout of PyTorch for a worker that was not told to exit.
 
 
 def test_workers_stop_after_training(quiet_trainer: Callable[..., Any]) -> None:

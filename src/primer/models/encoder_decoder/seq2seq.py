@@ -7,7 +7,6 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from primer.batch import Batch
 from primer.errors import InputError
@@ -15,7 +14,7 @@ from primer.models.base import Model
 from primer.models.layers.attention import ATTENTIONS, Memory
 from primer.models.layers.beam import DecoderState, beam_search, pad_after_end
 from primer.models.layers.initialization import Initialization, initialize
-from primer.models.layers.recurrence import unpack
+from primer.models.layers.packing import pack, recur, unpack
 from primer.models.layers.scheduled_sampling import ScheduledSampling
 from primer.models.layers.validation import check_layers, check_rate, check_sizes
 from primer.objectives import Objective
@@ -193,9 +192,10 @@ class Seq2Seq(Model):
     ) -> tuple[Memory, DecoderState]:
         """Returns the memory that the decoder attends to, and its initial state."""
         embedded, total_length = self.dropout(self.source_embedding(inputs)), inputs.shape[1]
-        if lengths is not None and (lengths < total_length).any():  # Pack only if necessary: it is slower.
-            embedded = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, last = self.encoder(embedded)
+        exporting = torch.compiler.is_exporting()  # A graph cannot branch on lengths.
+        if lengths is not None and (exporting or (lengths < total_length).any()):  # Packing is slower.
+            embedded = pack(embedded, lengths)
+        states, last = recur(self.encoder, embedded)
         states, real = unpack(states, total_length)
         keys = states if self.attention is None else self.attention.key(states)
         parts = last if isinstance(last, tuple) else (last,)
@@ -209,17 +209,17 @@ class Seq2Seq(Model):
         """Returns the logits after each token, the final state, and the attention weights."""
         embedded = self.dropout(self.target_embedding(tokens))
         if self.attention is None:
-            outputs, state = self.decoder(embedded, state)
+            outputs, state = recur(self.decoder, embedded, state)
             return self.head(outputs), state, None
         if not self.feeds_context:
-            outputs, state = self.decoder(embedded, state)
+            outputs, state = recur(self.decoder, embedded, state)
             context, weights = self.attention(outputs, memory)
             return self.head(torch.cat([outputs, context], dim=-1)), state, weights
         steps, all_weights = [], []
         for token in embedded.split(1, dim=1):
             hidden = state[0] if isinstance(state, tuple) else state
             context, weights = self.attention(hidden[-1][:, None], memory)
-            output, state = self.decoder(torch.cat([token, context], dim=-1), state)
+            output, state = recur(self.decoder, torch.cat([token, context], dim=-1), state)
             steps.append(torch.cat([output, context], dim=-1))
             all_weights.append(weights)
         return self.head(torch.cat(steps, dim=1)), state, torch.cat(all_weights, dim=1)

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from primer.errors import InputError
+from primer.models.layers.packing import pack, recur
 from primer.models.layers.validation import check_sizes
 from primer.spec import PADDING, Tokens
 
@@ -66,7 +66,11 @@ class TokenEmbedding(nn.Module):
             return word_vectors
         real = words != PADDING
         character_vectors = word_vectors.new_zeros(*words.shape, self.features - word_vectors.shape[-1])
-        character_vectors[real] = self.letters(characters[real]).to(character_vectors.dtype)
+        if torch.compiler.is_exporting():  # A graph cannot select a number of words that it does not know.
+            described = self.letters(characters.flatten(0, 1)).unflatten(0, words.shape)
+            character_vectors = torch.where(real[..., None], described, character_vectors)
+        else:
+            character_vectors[real] = self.letters(characters[real]).to(character_vectors.dtype)
         return torch.cat([word_vectors, character_vectors], dim=-1)
 
 
@@ -96,9 +100,8 @@ class CharacterLSTM(nn.Module):
         self.lstm = nn.LSTM(embedding_size, size // 2, batch_first=True, bidirectional=True)
 
     def forward(self, characters: Int[Tensor, "words characters"]) -> Float[Tensor, "words size"]:
-        lengths = (characters != PADDING).sum(1).clamp(min=1).cpu()
-        packed = pack_padded_sequence(self.embedding(characters), lengths, batch_first=True, enforce_sorted=False)
-        hidden = self.lstm(packed)[1][0]
+        lengths = (characters != PADDING).sum(1).clamp(min=1)
+        hidden = recur(self.lstm, pack(self.embedding(characters), lengths))[1][0]
         return torch.cat([hidden[0], hidden[1]], dim=-1)
 
 

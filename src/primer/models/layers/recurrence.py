@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from primer.errors import InputError
+from primer.models.layers.packing import Padded, recur, unpack
 
 State = list[Tensor | tuple[Tensor, Tensor]]
 """The state of each layer after the last step: ``(directions, batch, hidden)``, and for an LSTM also the cell state."""
@@ -31,13 +32,13 @@ class Stack(nn.Module):
         self.layers, self.dropout = nn.ModuleList(layers), dropout
 
     def forward(
-        self, steps: Tensor | PackedSequence, state: State | None = None
-    ) -> tuple[Tensor | PackedSequence, State]:
+        self, steps: Tensor | PackedSequence | Padded, state: State | None = None
+    ) -> tuple[Tensor | PackedSequence | Padded, State]:
         """Returns the states of the last layer at each step, and the final states of all layers."""
         final: State = []
         for k, layer in enumerate(self.layers):
             steps = self.dropout(steps) if k else steps
-            steps, last = layer(steps, None if state is None else state[k])
+            steps, last = recur(layer, steps, None if state is None else state[k])
             final.append(last)
         return steps, final
 
@@ -54,12 +55,13 @@ class SequenceDropout(nn.Module):
         super().__init__()
         self.rate, self.locked = rate, locked
 
-    def forward(self, steps: Tensor | PackedSequence) -> Tensor | PackedSequence:
+    def forward(self, steps: Tensor | PackedSequence | Padded) -> Tensor | PackedSequence | Padded:
         """Accepts ``(batch, time, features)``, ``(batch, features)``, or packed sequences."""
         if not self.training or not self.rate:
             return steps
         if isinstance(steps, PackedSequence):
             return steps._replace(data=steps.data * self._mask(steps.data, steps.batch_sizes))
+        assert isinstance(steps, Tensor)  # Exported models are not in training mode.
         return steps * self._mask(steps)
 
     def _mask(self, values: Tensor, batch_sizes: Tensor | None = None) -> Tensor:
@@ -97,7 +99,7 @@ class Pooling(nn.Module):
         if name == "attention":
             self.energy = nn.Sequential(nn.Linear(features, features), nn.Tanh(), nn.Linear(features, 1, bias=False))
 
-    def forward(self, states: Tensor | PackedSequence, final: State) -> Float[Tensor, "batch features"]:
+    def forward(self, states: Tensor | PackedSequence | Padded, final: State) -> Float[Tensor, "batch features"]:
         if self.name == "last":
             hidden = final[-1][0] if isinstance(final[-1], tuple) else final[-1]
             return torch.cat(tuple(hidden[-self.directions :]), dim=-1)
@@ -138,13 +140,3 @@ class InstanceNormalization(nn.Module):
         std = torch.where(self.forecast, (steps.var(1, correction=0) + EPSILON).sqrt(), 1.0)
         normalized = (steps - mean[:, None]) / std[:, None]
         return normalized, mean.index_select(1, self.continues), std.index_select(1, self.continues)
-
-
-def unpack(
-    states: Tensor | PackedSequence, total_length: int | None = None
-) -> tuple[Float[Tensor, "batch time features"], Bool[Tensor, "batch time"]]:
-    """Returns padded states, zero at padding positions, and a mask of the real steps."""
-    if isinstance(states, Tensor):
-        return states, torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
-    steps, lengths = pad_packed_sequence(states, batch_first=True, total_length=total_length)
-    return steps, torch.arange(steps.shape[1], device=steps.device) < lengths.to(steps.device)[:, None]

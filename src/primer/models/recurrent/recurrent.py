@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from primer.batch import Batch
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.layers.embedding import Characters, TokenEmbedding
 from primer.models.layers.initialization import Initialization, initialize
-from primer.models.layers.recurrence import InstanceNormalization, Pooling, SequenceDropout, Stack, State, unpack
+from primer.models.layers.packing import pack, unpack
+from primer.models.layers.recurrence import InstanceNormalization, Pooling, SequenceDropout, Stack, State
 from primer.models.layers.validation import check_layers, check_rate, check_sizes
 from primer.objectives import Objective
 from primer.objectives.regression import Regression
@@ -142,8 +142,7 @@ class Recurrent(Model):
         total_length = steps.shape[1]
         if lengths is not None:
             # Packing does not support empty sequences: read them as one step of padding.
-            lengths = lengths.cpu().clamp(min=1)
-            steps = pack_padded_sequence(steps, lengths, batch_first=True, enforce_sorted=False)
+            steps = pack(steps, lengths.clamp(min=1))
         states, final = self.recurrence(steps, state)
         pooled = unpack(states, total_length)[0] if self.pooling is None else self.pooling(states, final)
         return self.head(self.dropout(self.normalization(pooled))), final
