@@ -193,7 +193,7 @@ def describe_layers(trainer: Trainer, model: Model, batch: Batch | None) -> list
     leaves = {name: module for name, module in model.named_modules() if is_layer(name, module)}
     handles = [module.register_forward_hook(record(name)) for name, module in leaves.items()]
     try:
-        if batch is not None:
+        if batch is not None and defines_outputs(model):
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 model.forward_batch(batch)
     finally:
@@ -210,6 +210,12 @@ def describe_layers(trainer: Trainer, model: Model, batch: Batch | None) -> list
                 | {"arithmetic": work}
             )
     return rows
+
+
+def defines_outputs(model: Model) -> bool:
+    """Whether a model computes outputs for a batch; one that overrides ``training_step`` may not."""
+    kind = type(model)
+    return kind.forward is not Model.forward or kind.forward_batch is not Model.forward_batch
 
 
 def is_layer(name: str, module: nn.Module) -> bool:

@@ -24,4 +24,5 @@ def announce(config: DictConfig) -> None:
         print(f"resuming {config.resume}", flush=True)
     elif hydra is not None and "model" in config:
         choices = hydra.runtime.choices
-        print(f"training {choices.get('model')} on {choices.get('data')}", flush=True)
+        doing = f"{config.probe}:" if config.get("probe") else "training"
+        print(f"{doing} {choices.get('model')} on {choices.get('data')}", flush=True)

@@ -15,6 +15,7 @@ class Train:
     monitor: str | None
     mode: Literal["min", "max"] | None
     test: bool
+    probe: Literal["lr_find", "batch_size", "summary"] | None
     resume: str | None
     weights: str | None
     optimized_metric: str | None

@@ -16,6 +16,7 @@ from primer.reports.page import render
 
 CAPTIONS = {
     "curves": "Learning curves",
+    "lr_find": "Learning rate range test",
     "confusion": "Confusion matrix",
     "probabilities": "Calibration and precision–recall",
     "predictions": "Predictions and residuals",

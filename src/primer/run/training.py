@@ -38,6 +38,7 @@ from primer.run.building import (
     seed_everything,
 )
 from primer.run.monitoring import find_goal
+from primer.run.probes import run_probe
 from primer.run.profile import show_profile
 from primer.run.results import (
     baseline_description,
@@ -53,7 +54,8 @@ from primer.run.settings import check_batches, check_settings
 
 @owns_folder
 def train(cfg: DictConfig) -> dict[str, float]:
-    """Trains a model, tests its best checkpoint, and saves everything in the run folder.
+    """Trains a model, tests its best checkpoint, and saves everything in the run folder. If ``probe`` is set, it runs
+    the probe instead.
 
     Args:
         cfg: composed config of ``configs/train.yaml``, without Hydra's own node.
@@ -61,7 +63,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     Returns:
         The metrics: those of the last epoch (``train/loss``, ``val/…``), those of the best checkpoint (``best/epoch``,
         ``best/val/…``, ``test/…``), ``optimized``, which is reported to a sweep, and ``epochs``, ``steps``,
-        ``fit_seconds``.
+        ``fit_seconds``. Those of a probe are its results.
 
     Raises:
         InputError: if the config is invalid.
@@ -93,13 +95,16 @@ def train(cfg: DictConfig) -> dict[str, float]:
     check_batches(config, datamodule)
     if resume:
         check_resuming(resume, resumed, model)
+    unfreezing: list[Callback] = []
     if trained:
         weights.copy_into(model, trained)
-        callbacks += instantiate(config["transfer"], Transfer).apply(model)
+        unfreezing = instantiate(config["transfer"], Transfer).apply(model)
+    provenance = Provenance(folder, config, overrides(), OmegaConf.to_yaml(cfg))
+    if config["probe"]:
+        return run_probe(config, model, datamodule, unfreezing, provenance.write)
     recorded = config | {"monitor": goal.monitor, "mode": goal.mode}
     loggers = build_loggers(recorded, resumed["global_step"] if resume else None)
-    provenance = Provenance(folder, config, overrides(), OmegaConf.to_yaml(cfg))
-    trainer = build_trainer(config, model, [*callbacks, provenance], loggers)
+    trainer = build_trainer(config, model, [*callbacks, *unfreezing, provenance], loggers)
 
     if is_main_process() and not resume:
         provenance.write()

@@ -286,3 +286,32 @@ def test_what_a_single_pass_cannot_continue_is_rejected(overrides: tuple[str, ..
 def test_a_setting_that_a_class_does_not_have_is_told_with_its_settings(train: Train, tmp_path: Path) -> None:
     message = error_line(train("model=dqn", "+data.num_env=3"), tmp_path)
     assert "CartPole does not accept num_env; did you mean num_envs?" in message
+
+
+# Probes: they apply to a kind of model, or say why not.
+
+
+@pytest.mark.parametrize(
+    ("model", "probe", "message"),
+    [
+        ("kmeans", "lr_find", "KMeans is fitted in a single pass"),
+        ("kmeans", "batch_size", "KMeans is fitted in a single pass"),
+        ("gan", "lr_find", "GAN has several optimizers"),
+        ("plain_gan", "lr_find", "PlainGAN has several optimizers or steps them manually"),
+        ("dqn", "batch_size", "CartPole does not have a batch size"),
+    ],
+)
+def test_a_probe_that_does_not_apply_is_rejected(
+    model: str, probe: str, message: str, train: Train, tmp_path: Path
+) -> None:
+    assert f"probe={probe}: {message}" in error_line(train(f"model={model}", f"debug={probe}"), tmp_path)
+
+
+@pytest.mark.parametrize("model", ["kmeans", "gan", "dqn", "vae"])
+def test_every_kind_of_model_has_a_summary(model: str, train: Train) -> None:
+    metrics = metrics_of(train(f"model={model}", "debug=summary"))
+    assert (metrics["summary/parameters"] > 0) == (model != "kmeans")
+
+
+def test_the_learning_rate_of_a_model_with_its_own_training_step_is_found(train: Train) -> None:
+    assert metrics_of(train("model=vae", "debug=lr_find"))["lr_find/lr"] > 0
