@@ -15,7 +15,7 @@ from primer.__main__ import main
 from primer.cli.comparing import compare_command
 from primer.errors import InputError
 from primer.records.runs import find_runs
-from primer.reports.comparison import compare
+from primer.reports.comparison import compare, number
 
 
 def write_run(folder: Path, *, loss: float | None, seed: int = 0, monitor: str = "val/loss", mode: str = "min",
@@ -94,6 +94,14 @@ def test_pictures_and_the_report_are_not_a_difference(tmp_path: Path) -> None:
     assert comparison.differences == {}
     assert [comparison.own_overrides(run) for run in comparison.runs] == [[], []]
     assert "settings that differ" not in compare_command([str(tmp_path)])
+
+
+def test_numbers_have_their_significant_digits() -> None:
+    assert number(2802.37, 137.2) == "2802 ± 140"
+    assert number(12345.6) == "12350"
+    assert number(0.0000123) == "1.23e-05"
+    assert number(1.5, 0.0) == "1.5 ± 0"
+    assert number(None) == "–"
 
 
 def test_files(sweep: Path, tmp_path: Path) -> None:

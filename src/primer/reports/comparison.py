@@ -149,7 +149,8 @@ def number(value: float | None, deviation: float | None = None) -> str:
     """Formats a value, with its standard deviation if there is one."""
     if value is None:
         return "–"
-    return f"{value:.4g}" if deviation is None else f"{value:.4g} ± {deviation:.2g}"
+    text = _significant(value, 4)
+    return text if deviation is None else f"{text} ± {_significant(deviation, 2)}"
 
 
 def setting(name: str, value: Any) -> str:
@@ -174,6 +175,11 @@ def _label(run: Run, names: Sequence[str], runs: Sequence[Run]) -> str:
     """Describes a run by its overrides that other runs do not have; without any, by its settings that differ."""
     lines = _own_overrides(run, runs, (*LEFT_OUT, *REPEATED))
     return " ".join(lines or (f"{name}={setting(name, run.config.get(name))}" for name in names)) or "all runs"
+
+
+def _significant(value: float, digits: int) -> str:
+    """Formats a number with some significant digits; a number below a million has no exponent."""
+    return f"{float(f'{value:.{digits}g}'):g}"
 
 
 def _rank(value: float | None, goal: Goal) -> float:
