@@ -6,6 +6,7 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.commands import CommandResult
@@ -93,6 +94,21 @@ def test_a_disk_that_is_full_from_the_start(run_in_process: Callable[..., Comman
     assert result.status == 1
     assert "config.yaml: File too large" in the_error(result)
     assert not list((tmp_path / "logs").rglob(".*"))
+
+
+def test_a_run_that_has_trained_fails_and_is_not_rejected(
+    run_in_process: Callable[..., CommandResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise InputError("no test")
+
+    monkeypatch.setattr("primer.callbacks.Baseline.on_test_start", refuse)
+    folder = tmp_path / "run"
+    result = run_in_process("train.py", "data=iris", "trainer.max_epochs=1", f"hydra.run.dir={folder}")
+    assert result.status == 1
+    assert the_error(result) == "error: no test"
+    assert (folder / "config.yaml").exists()
+    assert (folder / "checkpoints" / "best.ckpt").exists()
 
 
 def test_a_fault_of_the_program_is_not_explained() -> None:

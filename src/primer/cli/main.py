@@ -129,7 +129,7 @@ def job(cfg: DictConfig, function: str) -> float | None:
             if isinstance(node.get(key), str):
                 node[key] = os.path.expanduser(node[key])
     folder, log_dir = Path(cfg.paths.output_dir), Path(cfg.paths.log_dir)
-    created_files = files_created_before_training(folder)
+    created_files, is_new = files_created_before_training(folder), not has_results(folder)
     signals.outcome = NOTHING_SAVED
     try:
         with shared_sweep_dir():
@@ -137,7 +137,7 @@ def job(cfg: DictConfig, function: str) -> float | None:
     except InputError as error:
         if not (folder / LOCK).exists():  # Otherwise, the files are those of the run that owns the folder.
             discard(folder, created_files, log_dir)
-        fail(str(error))
+        fail(str(error), 1 if is_new and has_results(folder) else 2)  # It cannot be rejected once it has trained.
     except RunError as error:
         fail(str(error), 1)
     except Interrupted:
@@ -150,7 +150,8 @@ def job(cfg: DictConfig, function: str) -> float | None:
         message, status = explained
         if status == 2:
             discard(folder, created_files, log_dir)
-        elif name == "train" and (folder / "checkpoints" / "last.ckpt").exists():
+            status = 1 if is_new and has_results(folder) else 2
+        if status == 1 and name == "train" and (folder / "checkpoints" / "last.ckpt").exists():
             message += f"; to continue from the last checkpoint: python train.py resume={folder}"
         fail(message, status)
     from primer.records.console import say
@@ -226,6 +227,11 @@ def files_created_before_training(folder: Path) -> list[Path]:
     return [path for name in PROVENANCE_FILES if not (path := folder.absolute() / name).exists()] + logs
 
 
+def has_results(folder: Path) -> bool:
+    """Returns whether a run has begun to train in a folder."""
+    return (folder / "checkpoints").exists() or (folder / "metrics.csv").exists()
+
+
 def discard(folder: Path, files: list[Path], log_dir: Path) -> None:
     """Deletes files created by a rejected run, and directories left empty; never touches user files.
 
@@ -234,7 +240,7 @@ def discard(folder: Path, files: list[Path], log_dir: Path) -> None:
         files: the result of ``files_created_before_training`` before the run.
         log_dir: the directory of all logs, which is kept.
     """
-    if (folder / "checkpoints").exists() or (folder / "metrics.csv").exists():
+    if has_results(folder):
         return
     for file in files:
         if file.is_dir():
