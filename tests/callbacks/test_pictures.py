@@ -33,11 +33,11 @@ SHORT_RUN = ("trainer.max_epochs=1", "accelerator=cpu")
 @pytest.mark.parametrize(
     ("build", "expected"),
     [
-        (MLP, ["confusion", "filters", "mistakes", "probabilities"]),
+        (MLP, ["activations", "confusion", "filters", "mistakes", "probabilities"]),
         (lambda spec: MLP(spec, hidden_sizes=()), ["confusion", "filters", "mistakes", "probabilities"]),
         (Linear, ["confusion", "filters", "mistakes", "probabilities"]),
         (LeNet, EVERYTHING),
-        (lambda spec: LeNet(spec, variant="classic"), EVERYTHING),
+        (lambda spec: LeNet(spec, variant="classic"), EVERYTHING[1:]),
         (lambda spec: GRU(spec, hidden_size=32), ["confusion", "mistakes", "probabilities"]),
     ],
     ids=["mlp", "mlp-without-hidden", "linear", "lenet", "classic", "gru"],
@@ -74,7 +74,7 @@ def test_pictures_do_not_depend_on_batch_size(quiet_trainer, tmp_path) -> None:
 def test_pictures_can_be_disabled(images: int, quiet_trainer, tmp_path) -> None:
     data = Digits().prepare()
     names = pictures_of(LeNet(data.spec), data, tmp_path, quiet_trainer, images=images, mistakes=0)
-    assert names == ["confusion", *(["feature_maps"] if images else []), "filters", "probabilities"]
+    assert names == ["activations", "confusion", *(["feature_maps"] if images else []), "filters", "probabilities"]
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
@@ -101,7 +101,7 @@ def test_model_whose_test_step_returns_nothing(quiet_trainer, tmp_path, capsys) 
 
     data = Digits().prepare()
     names = pictures_of(Silent(data.spec), data, tmp_path, quiet_trainer)
-    assert names == ["confusion", "feature_maps", "filters", "probabilities"]
+    assert names == ["activations", "confusion", "feature_maps", "filters", "probabilities"]
     assert "warning" not in capsys.readouterr().out
 
 
@@ -119,7 +119,7 @@ def test_failing_picture_prints_a_warning_and_does_not_stop_the_run(
     names = (
         ["filters"]
         if broken == "draw_filters"
-        else ["curves", "confusion", "probabilities", "filters", "feature_maps", "mistakes"]
+        else ["curves", "confusion", "probabilities", "activations", "filters", "feature_maps", "mistakes"]
     )
     assert printed == [f"warning: pictures/{name}.png was not drawn: RuntimeError: no paint" for name in names]
     drawn = {path.stem for path in (tmp_path / "run" / "pictures").glob("*")}
@@ -135,6 +135,7 @@ def test_failing_batch_prints_a_warning_and_disables_its_pictures(quiet_trainer,
 
     data = Digits(eval_batch_size=30).prepare()
     assert pictures_of(Odd(data.spec), data, tmp_path, quiet_trainer) == [
+        "activations",
         "confusion",
         "feature_maps",
         "filters",

@@ -81,11 +81,11 @@ def predict_test_set(model: Any, data: DataModule) -> tuple[torch.Tensor, torch.
 @pytest.mark.parametrize(
     ("kind", "model", "expected"),
     [
-        (Iris, MLP, ["confusion", "probabilities"]),
-        (XOR, MLP, ["confusion", "probabilities", "regions"]),
+        (Iris, MLP, ["activations", "confusion", "probabilities"]),
+        (XOR, MLP, ["activations", "confusion", "probabilities", "regions"]),
         (lambda: PosTags(sentences=60), GRU, ["confusion", "examples"]),
-        (Diabetes, MLP, ["predictions"]),
-        (NoisySurface, MLP, ["predictions", "regions"]),
+        (Diabetes, MLP, ["activations", "predictions"]),
+        (NoisySurface, MLP, ["activations", "predictions", "regions"]),
         (lambda: TimeSeries("sunspots", "sunspots", window=8), GRU, ["forecast", "predictions"]),
         (lambda: Dates(samples=80), Seq2Seq, ["examples"]),
     ],
@@ -176,7 +176,9 @@ def test_pictures_of_regression_on_images(quiet_trainer, tmp_path, drawn) -> Non
     error = ((predicted - targets).abs() / torch.tensor(data.spec.target.std)).mean(1)
     worst = error.argsort(descending=True)[:16]
     data.eval_batch_size = 50
-    assert pictures_of(model, data, tmp_path, quiet_trainer) == ["feature_maps", "filters", "mistakes", "predictions"]
+    assert pictures_of(model, data, tmp_path, quiet_trainer) == [
+        "activations", "feature_maps", "filters", "mistakes", "predictions"
+    ]  # fmt: skip
     torch.testing.assert_close(drawn["captioned"][0], images[worst], atol=1e-5, rtol=0)
     k = worst[0]
     true, guess = (f"{values[k, 0]:.3g}, {values[k, 1]:.3g}" for values in (targets, predicted))

@@ -11,7 +11,7 @@ import lightning as L
 from primer.callbacks import Pictures
 from primer.data.base import DataModule
 
-EVERYTHING = ["confusion", "feature_maps", "filters", "mistakes", "probabilities"]
+EVERYTHING = ["activations", "confusion", "feature_maps", "filters", "mistakes", "probabilities"]
 
 
 def pictures_of(

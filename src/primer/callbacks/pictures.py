@@ -15,9 +15,11 @@ from primer.callbacks.predicting import plane, sequence_examples
 from primer.data.base import DataModule
 from primer.errors import InputError
 from primer.models.base import Model
+from primer.models.layers.activations import activation_functions
 from primer.records.loggers import CSV
 from primer.reports import images as drawing
 from primer.reports import layers, predictions
+from primer.reports.activations import draw_activations
 from primer.reports.curves import draw_curves, read_history
 from primer.reports.figures import short
 from primer.reports.publish import log_failure, publish
@@ -41,6 +43,7 @@ class Pictures(Callback):
     - ``forecast.png``: forecasts, the truth and the naive forecast over time, for series;
     - ``regions.png``: the predicted classes or values over the plane, for data with two features;
     - ``examples.png``: a few tagged or translated test samples, with their mistakes;
+    - ``activations.png``: the activation function and its derivative, for models whose activation can be chosen;
     - ``filters.png``: the filters of the first layer, if it is a convolution, or linear over all pixels of an image;
     - ``feature_maps.png``: the outputs of up to five convolutions for a few images spread over the test set;
     - ``mistakes.png``: the misclassified images with the highest cross-entropy, or, for regression, the images with
@@ -123,6 +126,7 @@ class Pictures(Callback):
         pictures = {
             "confusion": lambda: draw_confusion(pl_module),
             "probabilities": lambda: draw_probabilities(pl_module),
+            "activations": lambda: draw_activation(pl_module),
             "filters": lambda: draw_filters(pl_module, ran),
             "feature_maps": lambda: self._draw_feature_maps(pl_module, ran),
             "mistakes": lambda: self._draw_mistakes(pl_module),
@@ -200,6 +204,12 @@ def draw_confusion(model: Model) -> Figure | None:
     """Draws the confusion matrix of the last test; None if it has none."""
     counts, names = model.evaluation.arrays.get("test", {}).get("confusion"), getattr(model.spec.target, "names", ())
     return None if counts is None else drawing.draw_confusion(counts[: len(names), : len(names)], names)
+
+
+def draw_activation(model: Model) -> Figure | None:
+    """Draws the activation function of a model that takes one as an argument; None for any other model."""
+    functions = activation_functions(model) if "activation" in model.hparams else {}
+    return draw_activations(functions) if functions else None
 
 
 def draw_filters(model: Model, ran: list[layers.Layer]) -> Figure | None:

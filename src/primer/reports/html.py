@@ -24,6 +24,7 @@ CAPTIONS = {
     "regions": "Predictions over the plane",
     "examples": "Examples",
     "mistakes": "Worst mistakes",
+    "activations": "Activation function",
     "filters": "Filters of the first layer",
     "feature_maps": "Feature maps",
     "augmented": "Augmented training images",

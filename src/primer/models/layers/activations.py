@@ -45,3 +45,9 @@ def activation_layer(name: str) -> nn.Module:
     if name not in ACTIVATIONS:
         raise InputError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {name!r}")
     return ACTIVATIONS[name]()
+
+
+def activation_functions(model: nn.Module) -> dict[str, nn.Module]:
+    """Returns the different activation layers of a model, by name, in the order in which it lists them."""
+    kinds = {type(build()): name for name, build in ACTIVATIONS.items() if name != "identity"}
+    return {kinds[type(layer)]: layer for layer in model.modules() if type(layer) in kinds}
