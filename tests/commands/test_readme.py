@@ -14,6 +14,7 @@ import primer
 from primer import __main__
 from primer.cli.checks import check_command
 from primer.cli.choices import groups
+from primer.cli.composition import expand_sweep, parse_override
 from primer.config.paths import ROOT
 from primer.models.base import Model
 
@@ -134,13 +135,32 @@ def test_a_package_that_is_not_named_is_rejected(run_in_subprocess, clone, tmp_p
     assert len(result.err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", re.findall(r"^\| [^|]+ \| `python train.py ([^`]+)` \|$", README, re.MULTILINE))
-def test_the_command_of_a_topic_runs(command: str, run_in_process) -> None:
-    quick = () if "experiment=" in command else ("debug=fast",)
-    if quick:
-        assert run_in_process("train.py", *shlex.split(command), *quick).status == 0
-    else:  # test_pairs.py trains every experiment for two steps.
-        check_command("train", shlex.split(command))
+@pytest.mark.parametrize(
+    ("command", "picture"),
+    re.findall(r"^\| [^|]+ \| `python train.py ([^`]+)` \| `([^`]+)` \|$", README, re.MULTILINE),
+)
+def test_the_command_of_a_topic_draws_its_picture(command: str, picture: str, run_in_process) -> None:
+    arguments = shlex.split(command)
+    overrides = [argument for argument in arguments if argument != "-m"]
+    check_command("train", overrides, multirun="-m" in arguments)
+    if "experiment=" in command:  # test_pairs.py trains every experiment for two steps.
+        return
+    *_, job = expand_sweep([parse_override(override) for override in overrides])  # test_sweeps.py runs sweeps.
+    result = run_in_process("train.py", *job, "debug=fast")
+    assert result.status == 0, result.err
+    found = [path for folder in ("pictures", ".") for path in (result.folder / folder).glob(picture.rstrip("/"))]
+    assert found, sorted(result.folder.rglob("*"))
+
+
+def test_every_row_of_the_topics_is_run() -> None:
+    table = README.split("| topic | command | picture |\n| --- | --- | --- |\n")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| [^|]+ \| `python train.py ([^`]+)` \| `([^`]+)` \|$", README, re.MULTILINE)
+    assert len(rows) == len(table.splitlines())
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\((docs/[^)]+\.png)\)", README))
+def test_pictures_are_small(path: str) -> None:
+    assert (ROOT / path).stat().st_size < 60_000
 
 
 @pytest.mark.parametrize(
