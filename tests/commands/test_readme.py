@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 
 import primer
@@ -64,7 +66,18 @@ def test_the_commands_on_a_run_work(run_in_process, tmp_path) -> None:
     (code,) = [block for block in blocks("python") if "primer.load" in block]
     (report,) = commands("python -m primer report")
     assert __main__.main(shlex.split(report.replace(RUN, folder))[3:]) == 0
-    names: dict[str, object] = {"primer": primer}
+    (export,) = commands("python -m primer export")
+    assert __main__.main(shlex.split(export.replace(RUN, folder), comments=True)[3:]) == 0
+    images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8) % 17
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(images):
+        PIL.Image.fromarray(image).save(tmp_path / f"images/{number}.png")
+    (predict,) = commands("python predict.py")
+    words = [word.replace("=images", f"={tmp_path}/images") for word in shlex.split(predict.replace(RUN, folder))[2:]]
+    words = [word.replace("=predictions", f"={tmp_path}/predictions") for word in words]
+    assert run_in_process("predict.py", *words, logs=False).status == 0
+    assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 4
+    names: dict[str, object] = {"primer": primer, "images": images}
     exec(code.replace(RUN, folder), names)
     assert isinstance(names["model"], Model)
     text = str(run_in_process("train.py", "model=lstm", "data=text", "debug=fast").folder)

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from primer.errors import InputError
 from primer.records import run_folder
 from primer.reports.curves import History, draw_curves, find_best_epoch, read_history
@@ -73,7 +75,7 @@ def read_run(folder: Path, redraw: bool = False) -> dict[str, Any]:
 
         run_folder.write(folder / "pictures" / "curves.png", png(draw_curves(history, monitor, mode)))
     return {
-        "title": folder.resolve().name,
+        "title": run_title(config_text, folder),
         "command": shlex.join(environment.get("command", [])),
         "environment": environment,
         "config": config_text,
@@ -92,6 +94,15 @@ def read_run(folder: Path, redraw: bool = False) -> dict[str, Any]:
         "seconds": report.get("seconds", {}),
         "pictures": read_pictures([*folder.glob("pictures/*.png"), *folder.glob("*.png")]),
     }
+
+
+def run_title(config_text: str, folder: Path) -> str:
+    """Returns the model, the data and the run folder, such as ``MLP on Digits, 2026-01-31_12-00-00``; the folder alone
+    if its config does not name both."""
+    config = yaml.safe_load(config_text) or {}
+    classes = [str(config.get(group, {}).get("_target_", "")).rpartition(".")[2] for group in ("model", "data")]
+    name = folder.resolve().name
+    return f"{' on '.join(classes)}, {name}" if all(classes) else name
 
 
 def metric_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
