@@ -189,8 +189,8 @@ def compute(model: Model, inputs: Sequence[Tensor]) -> Tensor:
     with torch.no_grad():
         if isinstance(target, SequenceTarget):
             tokens = model.predict_batch(batch)
-            short = max(0, (model.max_length or tokens.shape[1]) - tokens.shape[1])  # type: ignore[operator]
-            return torch.nn.functional.pad(tokens, (0, short))
+            length: Any = model.max_length  # Set by the graph.
+            return torch.nn.functional.pad(tokens, (0, length - tokens.shape[1]))
         return convert_outputs(model, model.forward_batch(batch), graph.offset)
 
 

@@ -7,7 +7,7 @@ exported, the layers are loops over the time steps instead, with the same result
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,9 @@ class Padded(NamedTuple):
     real: Tensor
 
 
+Steps = TypeVar("Steps", bound=Tensor | PackedSequence | Padded)
+
+
 def pack(steps: Float[Tensor, "batch time features"], lengths: Int[Tensor, " batch"]) -> PackedSequence | Padded:
     """Packs padded sequences, so that recurrent layers do not read padding."""
     if torch.compiler.is_exporting():
@@ -50,12 +53,11 @@ def unpack(
     return steps, torch.arange(steps.shape[1], device=steps.device) < lengths.to(steps.device)[:, None]
 
 
-def recur(
-    layer: nn.RNNBase, steps: Tensor | PackedSequence | Padded, state: Any = None
-) -> tuple[Tensor | PackedSequence | Padded, Any]:
+def recur(layer: nn.Module, steps: Steps, state: Any = None) -> tuple[Steps, Any]:
     """Returns the states of a recurrent layer at each step, and its final state, starting from ``state`` or zero."""
     if not torch.compiler.is_exporting():
         return layer(steps, state)
+    assert isinstance(layer, nn.RNNBase)
     values, real = (steps.steps, steps.real) if isinstance(steps, Padded) else (steps, None)
     directions = 2 if layer.bidirectional else 1
     final: list[tuple[Tensor, ...]] = []
