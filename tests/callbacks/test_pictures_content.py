@@ -192,7 +192,7 @@ def test_pictures_of_values_far_from_zero_are_in_their_unit(quiet_trainer, tmp_p
     truth = [1e9 + k % 7 / 8 for k in range(100)]
     (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{y - 1e9},{y}\n" for y in truth))
     data = CSVTable(tmp_path / "t.csv", target="y", task="regression").prepare()
-    assert pictures_of(MLP(data.spec), data, tmp_path / "pictures", quiet_trainer) == ["predictions"]
+    assert "predictions" in pictures_of(MLP(data.spec), data, tmp_path / "pictures", quiet_trainer)
     predicted, true, _ = drawn["predictions"]
     assert set(true[:, 0].tolist()) <= set(truth)
     assert ((predicted - 1e9).abs() < 10).all()

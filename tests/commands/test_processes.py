@@ -40,7 +40,8 @@ def test_a_killed_process_ends_the_run_and_leaves_its_checkpoint(tmp_path) -> No
     overrides = ("accelerator=ddp_cpu", "trainer.max_epochs=1000", "data.batch_size=512", f"hydra.run.dir={folder}")
     command = [sys.executable, "train.py", *overrides, "callbacks=[_checkpoint,_last]"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while not (folder / "checkpoints" / "best.ckpt").exists():
+        metrics = folder / "metrics.csv"
+        while not metrics.exists() or len(metrics.read_text().splitlines()) < 3:  # The header and two epochs.
             assert process.poll() is None, process.stderr
             time.sleep(0.1)
         (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -98,7 +98,7 @@ def test_a_data_loader_of_the_model_is_rejected(train: Train, tmp_path: Path) ->
 
 def test_a_run_without_a_training_step_is_an_error(train: Train) -> None:
     done = train("model=idle", *QUICK, "test=false", "data.val_fraction=0")
-    assert done.status == 2
+    assert done.status == 1
     assert "Idle was not trained" in done.err
     done = train("trainer.limit_train_batches=0", *QUICK)
     assert done.status == 2
@@ -165,7 +165,7 @@ def test_an_unknown_direction_requires_mode(train: Train, tmp_path: Path) -> Non
 
 def test_the_error_for_a_metric_that_is_never_logged_lists_those_that_are(train: Train) -> None:
     result = train("model=vae", "monitor=val/elbo", "mode=max", "trainer.max_epochs=2")
-    assert result.status == 2
+    assert result.status == 1
     assert "monitor=val/elbo: the model does not log that metric; it logs val/loss" in result.err
 
 
