@@ -107,7 +107,9 @@ def run_trial(trial: Trial, folder: Path) -> None:
     logs = folder / "logs"
     try:
         with limited(MEMORY, SECONDS):
-            trial.status, trial.out, errors = run_command(trial.script, *trial.overrides, f"paths.log_dir={logs}")
+            trial.status, trial.out, errors = run_command(
+                trial.script, *trial.overrides, f"paths.log_dir={logs}", cwd=folder
+            )
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -125,13 +127,13 @@ def run_trial(trial: Trial, folder: Path) -> None:
         trial.problem = f"{errors}rejected, but left {', '.join(left)}"
 
 
-def run_command(script: str, *arguments: str) -> tuple[int, str, str]:
-    """Runs a script of the repository in this process. Returns its status, output and errors."""
+def run_command(script: str, *arguments: str, cwd: Path = ROOT) -> tuple[int, str, str]:
+    """Runs a script of the repository in this process, in the folder ``cwd``. Returns its status, output and errors."""
     out, errors, status = io.StringIO(), io.StringIO(), 0
-    argv, cwd, environment, root = sys.argv, Path.cwd(), dict(os.environ), logging.getLogger()
+    argv, previous, environment, root = sys.argv, Path.cwd(), dict(os.environ), logging.getLogger()
     handlers = list(root.handlers)
     sys.argv = [script, *arguments]
-    os.chdir(ROOT)
+    os.chdir(cwd)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -140,7 +142,7 @@ def run_command(script: str, *arguments: str) -> tuple[int, str, str]:
         status = end.code if isinstance(end.code, int) else 1
     finally:
         sys.argv = argv
-        os.chdir(cwd)
+        os.chdir(previous)
         os.environ.clear()
         os.environ.update(environment)
         for handler in [handler for handler in root.handlers if handler not in handlers]:
