@@ -21,6 +21,7 @@ from primer.export.export import check, write_onnx, write_torch
 from primer.export.graph import Graph
 from primer.models.base import Model, Step
 from primer.models.convolutional.alexnet import AlexNet
+from primer.models.convolutional.edge_filters import EdgeFilters
 from primer.models.convolutional.lenet import LeNet
 from primer.models.convolutional.mobilenet_v2 import MobileNetV2
 from primer.models.convolutional.resnet import ResNet
@@ -50,6 +51,7 @@ MODELS: dict[str, Callable[[], Model]] = {
     "seq2seq": lambda: Seq2Seq(Spec(TOKENS, Sequence(WORDS)), max_length=3, **SMALL),
     "linear": lambda: Linear(Spec(DIGITS, CLASSES)),
     "alexnet": lambda: AlexNet(Spec(COLOR, CLASSES)),
+    "edge filters": lambda: EdgeFilters(Spec(DIGITS, CLASSES)),
     "vgg": lambda: VGG(Spec(COLOR, CLASSES)),
     "resnet": lambda: ResNet(Spec(COLOR, CLASSES)),
     "mobilenet": lambda: MobileNetV2(Spec(COLOR, CLASSES)),
