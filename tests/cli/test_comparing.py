@@ -126,7 +126,7 @@ def test_files(sweep: Path, tmp_path: Path) -> None:
         (["{sweep}/0"], "compare needs at least two runs"),
         ([], "compare needs at least two runs"),
         (["{sweep}/.."], "is neither the folder of a run nor that of a sweep"),
-        (["{sweep}", "xlsx=a"], "compare does not take xlsx"),
+        (["{sweep}", "xlsx=a"], "xlsx=a: there is no setting xlsx"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -191,7 +191,7 @@ def test_safetensors_are_weights_to_start_from(run: Path, run_in_process: Any, t
     ("arguments", "message"),
     [
         (["RUN", "format=tflite"], "format=tflite: valid: onnx, torch, safetensors"),
-        (["RUN", "size=3"], "export does not take size"),
+        (["RUN", "size=3"], "size=3: there is no setting size"),
         ([], "export needs one run folder or checkpoint"),
         (["RUN", "output=RUN/config.yaml"], "must be a folder"),
         (["nowhere"], "there is no run folder or checkpoint nowhere"),

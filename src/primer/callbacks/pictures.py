@@ -13,6 +13,7 @@ from primer.batch import Batch
 from primer.callbacks.collecting import Collected
 from primer.callbacks.predicting import plane, sequence_examples
 from primer.data.base import DataModule
+from primer.data.loading.scaling import unstandardize
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.layers.activations import activation_functions
@@ -189,11 +190,7 @@ class Pictures(Callback):
         assert isinstance(features, Vector)
         values, (left, right, low, high) = grid
         _, points, truth = self.collected.points.rows
-        points = points.double()
-        mean, std = (
-            torch.tensor(each, dtype=points.dtype) for each in (features.mean or (0.0,), features.std or (1.0,))
-        )
-        points, names = points * std + mean, features.names or ("first feature", "second feature")
+        points, names = unstandardize(points, features), features.names or ("first feature", "second feature")
         if isinstance(target, Classes):
             return predictions.draw_regions(values, (left, right, low, high), points, truth, (names, target.names))
         assert isinstance(target, Values)

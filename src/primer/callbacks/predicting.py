@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from primer.batch import Batch
+from primer.data.loading.scaling import unstandardize
 from primer.models.base import Model
 from primer.objectives.metrics import cut, references
 from primer.reports.predictions import Example
@@ -30,8 +31,7 @@ def plane(model: Model, points: Tensor) -> tuple[Tensor, Extent]:
     batch = Batch(torch.stack([columns.flatten(), rows.flatten()], 1).to(points.dtype))
     predicted = model.predict_batch(batch)
     values = predicted if isinstance(model.spec.target, Classes) else predicted[:, 0]
-    std, mean = (torch.tensor(each, dtype=torch.float64) for each in (features.std or (1.0,), features.mean or (0.0,)))
-    (left, lower), (right, upper) = (torch.stack([low, high]).cpu() * std + mean).tolist()
+    (left, lower), (right, upper) = unstandardize(torch.stack([low, high]).cpu(), features).tolist()
     return values.view(RESOLUTION, RESOLUTION), (left, right, lower, upper)
 
 

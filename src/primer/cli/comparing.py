@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from primer.cli.arguments import split_arguments
 from primer.errors import InputError
 from primer.records import run_folder
 from primer.records.console import console
@@ -34,15 +35,7 @@ def compare_command(arguments: list[str]) -> str:
     Raises:
         InputError: if there are fewer than two runs, or one cannot be read.
     """
-    files, paths = {}, []
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if equals and name in ("csv", "html"):
-            files[name] = Path(value).expanduser()
-        elif equals and not Path(argument).exists():
-            raise InputError(f"{argument}: compare does not take {name}; usage: {USAGE}")
-        else:
-            paths.append(argument)
+    paths, files = split_arguments(arguments, ("csv", "html"), USAGE)
     runs = find_runs(paths) if paths else []
     if len(runs) < 2:
         raise InputError(f"compare needs at least two runs, or a sweep with two: {USAGE}")
@@ -50,7 +43,8 @@ def compare_command(arguments: list[str]) -> str:
     with console.capture() as printed:
         show(comparison)
     lines = [printed.get().rstrip()]
-    for kind, file in files.items():
+    for kind, name in files.items():
+        file = Path(name).expanduser()
         run_folder.write(file, to_csv(comparison) if kind == "csv" else page(comparison))
         lines.append(f"{kind}: {file}")
     return "\n".join(lines)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from primer.records.run_folder import read_json
 
 HIDDEN = ("hydra", "paths", "callbacks", "logger")
 """Groups of settings that a card leaves out."""
@@ -23,7 +24,7 @@ def model_card(folder: Path, content: dict[str, Any], description: dict[str, Any
     """
     config = content["primer"]["config"]
     data = str(config.get("data", {}).get("_target_", "unknown data")).split(".")[-1]
-    environment, metrics, report = (read(folder / f"{name}.json") for name in ("environment", "metrics", "report"))
+    environment, metrics, report = (read_json(folder / f"{name}.json") for name in ("environment", "metrics", "report"))
     lines = [f"# {description['model']} on {data}", ""]
     lines += [f"{description['parameters']:,} parameters, trained with Primer. File: `{description['file']}`.", ""]
     lines += ["## Inputs and output", ""]
@@ -63,11 +64,6 @@ def results(metrics: dict[str, Any]) -> list[str]:
         baseline = metrics.get(f"baseline/{name}")
         lines.append(f"| {name} | {metrics[name]:.5g} | {'' if baseline is None else f'{baseline:.5g}'} |")
     return lines if names else ["No metrics were recorded."]
-
-
-def read(file: Path) -> dict[str, Any]:
-    """Returns the content of a JSON file; empty if it does not exist."""
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def shape(sizes: list[Any]) -> str:

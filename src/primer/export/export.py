@@ -7,7 +7,6 @@ import importlib.util
 import io
 import json
 import logging
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,13 +18,16 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.checkpoints import reading
-from primer.data.loading.scaling import standardize
+from primer.checkpoints.saving import copy_atomically
+from primer.data.loading.scaling import to_single
 from primer.errors import InputError
 from primer.export.card import model_card
 from primer.export.description import describe
 from primer.export.graph import Graph, convert_outputs, example
 from primer.models.base import Model
-from primer.spec import Image, Tokens
+from primer.prediction.encoded import Encoded
+from primer.prediction.predict import transform
+from primer.spec import Image, Series, Tokens, Vector
 from primer.spec import Sequence as SequenceTarget
 
 SIZES = ((2, 7), (5, 4))
@@ -69,18 +71,10 @@ def export(run: str | Path, format: str, output: str | Path | None = None) -> li
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
         (temporary / f"{file.name}.json").write_text(text, encoding="utf-8")
         (temporary / "model_card.md").write_text(model_card(folder, content, description), encoding="utf-8")
-        target.mkdir(parents=True, exist_ok=True)
-        return [place(source, target / source.name) for source in sorted(temporary.iterdir())]
-
-
-def place(source: Path, target: Path) -> Path:
-    """Moves a complete file to its place, which may be on another disk, and returns its path."""
-    temporary = target.with_name(f".{target.name}")
-    try:
-        shutil.copyfile(source, temporary)
-        return temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        files = [target / source.name for source in sorted(temporary.iterdir())]
+        for path in files:
+            copy_atomically(temporary / path.name, path)
+    return files
 
 
 def write_onnx(model: Model, file: Path, content: dict[str, Any]) -> float:
@@ -179,19 +173,17 @@ def compute(model: Model, inputs: Sequence[Tensor]) -> Tensor:
     values, lengths = inputs[0], inputs[1] if len(inputs) > 1 else None
     if isinstance(kind, Image):
         values = values / kind.maximum
-    if getattr(kind, "offset", ()):
-        values = (values - torch.tensor(kind.offset, dtype=values.dtype)).float()  # type: ignore[union-attr]
-    graph = Graph(model)
-    if graph.convert is not None:
-        values = graph.convert(values)
-    scale = standardize(kind)
-    batch = Batch(values if scale is None else scale(values), None, lengths)
+    elif isinstance(kind, Vector | Series):
+        values = to_single(values, kind.offset)
+    batch = Batch(values, None, lengths)
+    if prepare := transform(model.spec, Encoded(batch, batch.size)):
+        batch = prepare(batch, torch.Generator())
     with torch.no_grad():
         if isinstance(target, SequenceTarget):
             tokens = model.predict_batch(batch)
             length: Any = model.max_length  # Set by the graph.
             return torch.nn.functional.pad(tokens, (0, length - tokens.shape[1]))
-        return convert_outputs(model, model.forward_batch(batch), graph.offset)
+        return convert_outputs(model, model.forward_batch(batch))
 
 
 def refuse(model: Model, format: str, error: Exception) -> InputError:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from primer.batch import Batch
 from primer.data.loading.image_format import image_converter
+from primer.data.loading.scaling import to_original
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.spec import Classes, Environment, Image, NextToken, NoTarget, Sequence, Series, Spec, Tags, Tokens, Values
@@ -27,7 +28,8 @@ class Graph(nn.Module):
     token, values in their unit, or the tokens of decoded sequences.
 
     Args:
-        model: a trained model, on the CPU. It is put in evaluation mode.
+        model: a trained model, on the CPU. It is put in evaluation mode, and a sequence model decodes greedily, up to a
+            fixed number of tokens.
 
     Raises:
         InputError: if the model has no graph from inputs to predictions.
@@ -35,7 +37,6 @@ class Graph(nn.Module):
 
     scale: Tensor
     shift: Tensor
-    offset: Tensor
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -52,15 +53,13 @@ class Graph(nn.Module):
         scale, shift = scaling(source)
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("shift", shift, persistent=False)
-        offset = target.offset if isinstance(target, Values) else ()
-        self.register_buffer("offset", torch.tensor(offset or (0.0,), dtype=torch.float64), persistent=False)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         if not isinstance(self.spec.input, Tokens):
             inputs = self.standardize(inputs)
         if isinstance(self.spec.target, Sequence):
             return self.model.predict_batch(Batch(inputs, None, lengths))
-        return convert_outputs(self.model, self.model.forward_batch(Batch(inputs, None, lengths)), self.offset)
+        return convert_outputs(self.model, self.model.forward_batch(Batch(inputs, None, lengths)))
 
     def standardize(self, inputs: Tensor) -> Tensor:
         if isinstance(self.spec.input, Image) and self.convert is not None:
@@ -68,12 +67,11 @@ class Graph(nn.Module):
         return ((inputs - self.shift) * self.scale).float()
 
 
-def convert_outputs(model: Model, outputs: Tensor, offset: Tensor) -> Tensor:
+def convert_outputs(model: Model, outputs: Tensor) -> Tensor:
     """Converts the outputs of a model to probabilities, or to values in their unit."""
     target, objective = model.spec.target, model.objective
     if isinstance(target, Values):
-        predicted = objective.predict(outputs)
-        return predicted.double() + offset if target.offset else predicted
+        return to_original(objective.predict(outputs), target.offset)
     if isinstance(target, Classes):
         return objective.log_probabilities(outputs).exp()  # type: ignore[operator]
     return outputs.float().softmax(-1)

@@ -40,6 +40,11 @@ def write(path: Path, content: str | bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the content of a file that a run has written; empty if it does not exist."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Deletes what a killed run has left of the files that it was writing."""
     unfinished = [*folder.glob("checkpoints/.*.ckpt"), *folder.glob(".*.[0-9]*"), *folder.glob("*/.*.[0-9]*")]

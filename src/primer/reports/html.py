@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -65,7 +64,7 @@ def read_run(folder: Path, redraw: bool = False) -> dict[str, Any]:
     """Returns what the report shows, from the files that the run has written."""
     config_text = (folder / "config.yaml").read_text(encoding="utf-8")
     metrics, report, environment = (
-        _read_json(folder / name) for name in ("metrics.json", "report.json", "environment.json")
+        run_folder.read_json(folder / name) for name in ("metrics.json", "report.json", "environment.json")
     )
     monitor, mode = report.get("monitor"), report.get("mode")
     csv = folder / "metrics.csv"
@@ -153,7 +152,3 @@ def read_pictures(files: Iterable[Path]) -> list[dict[str, str]]:
 
 def _position(name: str) -> int:
     return list(CAPTIONS).index(name) if name in CAPTIONS else len(CAPTIONS)
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

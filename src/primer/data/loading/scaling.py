@@ -45,6 +45,12 @@ def to_original(values: Tensor, offset: tuple[float, ...]) -> Tensor:
     return values.double() + torch.tensor(offset, dtype=torch.float64) if offset else values
 
 
+def unstandardize(values: Tensor, kind: Vector) -> Tensor:
+    """Converts standardized vectors to the unit of the data, in double precision."""
+    std, mean = (torch.tensor(each, dtype=torch.float64) for each in (kind.std or (1.0,), kind.mean or (0.0,)))
+    return values.double() * std + mean
+
+
 def _byte_statistics(row: Tensor) -> tuple[float, float, float]:
     """Returns the mean, the standard deviation and the largest absolute value, computed from a histogram of the 256
     levels: converting to floats would take eight times the memory of the data set."""
