@@ -15,6 +15,7 @@ from primer.callbacks.finite import describe_weights, diverged
 from primer.checkpoints.archive import add_checksum
 from primer.models.base.overhead import CachedStateKey
 from primer.records.console import say
+from primer.records.run_folder import remove
 
 
 class Checkpoint(CachedStateKey):
@@ -86,9 +87,12 @@ class Checkpoint(CachedStateKey):
                 if os.path.isfile(temporary):  # Several processes may write a folder.
                     add_checksum(Path(temporary))
                 os.replace(temporary, filepath)
-        except OSError as error:  # Such as a full disk. The previous checkpoint is intact.
-            Path(temporary).unlink(missing_ok=True)
-            raise OSError(error.errno, error.strerror, filepath) from error
+        except BaseException as error:  # Such as a full disk, or another process that was killed.
+            if trainer.is_global_zero:
+                remove(Path(temporary))  # The previous checkpoint is intact.
+            if isinstance(error, OSError):
+                raise OSError(error.errno, error.strerror, filepath) from error
+            raise
         trainer.strategy.barrier()
         self._last_checkpoint_saved = filepath
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -240,13 +239,12 @@ def discard(folder: Path, files: list[Path], log_dir: Path) -> None:
         files: the result of ``files_created_before_training`` before the run.
         log_dir: the directory of all logs, which is kept.
     """
+    from primer.records.run_folder import remove
+
     if has_results(folder):
         return
     for file in files:
-        if file.is_dir():
-            shutil.rmtree(file, ignore_errors=True)
-        else:
-            file.unlink(missing_ok=True)
+        remove(file)
     for directory in dict.fromkeys([folder.absolute(), *(file.parent for file in files)]):
         parents = [parent for parent in directory.parents if parent.is_relative_to(log_dir.absolute())]
         for candidate in [directory, *parents]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -45,11 +46,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+def remove(path: Path) -> None:
+    """Deletes a file or a directory that may not exist."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Deletes what a killed run has left of the files that it was writing."""
     unfinished = [*folder.glob("checkpoints/.*.ckpt"), *folder.glob(".*.[0-9]*"), *folder.glob("*/.*.[0-9]*")]
-    for file in unfinished:
-        file.unlink(missing_ok=True)
+    for path in unfinished:
+        remove(path)
 
 
 def write_provenance(

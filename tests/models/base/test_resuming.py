@@ -205,6 +205,28 @@ def test_a_run_that_is_killed_while_saving_keeps_the_previous_checkpoint(
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 0
 
 
+@pytest.mark.parametrize("error", [RuntimeError("Connection closed by peer"), OSError(28, "No space left on device")])
+def test_a_checkpoint_that_cannot_be_completed_is_deleted(
+    error: Exception, quiet_trainer: Trainer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The barrier after saving fails in each process if another one is killed."""
+
+    def save_then_fail(self: L.Trainer, filepath: str, *args: Any) -> None:
+        save(self, filepath, *args)
+        if self.current_epoch == 1:
+            raise error
+
+    save = L.Trainer.save_checkpoint
+    monkeypatch.setattr(L.Trainer, "save_checkpoint", save_then_fail)
+    data = digits()
+    saver = Checkpoint(dirpath=tmp_path, filename="last", enable_version_counter=False)
+    trainer = quiet_trainer(max_epochs=2, callbacks=[saver], enable_checkpointing=True)
+    with pytest.raises(type(error)):
+        trainer.fit(perceptron(data), data)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
 def test_without_checkpoints_the_current_model_is_tested(quiet_trainer: Trainer, tmp_path: Path) -> None:
     data = digits()
     model = perceptron(data)
