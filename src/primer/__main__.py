@@ -9,6 +9,7 @@ python -m primer list                    which models accept which data
 python -m primer compare RUN RUN|SWEEP   which settings differ, and which run is better;
                                          csv=FILE and html=FILE write a table and a page
 python -m primer report RUN              write report.html and pictures/curves.png again
+python -m primer report SWEEP            list the jobs of a sweep; write summary.csv and summary.html again
 python -m primer export RUN format=onnx  write the model as onnx, torch or safetensors, with a
                                          description and a model card; output=DIR
 python train.py --help                   how to train"""
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
             print(export_command(rest))
         else:
-            valid = "list, compare RUN RUN, report RUN, export RUN format=onnx"
+            valid = "list, compare RUN RUN, report RUN|SWEEP, export RUN format=onnx"
             raise InputError(f"primer {' '.join(arguments)}: unknown command; valid: {valid}")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Exceptions that a command reports in one line: invalid user input, a run that failed, and a signal."""
+"""Exceptions that a command reports in one line: invalid user input, a run that failed or was pruned, and a signal."""
 
 from __future__ import annotations
 
@@ -18,6 +18,23 @@ class InputError(ValueError):
 class RunError(RuntimeError):
     """A run that failed although its input is valid, such as one that diverged. The message is one line; commands print
     it without a traceback and exit with status 1."""
+
+
+class PrunedError(RuntimeError):
+    """A run that its sweep ended early because others were better at the same epoch.
+
+    Args:
+        message: which value was compared, and when.
+        value: the last value of the metric.
+    """
+
+    def __init__(self, message: str, value: float) -> None:
+        super().__init__(message)
+        self.value = value
+
+
+class TrainingCompleteError(InputError):
+    """A run cannot be resumed because its training is complete."""
 
 
 class Interrupted(SystemExit):

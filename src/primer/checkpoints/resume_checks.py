@@ -9,7 +9,7 @@ from typing import Any
 from primer.checkpoints import reading
 from primer.checkpoints.training_state import check_training_state
 from primer.config.fixed import differences
-from primer.errors import InputError, naming
+from primer.errors import InputError, TrainingCompleteError, naming
 from primer.models.base import Model, SinglePass
 from primer.spec import Spec
 
@@ -41,7 +41,8 @@ def check_resuming(file: Path, content: dict[str, Any], model: Model) -> None:
         model: the model of the run.
 
     Raises:
-        InputError: if its data or model differ from those of the run; or if nothing is left to do.
+        InputError: if its data or model differ from those of the run.
+        TrainingCompleteError: if nothing is left to do.
     """
     ours, config = content["primer"], model.config
     with naming(f"resume={file}"):
@@ -60,7 +61,7 @@ def check_resuming(file: Path, content: dict[str, Any], model: Model) -> None:
         if limit is not None and 0 <= limit <= done[unit]:
             run = file.absolute().parents[1]
             trained = f"run={run}" if (run / "config.yaml").exists() else f"ckpt={file}"
-            raise InputError(
+            raise TrainingCompleteError(
                 f"resume={file}: {done[unit]} {unit} are done, so trainer.max_{unit}={limit} leaves nothing to do; "
                 f"add trainer.max_{unit}={2 * done[unit]}, or test the model: python evaluate.py {trained}"
             )

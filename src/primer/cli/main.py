@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from primer.cli.failures import explain
 from primer.config.paths import ROOT, expand_home
 from primer.config.secrets import redact
-from primer.errors import InputError, Interrupted, RunError
+from primer.errors import InputError, Interrupted, PrunedError, RunError
 from primer.records.signals import NOTHING_SAVED, signals
 
 if TYPE_CHECKING:
@@ -68,9 +68,14 @@ def run(main: Callable[[], None], name: str) -> None:
         return
     prints_only = args.cfg or args.info or args.hydra_help or args.shell_completion
     other_config = args.config_name or args.config_path or args.experimental_rerun
+    sweep_folder: Path | None = None
     searched = [f"hydra.searchpath=['file://{os.path.abspath(args.config_dir)}']"] if args.config_dir else []
     try:
         with signals.installed():
+            if args.multirun and not prints_only and name == "train":
+                from primer.cli.sweeps import resume_sweep
+
+                args.overrides = resume_sweep(args.overrides)
             if not other_config and not args.shell_completion:
                 from primer.cli.earlier_runs import use_earlier_runs
 
@@ -79,17 +84,18 @@ def run(main: Callable[[], None], name: str) -> None:
                 from primer.cli.checks import check_command
 
                 check_command(name, args.overrides + searched, args.multirun, args.config_name)
-            if args.multirun:
-                from primer.cli.sweeps import launcher_override
+            if args.multirun and not prints_only:
+                from primer.cli.sweeps import plugin_overrides, start_sweep
 
-                args.overrides = [*args.overrides, *launcher_override(args.overrides)]
+                sweep_folder, args.overrides = start_sweep(args.config_name or name, args.overrides)
+                args.overrides += plugin_overrides(args.overrides)
             # What the function decorated with hydra.main does, with arguments that may include those of an earlier run.
             task = inspect.unwrap(main)
             _run_hydra(args=args, args_parser=parser, task_function=task, config_path="configs", config_name=name)
-            if args.multirun:
-                from primer.cli.sweeps import report_failed_jobs
+            if sweep_folder is not None:
+                from primer.cli.sweeps import finish_sweep
 
-                raise SystemExit(report_failed_jobs())
+                raise SystemExit(finish_sweep(sweep_folder, trained=name == "train"))
     except InputError as error:
         fail(str(error))
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
@@ -104,10 +110,12 @@ def run(main: Callable[[], None], name: str) -> None:
         if os.environ.get("LOCAL_RANK", "0") != "0":  # Another status would make Lightning kill the main process.
             raise SystemExit(0) from None
         print(interrupted.message, file=sys.stderr)
+        if sweep_folder is not None:
+            print(f"to continue the sweep: python {name}.py -m sweep.resume={sweep_folder}", file=sys.stderr)
         raise SystemExit(interrupted.code) from None
 
 
-def job(cfg: DictConfig, function: str) -> float | None:
+def job(cfg: DictConfig, function: str) -> float | list[float] | None:
     """Runs one job and prints its run folder.
 
     Args:
@@ -115,8 +123,25 @@ def job(cfg: DictConfig, function: str) -> float | None:
         function: the dotted path of a function from a config to metrics, imported only now since it needs torch.
 
     Returns:
-        The metric that a sweep optimizes, or None if there is none.
+        The metrics that a sweep optimizes, or None if there are none.
     """
+    if not in_sweep():
+        return run_one(cfg, function).get("optimized")
+    from primer.cli.sweeps import run_job
+
+    return run_job(cfg, lambda: run_one(cfg, function))
+
+
+def in_sweep() -> bool:
+    """Whether the current job is one of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
+
+
+def run_one(cfg: DictConfig, function: str) -> dict[str, float]:
+    """Runs one job, prints its run folder, and returns its metrics. Its arguments are those of ``job``."""
     from primer.cli.announcement import announce
 
     announce(cfg)
@@ -133,6 +158,8 @@ def job(cfg: DictConfig, function: str) -> float | None:
     try:
         with shared_sweep_dir():
             metrics = getattr(import_module(module), name)(cfg)
+    except PrunedError:
+        raise
     except InputError as error:
         if not (folder / LOCK).exists():  # Otherwise, the files are those of the run that owns the folder.
             discard(folder, created_files, log_dir)
@@ -156,7 +183,7 @@ def job(cfg: DictConfig, function: str) -> float | None:
     from primer.records.console import say
 
     say(f"run: {os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else folder}")
-    return metrics.get("optimized")
+    return metrics
 
 
 def explain_option(name: str, option: str, overrides: list[str]) -> str:
@@ -194,13 +221,11 @@ def shared_sweep_dir() -> Iterator[None]:
     """Exports the directory of the sweep as ``PRIMER_SWEEP``, so that processes launched by a job, which run the same
     command again, use the same directory."""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
-    config = HydraConfig.get() if HydraConfig.initialized() else None
-    if config is None or config.mode is not RunMode.MULTIRUN or "PRIMER_SWEEP" in os.environ:
+    if not in_sweep() or "PRIMER_SWEEP" in os.environ:
         yield
         return
-    os.environ["PRIMER_SWEEP"] = config.sweep.dir
+    os.environ["PRIMER_SWEEP"] = HydraConfig.get().sweep.dir
     try:
         yield
     finally:

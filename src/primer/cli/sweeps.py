@@ -1,70 +1,61 @@
-"""Sweeps in which every job runs, whatever happens to the others."""
+"""Sweeps in which every job runs, whatever happens to the others, and which can be resumed.
+
+Each job records its status in the folder of the sweep, from whatever process it runs in: see ``primer.records.jobs``.
+A resumed sweep runs the same jobs; those that have ended return their recorded values at once.
+"""
 
 from __future__ import annotations
 
+import shutil
 import sys
+import time
 import traceback
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf
 
 from primer.cli.checks import check_config
+from primer.cli.composition import compose_checked, parse_override
+from primer.cli.earlier_runs import last_value
+from primer.config.fixed import override_value
 from primer.config.secrets import redact
-from primer.errors import InputError
+from primer.errors import InputError, PrunedError, TrainingCompleteError
+from primer.records.console import is_main_process
+from primer.records.jobs import Job, own_overrides, read_command, read_job, read_jobs, write_command, write_job
 
-
-class FailedJob(NamedTuple):
-    """A job of a sweep that was rejected (status 2) or failed (status 1): its number, the overrides in which it differs
-    from other jobs, and the reason."""
-
-    number: int
-    overrides: Sequence[str]
-    reason: str
-    status: int
-
-
-failed_jobs: list[FailedJob] = []
-"""The failed jobs of the sweep that this process runs."""
+Metrics = dict[str, float]
 
 
 class Launcher(BasicLauncher):
-    """Launches the jobs one after the other, as Hydra's own launcher does, except that a job that is rejected or fails
-    does not end the sweep. An interrupted job does."""
+    """Launches the jobs one after the other, as Hydra's own launcher does, except that a job with a mistake is rejected
+    before it starts, and the others run. An interrupted job ends the sweep."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         assert self.config is not None
         assert self.hydra_context is not None
-        shared = set(job_overrides[0]).intersection(*job_overrides) if len(job_overrides) > 1 else set()
         returns: list[JobReturn] = []
         for number, overrides in enumerate(job_overrides, initial_job_idx):
-            reason, status, result = "", 0, JobReturn(overrides, status=JobStatus.COMPLETED)
             try:
                 config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
                 check_config(config, config.hydra.job.config_name)
-                result = super().launch([overrides], number)[0]
-                _ = result.return_value  # Raises the exception of a job that failed.
             except InputError as error:
-                reason, status = str(error), 2
-                print(f"error: {redact(reason)}", file=sys.stderr)
-            except SystemExit as end:
-                if end.code not in (1, 2):
-                    raise
-                reason, status = getattr(end, "message", "see above"), int(end.code)
-            except Exception as error:
-                traceback.print_exc()
-                reason, status = f"{type(error).__name__}: {error}", 1
-            if status:
-                own = [text for text in overrides if text not in shared]
-                failed_jobs.append(FailedJob(number, own, " ".join(reason.split()), status))
-                result = JobReturn(overrides, status=JobStatus.COMPLETED)  # Without a metric.
+                print(f"error: {redact(str(error))}", file=sys.stderr)
+                job = Job(number, own_overrides(overrides), "failed", reason=_one_line(str(error)), exit_status=2)
+                write_job(Path(self.config.hydra.sweep.dir), job)
+                returns.append(JobReturn(overrides, status=JobStatus.COMPLETED))  # Without a metric.
+                continue
+            result = super().launch([overrides], number)[0]
+            _ = result.return_value  # Raises the exception of a job that could not be composed.
             returns.append(result)
         return returns
 
 
-def launcher_override(overrides: Sequence[str]) -> list[str]:
+def plugin_overrides(overrides: Sequence[str]) -> list[str]:
     """Registers the launcher and returns the override that selects it, unless another one is selected."""
     if any(text.lstrip("+").startswith("hydra/launcher=") for text in overrides):
         return []
@@ -72,12 +63,133 @@ def launcher_override(overrides: Sequence[str]) -> list[str]:
     return [f"hydra.launcher._target_={Launcher.__module__}.{Launcher.__name__}"]
 
 
-def report_failed_jobs() -> int:
-    """Prints a line for each failed job, and returns the exit status of the sweep: 0 if there is none, 2 if all of them
-    were rejected, else 1."""
-    failed, failed_jobs[:] = list(failed_jobs), []
+def resume_sweep(overrides: list[str]) -> list[str]:
+    """Returns the overrides of a command, those of an earlier sweep if it has ``sweep.resume=DIR``.
+
+    Raises:
+        InputError: if there is no such sweep, or the command changes a setting of its jobs.
+    """
+    source = last_value([parse_override(text) for text in overrides], "sweep.resume")
+    if source is None or source == "null":
+        return overrides
+    folder = Path(source).expanduser()
+    recorded = read_command(folder)
+    new = [text for text in overrides if text not in recorded and not text.startswith("sweep.resume=")]
+    for text in new:
+        if not text.lstrip("+").startswith(("hydra.", "hydra/")):
+            raise InputError(f"sweep.resume={source}: a resumed sweep cannot change {text}: its jobs would differ")
+    changed = {parse_override(text).key_or_group for text in new}
+    kept = [text for text in recorded if parse_override(text).key_or_group not in changed]
+    return [*kept, *new, f"sweep.resume={override_value(str(folder))}"]
+
+
+def start_sweep(name: str, overrides: list[str]) -> tuple[Path, list[str]]:
+    """Returns the folder of a sweep, and the overrides that fix it. Records the command.
+
+    Raises:
+        InputError: if the folder has another sweep.
+    """
+    parsed = [parse_override(text) for text in overrides]
+    single = [one.input_line or "" for one in parsed if not one.is_sweep_override()]
+    resumed = last_value(parsed, "sweep.resume")
+    folder = Path(resumed or compose_checked(name, single).hydra.sweep.dir).absolute()
+    command = [text for text in overrides if not text.startswith("sweep.resume=")]
+    if is_main_process():
+        if resumed is None and read_jobs(folder):
+            raise InputError(f"{folder} has the jobs of another sweep: continue it with sweep.resume={folder}")
+        if resumed is None:
+            write_command(folder, command)
+    command = [text for text in command if not text.startswith("hydra.sweep.dir=")]
+    return folder, [*command, f"hydra.sweep.dir={override_value(str(folder))}"]
+
+
+def finish_sweep(folder: Path, trained: bool = True) -> int:
+    """Prints the summary of a sweep of training runs and writes its files, prints a line for each failed job, and
+    returns the exit status of the sweep: 0 if none failed, 2 if all of those that failed were rejected, else 1."""
+    if not is_main_process():
+        return 0
+    jobs = read_jobs(folder)
+    if trained:
+        from primer.cli.summary import summarize
+
+        print(redact(summarize(folder)))
+    shared = set(jobs[0].overrides).intersection(*(job.overrides for job in jobs)) if len(jobs) > 1 else set()
+    failed = [job for job in jobs if job.status == "failed"]
     if failed:
         print(f"{len(failed)} of the jobs failed:", file=sys.stderr)
     for job in failed:
-        print(redact(f"  job {job.number} ({' '.join(job.overrides)}): {job.reason}"), file=sys.stderr)
-    return min((job.status for job in failed), default=0)
+        own = " ".join(text for text in job.overrides if text not in shared)
+        print(redact(f"  job {job.number} ({own}): {job.reason}"), file=sys.stderr)
+    return min((job.exit_status for job in failed), default=0)
+
+
+def run_job(cfg: DictConfig, run: Callable[[], Metrics]) -> float | list[float] | None:
+    """Runs a job of a sweep and records its status. A job that has ended is not run again, and one that was cut off
+    resumes from its last checkpoint.
+
+    Args:
+        cfg: the composed config.
+        run: runs the job.
+
+    Returns:
+        The metrics that the sweep optimizes; None if there are none, or the job failed.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
+    sweep, number = Path(hydra.sweep.dir), int(hydra.job.num)
+    overrides = own_overrides(OmegaConf.to_container(hydra.overrides.task, resolve=False))  # type: ignore[arg-type]
+    folder, earlier = Path(cfg.paths.output_dir), read_job(sweep, number)
+    if earlier and earlier.ended:
+        if earlier.overrides != own_overrides(overrides):
+            raise InputError(f"{sweep} has another job {number}, with {' '.join(earlier.overrides)}")
+        return _plain(earlier.values) if earlier.status == "done" else None
+    if not is_main_process():  # Another process of this job.
+        if earlier and earlier.resume:
+            cfg.resume = earlier.resume
+        return _optimized(run())
+    job = Job(number, overrides, "running", str(folder), seconds=earlier.seconds if earlier else 0.0)
+    if earlier and (folder / "checkpoints" / "last.ckpt").is_file() and "resume" in cfg:
+        job = replace(job, resume=str(folder))
+        cfg.resume = str(folder)
+    elif earlier:
+        shutil.rmtree(folder, ignore_errors=True)  # It saved nothing to resume from.
+    write_job(sweep, job)
+    start = time.perf_counter()
+    try:
+        try:
+            metrics = run()
+        except SystemExit as end:
+            if not isinstance(end.__context__, TrainingCompleteError):
+                raise
+            shutil.rmtree(folder)  # It was cut off while it was tested.
+            cfg.resume = None
+            metrics = run()
+    except PrunedError as end:
+        job, metrics = replace(job, status="pruned", reason=str(end), values=[end.value]), {}
+        print(f"pruned: {end}")
+    except SystemExit as end:
+        if end.code not in (1, 2):
+            raise
+        job = replace(job, status="failed", reason=getattr(end, "message", "see above"), exit_status=int(end.code))
+    except Exception as error:
+        traceback.print_exc()
+        job = replace(job, status="failed", reason=f"{type(error).__name__}: {error}", exit_status=1)
+    else:
+        values = _optimized(metrics)
+        job = replace(job, status="done", values=values)
+    seconds = round(job.seconds + time.perf_counter() - start, 3)
+    write_job(sweep, replace(job, seconds=seconds, reason=_one_line(job.reason)))
+    return _plain(job.values) if job.status == "done" else None
+
+
+def _optimized(metrics: Metrics) -> list[float]:
+    return [value for name, value in metrics.items() if name.partition("/")[0] == "optimized"]
+
+
+def _plain(values: list[float]) -> float | list[float] | None:
+    return values if len(values) > 1 else values[0] if values else None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

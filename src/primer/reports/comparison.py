@@ -15,7 +15,8 @@ from primer.records.runs import Goal, Run
 REPEATED = ("seed", "data.fold")
 """Settings that make runs repetitions of each other, over which a mean and a standard deviation are computed."""
 
-LEFT_OUT = ("paths", "logger", "resume", "test", "callbacks.pictures", "callbacks.report", "callbacks.progress")
+LEFT_OUT = ("paths", "logger", "resume", "test", "sweep", "callbacks.pictures", "callbacks.report",
+            "callbacks.progress", "callbacks.pruning")  # fmt: skip
 """Settings, or groups of them, that do not change what a run learns."""
 
 

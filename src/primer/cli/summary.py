@@ -1,0 +1,72 @@
+"""The summary of a sweep: a table on the terminal, ``summary.csv``, ``summary.html`` and a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from primer.cli.comparing import TEST_METRICS
+from primer.records import run_folder
+from primer.records.console import console
+from primer.reports.comparison import number
+from primer.reports.sweep import Sweep, read_sweep, to_csv
+from primer.reports.sweep_page import page
+
+MOST_ROWS = 40
+"""The number of jobs up to which the terminal shows each. The files have all of them."""
+
+FILE_WIDTH = 150
+"""The width of a table in characters when it is not printed to a terminal."""
+
+
+def summarize(folder: Path) -> str:
+    """Writes the files of the summary into the folder of a sweep, and returns the text to print.
+
+    Raises:
+        InputError: if a file of the sweep cannot be read.
+    """
+    sweep = read_sweep(folder)
+    with console.capture() as printed:
+        show(sweep)
+    lines = [printed.get().rstrip()]
+    run_folder.write(folder / "summary.csv", to_csv(sweep))
+    run_folder.write(folder / "summary.html", page(sweep))
+    lines += [f"summary: {folder / 'summary.html'}", f"sweep: {folder}"]
+    return "\n".join(lines)
+
+
+def show(sweep: Sweep) -> None:
+    """Prints the jobs, best first, and means over seeds and folds if they were swept."""
+    known = sweep.comparison.metrics() if sweep.comparison else []
+    test = [name for name in TEST_METRICS if name in known][:2]
+    metrics = [name for name in dict.fromkeys([sweep.goal, "best/epoch", *test]) if name in known]
+    order = f"best {sweep.goal.removeprefix('best/')} first" if sweep.goal else "in the order of their numbers"
+    console.print(f"\njobs of the sweep, {order}", style="bold", soft_wrap=True)
+    table = _table("job", "overrides", "status", *(name for name in metrics if name), "seconds")
+    for row in sweep.rows[:MOST_ROWS]:
+        cells = [number(row.metric(name)) for name in metrics if name]
+        table.add_row(str(row.job.number), sweep.label(row), row.status, *cells, f"{row.job.seconds:.1f}")
+    _print(table)
+    if len(sweep.rows) > MOST_ROWS:
+        console.print(f"and {len(sweep.rows) - MOST_ROWS} more in summary.csv")
+    if sweep.comparison and sweep.comparison.repeated:
+        console.print("\nmeans ± standard deviations", style="bold")
+        columns = [name for name in metrics if name and name != "best/epoch"]
+        table = _table("runs", "overrides", *columns)
+        for group in sweep.comparison.groups:
+            cells = [number(group.mean(name), group.deviation(name)) for name in columns]
+            table.add_row(str(group.count), group.label, *cells)
+        _print(table)
+    console.print()
+
+
+def _print(table: Table) -> None:
+    console.print(table, width=None if console.is_terminal else FILE_WIDTH)
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in (name.removeprefix("best/") for name in names):
+        table.add_column(name, overflow="fold", no_wrap="/" in name, min_width=len(name))
+    return table
