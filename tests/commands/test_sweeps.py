@@ -8,8 +8,10 @@ from signal import Signals
 
 import pytest
 
+from primer.checkpoints.last_checkpoint import LastCheckpoint
 from primer.data.tables.tables import Wine
 from primer.errors import Interrupted
+from primer.records.jobs import read_jobs
 
 TINY = ("data=iris", "trainer.max_epochs=1", "test=false", "callbacks=none")
 
@@ -64,3 +66,32 @@ def test_an_interrupted_job_ends_a_sweep(run_in_process, tmp_path, monkeypatch, 
     result = run_in_process("train.py", "-m", "data=wine,iris", *TINY[1:])
     assert result.status == status
     assert not finished(tmp_path)
+
+
+def test_a_resumed_grid_runs_what_is_left(run_in_process, tmp_path, monkeypatch) -> None:
+    """Jobs that are done are not run again, one that was cut off resumes, and one that failed is tried again."""
+    original, started = LastCheckpoint.on_train_epoch_end, []
+
+    def cut_off(self, trainer, pl_module) -> None:
+        original(self, trainer, pl_module)
+        started.append((Path(self.dirpath).parent.name, trainer.current_epoch))
+        if started == [("1", 0), ("1", 1), ("3", 0)]:
+            raise Interrupted(Signals.SIGINT, "")
+
+    monkeypatch.setattr(LastCheckpoint, "on_train_epoch_end", cut_off)
+    grid = ("data=iris", "seed=0,1", "data.train_size=5000,40", "trainer.max_epochs=2", "callbacks=[_checkpoint,_last]")
+    result = run_in_process("train.py", "-m", *grid)
+    assert result.status == 130
+    (folder,) = (tmp_path / "logs" / "train" / "sweeps").iterdir()
+    assert result.err.splitlines()[-1].endswith(f"python train.py -m sweep.resume={folder}")
+    refused = run_in_process("train.py", "-m", f"sweep.resume={folder}", "seed=0,1,2", logs=False)
+    assert (refused.status, "cannot change seed=0,1,2" in refused.err) == (2, True)
+    before, metrics = len(started), (folder / "1" / "metrics.json").read_text()
+    result = run_in_process("train.py", "-m", *grid, f"sweep.resume={folder}")
+    assert result.status == 2  # Too few samples remain a mistake.
+    assert finished(tmp_path) == ["1", "3"]
+    assert [job.status for job in read_jobs(folder)] == ["failed", "done", "failed", "done"]
+    assert started[before:] == [("3", 1)]
+    assert (folder / "1" / "metrics.json").read_text() == metrics
+    taken = run_in_process("train.py", "-m", *grid, f"hydra.sweep.dir={folder}")
+    assert (taken.status, "has the jobs of another sweep" in taken.err) == (2, True)

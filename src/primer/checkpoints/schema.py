@@ -40,7 +40,7 @@ class Config(TypedDict):
     resume: NotRequired[str | None]
     monitor: NotRequired[str | None]
     mode: NotRequired[str | None]
-    optimized_metric: NotRequired[str | None]
+    optimized_metric: NotRequired[str | list[str] | None]
     task_name: NotRequired[str]
     test: NotRequired[bool]
 

@@ -48,8 +48,11 @@ REQUIRED = (*BUILT, "scheduler", "regularization", "accelerator", "paths")
 OPTIONAL = ("callbacks", "logger")
 """Groups whose settings describe any number of objects, by name."""
 
-LAUNCHER = "primer.cli.sweeps.Launcher"
-"""The launcher of sweeps."""
+PLUGINS = ("primer.cli.sweeps.Launcher", "primer.cli.optuna_sweeper.OptunaSweeper")
+"""The launcher and the sweeper of this project."""
+
+HYDRA_PACKAGES = ("hydra.", "hydra_plugins.", "optuna.samplers.", "optuna.pruners.")
+"""Packages with classes that Hydra's own settings may name."""
 
 MAX_CHECKED_JOBS = 100
 """The number of jobs of a sweep that are checked before the first one starts, at about 0.1 seconds each."""
@@ -196,7 +199,7 @@ def check_hydra(node: Any, path: str = "hydra") -> None:
     is not a part of Hydra."""
     if isinstance(node, Mapping):
         target = node.get("_target_")
-        known = str(target).split(".")[0] in ("hydra", "hydra_plugins") or target == LAUNCHER
+        known = str(target).startswith(HYDRA_PACKAGES) or target in PLUGINS
         if target is not None and not known:
             raise InputError(f"{path}._target_: {target!r} is not allowed: it must be a part of Hydra")
         if "()" in node:

@@ -18,7 +18,7 @@ class Train:
     probe: Literal["lr_find", "batch_size", "summary"] | None
     resume: str | None
     weights: str | None
-    optimized_metric: str | None
+    optimized_metric: str | list[str] | None
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 
 from primer.cli.comparing import TEST_METRICS
@@ -27,8 +28,9 @@ def summarize(folder: Path) -> str:
         InputError: if a file of the sweep cannot be read.
     """
     sweep = read_sweep(folder)
-    with console.capture() as printed:
-        show(sweep)
+    output = console if console.is_terminal else Console(highlight=False, width=FILE_WIDTH)
+    with output.capture() as printed:
+        show(sweep, output)
     lines = [printed.get().rstrip()]
     run_folder.write(folder / "summary.csv", to_csv(sweep))
     run_folder.write(folder / "summary.html", page(sweep))
@@ -36,33 +38,29 @@ def summarize(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def show(sweep: Sweep) -> None:
+def show(sweep: Sweep, output: Console) -> None:
     """Prints the jobs, best first, and means over seeds and folds if they were swept."""
     known = sweep.comparison.metrics() if sweep.comparison else []
     test = [name for name in TEST_METRICS if name in known][:2]
     metrics = [name for name in dict.fromkeys([sweep.goal, "best/epoch", *test]) if name in known]
     order = f"best {sweep.goal.removeprefix('best/')} first" if sweep.goal else "in the order of their numbers"
-    console.print(f"\njobs of the sweep, {order}", style="bold", soft_wrap=True)
+    output.print(f"\njobs of the sweep, {order}", style="bold", soft_wrap=True)
     table = _table("job", "overrides", "status", *(name for name in metrics if name), "seconds")
     for row in sweep.rows[:MOST_ROWS]:
         cells = [number(row.metric(name)) for name in metrics if name]
         table.add_row(str(row.job.number), sweep.label(row), row.status, *cells, f"{row.job.seconds:.1f}")
-    _print(table)
+    output.print(table)
     if len(sweep.rows) > MOST_ROWS:
-        console.print(f"and {len(sweep.rows) - MOST_ROWS} more in summary.csv")
+        output.print(f"and {len(sweep.rows) - MOST_ROWS} more in summary.csv")
     if sweep.comparison and sweep.comparison.repeated:
-        console.print("\nmeans ± standard deviations", style="bold")
+        output.print("\nmeans ± standard deviations", style="bold")
         columns = [name for name in metrics if name and name != "best/epoch"]
         table = _table("runs", "overrides", *columns)
         for group in sweep.comparison.groups:
             cells = [number(group.mean(name), group.deviation(name)) for name in columns]
             table.add_row(str(group.count), group.label, *cells)
-        _print(table)
-    console.print()
-
-
-def _print(table: Table) -> None:
-    console.print(table, width=None if console.is_terminal else FILE_WIDTH)
+        output.print(table)
+    output.print()
 
 
 def _table(*names: str) -> Table:

@@ -12,6 +12,8 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -19,7 +21,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
-from primer.cli.checks import check_config
+from primer.cli.checks import check_config, check_hydra
 from primer.cli.composition import compose_checked, parse_override
 from primer.cli.earlier_runs import last_value
 from primer.config.fixed import override_value
@@ -84,15 +86,21 @@ def resume_sweep(overrides: list[str]) -> list[str]:
 
 
 def start_sweep(name: str, overrides: list[str]) -> tuple[Path, list[str]]:
-    """Returns the folder of a sweep, and the overrides that fix it. Records the command.
+    """Returns the folder of a sweep, and the overrides that fix it. Records the command, and registers the sweeper.
 
     Raises:
-        InputError: if the folder has another sweep.
+        InputError: if the folder has another sweep, or the sweeper is not installed.
     """
+    if any(text.lstrip("+").startswith("hydra/sweeper=optuna") for text in overrides) and not find_spec("optuna"):
+        raise InputError("hydra/sweeper=optuna requires Optuna: pip install 'primer[sweep]'")
     parsed = [parse_override(text) for text in overrides]
     single = [one.input_line or "" for one in parsed if not one.is_sweep_override()]
     resumed = last_value(parsed, "sweep.resume")
-    folder = Path(resumed or compose_checked(name, single).hydra.sweep.dir).absolute()
+    hydra = compose_checked(name, single).hydra
+    folder = Path(resumed or hydra.sweep.dir).absolute()
+    check_hydra(OmegaConf.to_container(hydra))
+    if str(hydra.sweeper.get("_target_", "")).startswith("primer."):
+        Plugins.instance().register(import_module("primer.cli.optuna_sweeper").OptunaSweeper)
     command = [text for text in overrides if not text.startswith("sweep.resume=")]
     if is_main_process():
         if resumed is None and read_jobs(folder):

@@ -64,7 +64,8 @@ class Sweep:
     def label(self, row: Row) -> str:
         """Returns the settings of a job that not all jobs have."""
         index = next(k for k, other in enumerate(self.rows) if other.job.number == row.job.number)
-        return " ".join(f"{key}={values[index]}" for key, values in self.parameters.items() if values[index] != "")
+        cells = {key: values[index] for key, values in self.parameters.items()}
+        return " ".join(f"{key}={shorten(cell)}" for key, cell in cells.items() if cell != "")
 
 
 def read_sweep(folder: Path) -> Sweep:
@@ -134,6 +135,12 @@ def to_csv(sweep: Sweep) -> str:
             *(row.metric(name) for name in metrics), " ".join(row.job.overrides), folder,
         ])  # fmt: skip
     return text.getvalue()
+
+
+def shorten(cell: str) -> str:
+    """Returns a number with many digits in fewer, and any other value unchanged."""
+    number = to_number(cell)
+    return cell if number is None or len(cell) < 8 else f"{number:.4g}"
 
 
 def to_number(text: str) -> float | None:

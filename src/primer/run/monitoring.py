@@ -139,12 +139,14 @@ def check_monitors(config: dict[str, Any], model: Model, datamodule: DataSource)
             raise InputError(f"{path}={name}: this run does not log that metric; {suggest(name, known)}")
         if name == "val/accuracy_unknown" and has_validation(config, datamodule) and not _has_unknown_words(datamodule):
             raise InputError(f"{path}={name}: every word of the validation part occurs in the training part")
-    optimized = str(config.get("optimized_metric") or "val/loss").removeprefix("best/")
     patterns += ["test/*", *RUN_METRICS]
-    if not any(fnmatch(optimized, pattern) for pattern in patterns):
-        raise InputError(
-            f"optimized_metric={optimized}: this run does not log that metric; {suggest(optimized, known)}"
-        )
+    configured = config.get("optimized_metric") or []
+    for name in configured if isinstance(configured, list) else [configured]:
+        optimized = name.removeprefix("best/")
+        if not any(fnmatch(optimized, pattern) for pattern in patterns):
+            raise InputError(
+                f"optimized_metric={optimized}: this run does not log that metric; {suggest(optimized, known)}"
+            )
 
 
 def configured_monitors(config: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -58,19 +58,26 @@ def best_metrics(trainer: L.Trainer, goal: Goal) -> dict[str, float]:
     return {"best/epoch": content["epoch"] + 1} | {f"best/{name}": metrics[name] for name in names}
 
 
-def optimized_metric(configured: str | None, goal: Goal, metrics: dict[str, float]) -> dict[str, float]:
-    """Returns the metric that is reported to a sweep, as ``optimized``: the configured one, or the one that selects the
-    best checkpoint. Validation metrics are those of the best epoch."""
-    name = configured or goal.monitor
-    if name is None:
-        return {}
+def optimized_metrics(configured: str | list[str] | None, goal: Goal, metrics: dict[str, float]) -> dict[str, float]:
+    """Returns the metrics that are reported to a sweep: ``optimized``, the configured one or the one that selects the
+    best checkpoint; or ``optimized/NAME`` for each of several. Validation metrics are those of the best epoch."""
+    names = configured if isinstance(configured, list) else [configured or goal.monitor]
+    result = {}
+    for name in names:
+        value = optimized_value(name, metrics) if name else None
+        if value is not None:
+            result[f"optimized/{name}" if len(names) > 1 else "optimized"] = value
+    return result
+
+
+def optimized_value(name: str, metrics: dict[str, float]) -> float | None:
+    """Returns a metric of the best epoch; None, after a message, if it was not logged."""
     if name.startswith("val/") and not any(metric.startswith(("val/", "best/val/")) for metric in metrics):
         name = "train/loss"  # There was no validation: the training loss replaces it, as for the best checkpoint.
     value = metrics.get(f"best/{name}", metrics.get(name))
     if value is None:
         print(f"optimized_metric={name} was not logged; available: {', '.join(metrics)}", file=sys.stderr)
-        return {}
-    return {"optimized": value}
+    return value
 
 
 def write_report(model: Model, folder: Path, main: bool = True) -> None:
@@ -142,7 +149,11 @@ def show_results(metrics: dict[str, float], model: Model, baseline: str = "") ->
     rows: dict[str, str] = {}
     for name, value in metrics.items():
         epoch = best if name.startswith(("test/", "best/")) else metrics.get("epochs")
-        if name in ("lr", "best/epoch", "optimized") or (name.startswith("best/") and best == metrics.get("epochs")):
+        if (
+            name in ("lr", "best/epoch")
+            or name.startswith("optimized")
+            or (name.startswith("best/") and best == metrics.get("epochs"))
+        ):
             continue
         if name.startswith("baseline/"):
             continue

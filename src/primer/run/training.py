@@ -44,7 +44,7 @@ from primer.run.results import (
     baseline_description,
     best_metrics,
     explain_end,
-    optimized_metric,
+    optimized_metrics,
     run_summary,
     show_results,
     write_report,
@@ -122,7 +122,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
     if config["test"]:
         metrics |= test(trainer, model, datamodule, folder)
-    metrics |= optimized_metric(config["optimized_metric"], goal, metrics)
+    metrics |= optimized_metrics(config["optimized_metric"], goal, metrics)
     if trainer.is_global_zero:
         run_folder.write_metrics(folder, metrics)
         show_results(metrics, model, baseline_description(callbacks))
