@@ -14,11 +14,11 @@ from primer.config.paths import CONFIGS
 @cache
 def groups() -> dict[str, list[str]]:
     """Returns the choices of every config group, sorted. Files that start with an underscore are shared parts of other
-    choices, not choices."""
+    choices, not choices. Groups of Hydra's own plugins, such as ``hydra/sweeper``, are left out."""
     choices: dict[str, list[str]] = {}
     for file in sorted(CONFIGS.rglob("*.yaml")):
         group = file.parent.relative_to(CONFIGS).as_posix()
-        if group != "." and not file.name.startswith("_"):
+        if group != "." and not group.startswith("hydra/") and not file.name.startswith("_"):
             choices.setdefault(group, []).append(file.stem)
     return choices
 

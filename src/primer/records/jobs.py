@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
@@ -95,7 +95,7 @@ def read_command(sweep: Path) -> list[str]:
     if not file.is_file():
         raise InputError(f"{sweep} is not the folder of a sweep: it has no {COMMAND}")
     try:
-        overrides = OmegaConf.load(file)["overrides"]
-        return [str(text) for text in overrides]
+        content: Any = OmegaConf.to_container(OmegaConf.load(file))
+        return [str(text) for text in content["overrides"]]
     except Exception as error:  # Each kind of damage raises a different exception.
         raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from error

@@ -149,13 +149,9 @@ def show_results(metrics: dict[str, float], model: Model, baseline: str = "") ->
     rows: dict[str, str] = {}
     for name, value in metrics.items():
         epoch = best if name.startswith(("test/", "best/")) else metrics.get("epochs")
-        if (
-            name in ("lr", "best/epoch")
-            or name.startswith("optimized")
-            or (name.startswith("best/") and best == metrics.get("epochs"))
-        ):
+        if name in ("lr", "best/epoch") or name.startswith(("optimized", "baseline/")):
             continue
-        if name.startswith("baseline/"):
+        if name.startswith("best/") and best == metrics.get("epochs"):
             continue
         suffix = f" (epoch {epoch:g})" if "/" in name and epoch is not None and best is not None else ""
         reference = metrics.get(f"baseline/{name}")
