@@ -27,6 +27,7 @@ EXTRA_SETTINGS = {
     "scheduler": "primer.optim.Schedule",
     "trainer": "primer.cli.settings.TrainerExtras",
     "accelerator": "lightning.Trainer",
+    "sweep": "primer.cli.settings.Sweep",
 }
 """Nodes with settings of a class other than their ``_target_``, in addition to those of the target if they have one."""
 
@@ -80,6 +81,8 @@ def check_command(name: str, overrides: list[str], multirun: bool = False, confi
     mistakes: list[InputError | None] = []
     for job in itertools.islice(expand_sweep(parsed) if multirun else [overrides], MAX_CHECKED_JOBS):
         config = compose_checked(config_name or name, job)
+        if not multirun and config.hydra.sweeper.get("params"):
+            raise InputError(f"sweep={config.hydra.runtime.choices.get('sweep')} makes a sweep, which requires -m")
         try:
             check_config(config, name)
             mistakes.append(None)

@@ -55,3 +55,11 @@ class TrainerExtras:
 
     compile: bool = False
     channels_last: bool = False
+
+
+@dataclass
+class Sweep:
+    """The ``sweep`` group."""
+
+    resume: str | None
+    picture: Literal["lr", "bars", "curves", "gap", "batch_size", "folds"] | None

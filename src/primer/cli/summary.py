@@ -13,6 +13,7 @@ from primer.records.console import console
 from primer.reports.comparison import number
 from primer.reports.sweep import Sweep, read_sweep, to_csv
 from primer.reports.sweep_page import page
+from primer.reports.sweep_pictures import draw_picture
 
 MOST_ROWS = 40
 """The number of jobs up to which the terminal shows each. The files have all of them."""
@@ -33,7 +34,11 @@ def summarize(folder: Path) -> str:
         show(sweep, output)
     lines = [printed.get().rstrip()]
     run_folder.write(folder / "summary.csv", to_csv(sweep))
-    run_folder.write(folder / "summary.html", page(sweep))
+    picture = draw_picture(sweep)
+    if picture:
+        run_folder.write(folder / "sweep.png", picture)
+        lines.append(f"picture: {folder / 'sweep.png'}")
+    run_folder.write(folder / "summary.html", page(sweep, picture))
     lines += [f"summary: {folder / 'summary.html'}", f"sweep: {folder}"]
     return "\n".join(lines)
 
