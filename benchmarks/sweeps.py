@@ -55,7 +55,7 @@ def main() -> None:
         print(f"  killed and resumed: {kill_and_resume(Path(folder) / 'killed', arguments.trials)}")
 
 
-def search(folder: Path, seed: int, trials: int, pruner: str, sampler: str = "tpe"):  # noqa: ANN201
+def search(folder: Path, seed: int, trials: int, pruner: str, sampler: str = "tpe"):
     """Runs a sweep and returns its study."""
     subprocess.run([*command(folder, seed, trials, pruner, sampler)], cwd=ROOT, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL)  # fmt: skip

@@ -25,10 +25,6 @@ def _verbosity() -> Iterator[None]:
     optuna.logging.set_verbosity(level)
 
 
-def sweep_folder(out: str) -> Path:
-    return Path(out.strip().splitlines()[-1].removeprefix("sweep: "))
-
-
 def states(folder: Path) -> list[str]:
     return [trial.state.name for trial in load_study(folder / "study.log").get_trials(deepcopy=False)]
 
@@ -37,7 +33,7 @@ def test_bad_trials_are_pruned_and_recorded_as_pruned(run_in_process) -> None:
     search = ("hydra.sweeper.n_trials=6", "hydra/sweeper/pruner=halving", "hydra/sweeper/sampler=random")
     result = run_in_process("train.py", "-m", *OPTUNA, *search, RATE, "trainer.max_epochs=4")
     assert result.status == 0, result.err
-    folder = sweep_folder(result.out)
+    folder = result.folder
     jobs, trials = read_jobs(folder), load_study(folder / "study.log").get_trials()
     assert [{"done": "COMPLETE"}.get(job.status, job.status.upper()) for job in jobs] == states(folder)
     pruned = [job.number for job in jobs if job.status == "pruned"]
@@ -85,7 +81,7 @@ def test_a_grid_is_tried_once_and_the_worst_rate_fails(run_in_process) -> None:
     search = ("hydra/sweeper/sampler=grid", "optimizer=sgd", "optimizer.lr=0.1,1e30", "seed=0,1")
     result = run_in_process("train.py", "-m", *OPTUNA, *search, "trainer.max_epochs=1")
     assert result.status == 1
-    assert sorted(states(sweep_folder(result.out))) == ["COMPLETE", "COMPLETE", "FAIL", "FAIL"]
+    assert sorted(states(result.folder)) == ["COMPLETE", "COMPLETE", "FAIL", "FAIL"]
     assert result.err.count("diverged in step") == 4  # When it happens, and at the end.
 
 
@@ -93,7 +89,7 @@ def test_several_objectives(run_in_process) -> None:
     objectives = ("optimized_metric=[val/loss,fit_seconds]", "hydra.sweeper.n_trials=2")
     result = run_in_process("train.py", "-m", *OPTUNA, RATE, *objectives, "trainer.max_epochs=1")
     assert result.status == 0, result.err
-    study = load_study(sweep_folder(result.out) / "study.log")
+    study = load_study(result.folder / "study.log")
     assert [direction.name for direction in study.directions] == ["MINIMIZE", "MINIMIZE"]
     assert all(len(trial.values) == 2 for trial in study.trials)
 

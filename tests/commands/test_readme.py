@@ -40,6 +40,9 @@ def test_a_training_command_runs(line: str, run_in_process, request) -> None:
     if {"accelerator=ddp_cpu", "debug=batch_size"} & set(arguments):
         check_command("train", arguments)
         return
+    if any("sweep=" in text or "sweeper=" in text for text in arguments):  # test_ready_sweeps.py, test_optuna.py.
+        check_command("train", arguments, multirun=True)
+        return
     complete = any(word.startswith(("--help", "debug=")) for word in arguments)
     result = run_in_process(
         "train.py", *arguments, *([] if complete else ["debug=fast"]), logs="--help" not in arguments

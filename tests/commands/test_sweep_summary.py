@@ -30,7 +30,7 @@ def read_csv(folder: Path) -> list[dict[str, str]]:
 def test_a_grid_of_models_and_seeds(run_in_process, capfd) -> None:
     result = run_in_process("train.py", "-m", "model=mlp,linear", "seed=0,1,2", "data=iris", *TINY)
     assert result.status == 0, result.err
-    folder = sweep_folder(result.out)
+    folder = result.folder
     rows = read_csv(folder)
     assert [row["status"] for row in rows] == ["done"] * 6
     losses = [float(row["best/val/loss"]) for row in rows]
@@ -59,7 +59,7 @@ def test_failed_jobs_are_rows_with_their_reason(run_in_process, monkeypatch) -> 
     sgd = ("optimizer=sgd", "optimizer.lr=0.1,1e30", "data.batch_size=8")
     result = run_in_process("train.py", "-m", "data=iris,wine", *sgd, "data.train_size=40,5000", *TINY)
     assert result.status == 1
-    rows = {row["job"]: row for row in read_csv(sweep_folder(result.out))}
+    rows = {row["job"]: row for row in read_csv(result.folder)}
     assert [rows[str(k)]["status"] for k in range(8)] == ["done", *["failed"] * 7]
     assert "train_size" in rows["1"]["reason"]
     assert rows["2"]["reason"].startswith("diverged in step")

@@ -25,10 +25,10 @@ class CommandResult:
 
     @property
     def folder(self) -> Path:
-        """The run folder, from the last line of the output."""
+        """The folder of the run or the sweep, from the last line of the output."""
         last = self.out.strip().splitlines()[-1]
-        assert last.startswith("run: "), self.out + self.err
-        return ROOT / last.removeprefix("run: ")
+        assert last.startswith(("run: ", "sweep: ")), self.out + self.err
+        return ROOT / last.partition(": ")[2]
 
 
 @pytest.fixture
