@@ -61,7 +61,8 @@ def test_a_habit_of_another_tool_names_the_key(typed: str, meant: str) -> None:
 
 def test_an_unknown_logger_lists_all_loggers() -> None:
     assert (
-        refusal("logger=mlflow") == "logger=mlflow: there is no such logger; valid: csv, many, none, tensorboard, wandb"
+        refusal("logger=comet")
+        == "logger=comet: there is no such logger; valid: csv, many, mlflow, none, tensorboard, wandb"
     )
 
 

@@ -1,4 +1,4 @@
-"""Tests that need subprocesses: several devices, and Weights & Biases."""
+"""Tests that need several processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from primer.config.paths import ROOT
 
@@ -84,27 +83,3 @@ def test_a_sweep_with_several_processes_has_one_folder(run_in_subprocess, tmp_pa
     assert result.status == 0, result.err
     (sweep,) = (tmp_path / "logs" / "train" / "sweeps").iterdir()
     assert all((sweep / job / "metrics.json").is_file() for job in "01")
-
-
-def test_weights_and_biases_logs_offline(run_in_subprocess, tmp_path) -> None:
-    pytest.importorskip("wandb")
-    result = run_in_subprocess(
-        "train.py", "logger=wandb", "trainer.max_epochs=2", f"paths.log_dir={tmp_path}/logs",
-        WANDB_API_KEY="", HOME=str(tmp_path),
-    )  # fmt: skip
-    assert result.status == 0, result.err
-    folder = result.folder
-    (run,) = folder.glob("wandb/offline-run-*")
-    shown = subprocess.run(
-        [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--summary", "--json", str(run)],
-        capture_output=True,
-        text=True,
-    )
-    content = json.loads(shown.stdout)
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert content["summary"]["test/accuracy"] == pytest.approx(metrics["test/accuracy"])
-    assert content["summary"]["test/loss"] == pytest.approx(metrics["test/loss"])
-    resolved = yaml.safe_load((folder / "config.yaml").read_text())
-    assert content["config"]["optimizer"] == resolved["optimizer"]
-    assert content["config"]["model"] == resolved["model"]
-    assert content["config"]["monitor"] == "val/loss"

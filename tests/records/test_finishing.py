@@ -1,14 +1,9 @@
-"""What TensorBoard and Weights & Biases receive of the config."""
+"""What TensorBoard receives of the config."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 from helpers.run_folders import figures
-
-from primer.records import loggers
 
 
 def test_tensorboard_has_the_settings_next_to_the_final_metrics(run_in_process) -> None:
@@ -33,13 +28,3 @@ def test_tensorboard_has_the_settings_next_to_the_final_metrics(run_in_process) 
     assert settings["trainer/max_epochs"] == 1
     *_, tested = [events for events in files if "test/accuracy" in events.Tags()["scalars"]]
     assert tested.Scalars("test/accuracy")[-1].value == pytest.approx(figures(folder)["test/accuracy"])
-
-
-def test_weights_and_biases_receives_the_whole_nested_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    client = pytest.importorskip("wandb")
-    received: dict[str, Any] = {}
-    monkeypatch.setattr(client, "init", lambda **settings: received.update(settings))
-    monkeypatch.setattr(loggers, "WandbLogger", lambda **settings: None)
-    config = {"model": {"hidden_sizes": [8]}, "optimizer": {"lr": 0.1, "betas": [0.9, 0.999]}, "resume": None}
-    loggers.wandb(str(tmp_path), mode="offline", config=config)
-    assert received["config"] == config

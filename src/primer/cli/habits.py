@@ -39,6 +39,7 @@ KEYS = {
     "data.workers={value} (for data=image_folder; other data needs none)": "num_workers workers n_workers",
     "logger=wandb": "wandb use_wandb weights_and_biases",
     "logger=tensorboard": "tensorboard tb use_tensorboard",
+    "logger=mlflow": "mlflow use_mlflow",
     "logger=wandb logger.wandb.project={value}": "project wandb_project",
     "paths.data_dir": "data_dir data_root data_path dataset_path root",
     "paths.log_dir": "log_dir logdir logs",

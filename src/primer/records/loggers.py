@@ -1,18 +1,16 @@
-"""Loggers for metrics during a run."""
+"""Loggers that write metrics to the run folder."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from primer.errors import InputError
-from primer.records.console import is_main_process
 from primer.records.run_folder import write
 
 
@@ -81,48 +79,6 @@ class CSV(Logger):
         write(self.path, text.getvalue())
 
 
-def wandb(
-    folder: str,
-    project: str = "primer",
-    name: str | None = None,
-    tags: list[str] | None = None,
-    mode: Literal["auto", "online", "offline"] = "auto",
-    config: dict[str, Any] | None = None,
-    resumed: bool = False,
-) -> WandbLogger:
-    """Returns a logger for Weights & Biases that also records the resolved config.
-
-    Args:
-        folder: the run folder.
-        project, name, tags: identify the run in Weights & Biases.
-        mode: ``auto`` is online if the user is logged in, and offline otherwise.
-        config: the resolved config.
-        resumed: whether to continue the run in the folder, if there is one.
-
-    Raises:
-        InputError: if wandb is not installed.
-    """
-    try:
-        import wandb as client
-    except ImportError:
-        raise InputError("logger=wandb needs the package wandb: install primer[wandb]") from None
-    if not is_main_process():
-        return WandbLogger()  # Lightning logs from the main process only.
-    offline = mode == "offline" or (mode == "auto" and not _logged_in(client))
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    run = client.init(
-        project=project,
-        name=name,
-        tags=tags or [],
-        dir=folder,
-        mode="offline" if offline else "online",
-        config=config or {},
-        settings=client.Settings(silent=offline),
-        **_continued_run(Path(folder)) if resumed else {},
-    )
-    return WandbLogger(experiment=run, log_model=False)
-
-
 def tensorboard(folder: str, purge_step: int | None = None) -> TensorBoardLogger:
     """Returns a logger for TensorBoard.
 
@@ -137,19 +93,3 @@ def tensorboard(folder: str, purge_step: int | None = None) -> TensorBoardLogger
         return TensorBoardLogger(save_dir=folder, name="", version="tensorboard", purge_step=purge_step)
     except ModuleNotFoundError:
         raise InputError("logger=tensorboard needs the package tensorboard: install primer[tensorboard]") from None
-
-
-def _logged_in(client: Any) -> bool:
-    mode = os.environ.get("WANDB_MODE")
-    if mode in ("online", "offline", "disabled"):
-        return mode == "online"
-    try:
-        return bool(client.login(prompt=False))
-    except client.errors.Error:
-        return False
-
-
-def _continued_run(folder: Path) -> dict[str, Any]:
-    """Returns the arguments of ``wandb.init`` that continue the latest run in a folder."""
-    folders = sorted(folder.glob("wandb/*run-*-*"), key=lambda path: path.name.split("run-", 1)[1])
-    return {"id": folders[-1].name.rsplit("-", 1)[1], "resume": "allow"} if folders else {}

@@ -17,7 +17,12 @@ from omegaconf import OmegaConf
 from primer.config import secrets
 from primer.config.paths import PACKAGES, ROOT
 
-PROVENANCE_FILES = ("config.yaml", "overrides.yaml", "environment.json", "uncommitted.diff", "tensorboard", "wandb")
+TRACKING = "tracking.json"
+"""The file with the ids that trackers, such as Weights & Biases, have given to the run."""
+
+PROVENANCE_FILES = (
+    "config.yaml", "overrides.yaml", "environment.json", "uncommitted.diff", "tensorboard", "wandb", TRACKING
+)  # fmt: skip
 """The files and folders that a run writes before its first results, apart from its log."""
 
 DIFF = ("diff", "--no-color", "--no-ext-diff")

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from primer.records import run_folder
 from primer.records.console import say
+from primer.records.mlflow import MLflow
+from primer.records.wandb import WandB
 from primer.reports import figures
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ def publish(trainer: Trainer, dirpath: Path, name: str, figure: Figure) -> None:
 
 def log_picture(logger: Logger, key: str, file: Path, step: int) -> None:
     """Sends a PNG file to a logger, if it supports images."""
-    if isinstance(logger, WandbLogger):
-        logger.log_image(key=key, images=[str(file)])
+    if isinstance(logger, WandB | MLflow):
+        logger.log_picture(key, file)
     elif isinstance(logger, TensorBoardLogger):
         from matplotlib.image import imread
 

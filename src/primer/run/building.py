@@ -106,14 +106,16 @@ def node_target(config: dict[str, Any], group: str) -> str:
 
 
 def build_loggers(config: dict[str, Any], resumed_step: int | None = None) -> list[Logger]:
-    """Builds the loggers of a config. Weights & Biases receives the config itself.
+    """Builds the loggers of a config. Weights & Biases and MLflow receive the config itself.
 
     Args:
         config: resolved config.
         resumed_step: the optimizer step that the run is resumed from; None for a new run.
     """
+    recorded = redact_strings(config)
     extra = {
-        "primer.records.loggers.wandb": {"config": redact_strings(config), "resumed": resumed_step is not None},
+        "primer.records.wandb.WandB": {"config": recorded},
+        "primer.records.mlflow.MLflow": {"config": recorded},
         "primer.records.loggers.tensorboard": {"purge_step": resumed_step},
     }
     return [instantiate(node, Logger, **extra.get(node["_target_"], {})) for node in config["logger"].values()]

@@ -23,7 +23,7 @@ from primer.errors import InputError
 from primer.models.base import Model, SinglePass
 from primer.records import run_folder
 from primer.records.console import is_main_process, say, show_table
-from primer.records.finishing import finish
+from primer.records.finishing import ending_as_failed, finish
 from primer.records.library_logs import redirect_library_logs
 from primer.records.ownership import owns_folder
 from primer.regularization import Regularization
@@ -104,33 +104,35 @@ def train(cfg: DictConfig) -> dict[str, float]:
         return run_probe(config, model, datamodule, unfreezing, provenance.write)
     recorded = config | {"monitor": goal.monitor, "mode": goal.mode}
     loggers = build_loggers(recorded, resumed["global_step"] if resume else None)
-    trainer = build_trainer(config, model, [*callbacks, *unfreezing, provenance], loggers)
+    with ending_as_failed(loggers):
+        trainer = build_trainer(config, model, [*callbacks, *unfreezing, provenance], loggers)
 
-    if is_main_process() and not resume:
-        provenance.write()
-    show_table("primer", run_summary(config, model, datamodule, trainer, trained))
-    fit_started = time.perf_counter()
-    trainer.fit(model, datamodule=datamodule, ckpt_path=resume, weights_only=True)
-    check_trained(trainer, model)
-    for line in explain_end(trainer):
-        say(line)
-    metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
-    steps = 0 if isinstance(model, SinglePass) else trainer.global_step  # Lightning counts those of no optimizer, too.
-    metrics |= {"epochs": trainer.current_epoch, "steps": steps}
-    metrics["fit_seconds"] = round(time.perf_counter() - fit_started, 3)
-    metrics |= best_metrics(trainer, goal)
+        if is_main_process() and not resume:
+            provenance.write()
+        show_table("primer", run_summary(config, model, datamodule, trainer, trained))
+        fit_started = time.perf_counter()
+        trainer.fit(model, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+        check_trained(trainer, model)
+        for line in explain_end(trainer):
+            say(line)
+        metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        # Without an optimizer, Lightning counts steps, too.
+        steps = 0 if isinstance(model, SinglePass) else trainer.global_step
+        metrics |= {"epochs": trainer.current_epoch, "steps": steps}
+        metrics["fit_seconds"] = round(time.perf_counter() - fit_started, 3)
+        metrics |= best_metrics(trainer, goal)
 
-    if config["test"]:
-        metrics |= test(trainer, model, datamodule, folder)
-    metrics |= optimized_metrics(config["optimized_metric"], goal, metrics)
-    if trainer.is_global_zero:
-        run_folder.write_metrics(folder, metrics)
-        show_results(metrics, model, baseline_description(callbacks))
-        for callback in callbacks:
-            if isinstance(callback, Report):
-                callback.write(folder, baseline_description(callbacks), goal.monitor, goal.mode)
-    finish(loggers, config, metrics)
-    show_profile(trainer.profiler)  # pyright: ignore[reportAttributeAccessIssue]
+        if config["test"]:
+            metrics |= test(trainer, model, datamodule, folder)
+        metrics |= optimized_metrics(config["optimized_metric"], goal, metrics)
+        if trainer.is_global_zero:
+            run_folder.write_metrics(folder, metrics)
+            show_results(metrics, model, baseline_description(callbacks))
+            for callback in callbacks:
+                if isinstance(callback, Report):
+                    callback.write(folder, baseline_description(callbacks), goal.monitor, goal.mode)
+        finish(loggers, config, metrics)
+        show_profile(trainer.profiler)  # pyright: ignore[reportAttributeAccessIssue]
     return metrics
 
 
