@@ -7,7 +7,7 @@ from primer import cli
 
 
 @hydra.main(config_path="configs", config_name="evaluate")
-def main(cfg: DictConfig) -> float | None:
+def main(cfg: DictConfig) -> float | list[float] | None:
     return cli.job(cfg, "primer.run.evaluate")
 
 

@@ -64,7 +64,8 @@ def draw_batch_size(sweep: Sweep, groups: Sequence[Group], goal: str) -> Figure:
         _draw_line(axes, sweep, groups, metric, "data.batch_size", best=metric == goal)
         axes.set_xscale("log", base=2)
         _label_goal(axes, "batch size", metric)
-    axes.set_ylim(bottom=0)
+        if metric != goal:
+            axes.set_ylim(bottom=0)
     return figure
 
 
@@ -134,7 +135,9 @@ def draw_folds(sweep: Sweep, groups: Sequence[Group], goal: str) -> Figure:
     figure = new_figure(5.4 * len(metrics), 4.6, layout="constrained")
     for k, metric in enumerate(metrics):
         axes = figure.add_subplot(1, len(metrics), k + 1)
-        points = [(run.config.get("data.fold"), run.metrics[metric]) for run in runs if metric in run.metrics]
+        points: list[tuple[int, float]] = [
+            (run.config.get("data.fold", 0), run.metrics[metric]) for run in runs if metric in run.metrics
+        ]
         values = [value for _, value in points]
         mean, deviation = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
         axes.axhspan(mean - deviation, mean + deviation, color=REFERENCE, alpha=0.2)
