@@ -28,7 +28,9 @@ def all_choices() -> list[tuple[str, str]]:
 
 def combined_choices() -> list[list[str]]:
     """Commands that cover every choice: one with the first choice of each group, one with the second of each, …"""
-    excluded = ("local", "paths", "hydra", "model", "data", "objective", "experiment", "regularization/augmentation")
+    excluded = (
+        "local", "paths", "hydra", "model", "data", "objective", "experiment", "regularization/augmentation", "sweep",
+    )  # fmt: skip
     included = {group: choices for group, choices in groups().items() if group not in excluded}
     rows = zip_longest(*([f"{group}={choice}" for choice in choices] for group, choices in included.items()))
     return [["weights=imagenet", *(override for override in row if override)] for row in rows]
@@ -141,7 +143,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["paths.data_dirr=x"], "did you mean data_dir?"),
     (["scheduler=cosine", "scheduler.Tmax=3"], "did you mean T_max?"),
     (["hydra.jbo=3"], "there is no jbo in hydra; did you mean job?"),
-    (["hydra/launcher=joblb"], "Available options in 'hydra/launcher'"),
+    (["hydra/launcher=joblb"], "hydra/launcher=joblb: there is no such launcher; did you mean joblib?"),
     # Added keys.
     (["+optimizer.lrr=1"], "optimizer.lrr: Adam does not accept lrr; did you mean lr?"),
     (["+model.hiden_sizes=[3]"], "MLP does not accept hiden_sizes; did you mean hidden_sizes?"),

@@ -49,8 +49,11 @@ REQUIRED = (*BUILT, "scheduler", "regularization", "accelerator", "paths")
 OPTIONAL = ("callbacks", "logger")
 """Groups whose settings describe any number of objects, by name."""
 
-PLUGINS = ("primer.cli.sweeps.Launcher", "primer.cli.optuna_sweeper.OptunaSweeper")
-"""The launcher and the sweeper of this project."""
+PLUGINS = (
+    "launchers.basic.Basic", "launchers.joblib.Joblib", "launchers.submitit.SubmititLocal",
+    "launchers.submitit.SubmititSlurm", "launchers.ray.Ray", "optuna_sweeper.OptunaSweeper",
+)  # fmt: skip
+"""The launchers and the sweeper of this project, in ``primer.cli``."""
 
 HYDRA_PACKAGES = ("hydra.", "hydra_plugins.", "optuna.samplers.", "optuna.pruners.")
 """Packages with classes that Hydra's own settings may name."""
@@ -202,7 +205,7 @@ def check_hydra(node: Any, path: str = "hydra") -> None:
     is not a part of Hydra."""
     if isinstance(node, Mapping):
         target = node.get("_target_")
-        known = str(target).startswith(HYDRA_PACKAGES) or target in PLUGINS
+        known = str(target).startswith(HYDRA_PACKAGES) or str(target).removeprefix("primer.cli.") in PLUGINS
         if target is not None and not known:
             raise InputError(f"{path}._target_: {target!r} is not allowed: it must be a part of Hydra")
         if "()" in node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ default_model.install()
 
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, AttributeError)
 """The exceptions that composing a config may raise."""
+
+NO_CHOICE = r"Could not find '(?P<name>hydra/.+)'.+Available options in '.+':(?P<choices>.+)Config search path:"
+"""In Hydra's message about a choice that does not exist in one of its own groups."""
 
 
 def parse_override(text: str) -> Override:
@@ -161,5 +165,10 @@ def diagnose_local(name: str, error: Exception) -> str:
 
 def one_line(error: BaseException) -> str:
     """Returns the message of an error on one line. Some Hydra errors are empty; their cause has the message."""
+    if missing := re.search(NO_CHOICE, str(error), re.DOTALL):
+        group, choice = missing["name"].rsplit("/", 1)
+        return (
+            f"{group}={choice}: there is no such {group.split('/')[-1]}; {suggest(choice, missing['choices'].split())}"
+        )
     message = " ".join((str(error) or str(error.__cause__ or type(error).__name__)).split())
     return f"a node has the wrong type: {message}" if isinstance(error, AttributeError) else message

@@ -85,10 +85,9 @@ def run(main: Callable[[], None], name: str) -> None:
 
                 check_command(name, args.overrides + searched, args.multirun, args.config_name)
             if args.multirun and not prints_only:
-                from primer.cli.sweeps import plugin_overrides, start_sweep
+                from primer.cli.sweeps import start_sweep
 
                 sweep_folder, args.overrides = start_sweep(args.config_name or name, args.overrides)
-                args.overrides += plugin_overrides(args.overrides)
             # What the function decorated with hydra.main does, with arguments that may include those of an earlier run.
             task = inspect.unwrap(main)
             _run_hydra(args=args, args_parser=parser, task_function=task, config_path="configs", config_name=name)
@@ -98,6 +97,8 @@ def run(main: Callable[[], None], name: str) -> None:
                 raise SystemExit(finish_sweep(sweep_folder, trained=name == "train"))
     except InputError as error:
         fail(str(error))
+    except RunError as error:
+        fail(str(error), 1)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         from primer.cli.composition import diagnose_overrides
 

@@ -111,7 +111,7 @@ class OptunaSweeper(OptunaSweeperImpl):
         config = OmegaConf.to_container(self.sampler_config)
         assert isinstance(config, dict)
         if str(config["_target_"]).endswith("CmaEsSampler") and not find_spec("cmaes"):
-            raise ImportError("cmaes is not installed: pip install 'primer[sweep]'")
+            raise ImportError("cmaes is not installed: pip install 'primer[sweeps]'")
         if config.get("seed") is not None:
             config["seed"] += trials
         allowed = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")

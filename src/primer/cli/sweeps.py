@@ -10,20 +10,19 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
-from primer.cli.checks import check_config, check_hydra
+from primer.cli.checks import check_hydra
 from primer.cli.composition import compose_checked, parse_override
 from primer.cli.earlier_runs import last_value
+from primer.cli.launchers import register_launchers
 from primer.config.fixed import override_value
 from primer.config.secrets import redact
 from primer.errors import InputError, PrunedError, TrainingCompleteError
@@ -31,38 +30,6 @@ from primer.records.console import is_main_process
 from primer.records.jobs import Job, own_overrides, read_command, read_job, read_jobs, write_command, write_job
 
 Metrics = dict[str, float]
-
-
-class Launcher(BasicLauncher):
-    """Launches the jobs one after the other, as Hydra's own launcher does, except that a job with a mistake is rejected
-    before it starts, and the others run. An interrupted job ends the sweep."""
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        assert self.config is not None
-        assert self.hydra_context is not None
-        returns: list[JobReturn] = []
-        for number, overrides in enumerate(job_overrides, initial_job_idx):
-            try:
-                config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-                check_config(config, config.hydra.job.config_name)
-            except InputError as error:
-                print(f"error: {redact(str(error))}", file=sys.stderr)
-                job = Job(number, own_overrides(overrides), "failed", reason=_one_line(str(error)), exit_status=2)
-                write_job(Path(self.config.hydra.sweep.dir), job)
-                returns.append(JobReturn(overrides, status=JobStatus.COMPLETED))  # Without a metric.
-                continue
-            result = super().launch([overrides], number)[0]
-            _ = result.return_value  # Raises the exception of a job that could not be composed.
-            returns.append(result)
-        return returns
-
-
-def plugin_overrides(overrides: Sequence[str]) -> list[str]:
-    """Registers the launcher and returns the override that selects it, unless another one is selected."""
-    if any(text.lstrip("+").startswith("hydra/launcher=") for text in overrides):
-        return []
-    Plugins.instance().register(Launcher)
-    return [f"hydra.launcher._target_={Launcher.__module__}.{Launcher.__name__}"]
 
 
 def resume_sweep(overrides: list[str]) -> list[str]:
@@ -86,13 +53,14 @@ def resume_sweep(overrides: list[str]) -> list[str]:
 
 
 def start_sweep(name: str, overrides: list[str]) -> tuple[Path, list[str]]:
-    """Returns the folder of a sweep, and the overrides that fix it. Records the command, and registers the sweeper.
+    """Returns the folder of a sweep, and the overrides that fix it. Records the command, and registers the sweeper and
+    the launchers.
 
     Raises:
         InputError: if the folder has another sweep, or the sweeper is not installed.
     """
     if any(text.lstrip("+").startswith("hydra/sweeper=optuna") for text in overrides) and not find_spec("optuna"):
-        raise InputError("hydra/sweeper=optuna requires Optuna: pip install 'primer[sweep]'")
+        raise InputError("hydra/sweeper=optuna requires Optuna: pip install 'primer[sweeps]'")
     parsed = [parse_override(text) for text in overrides]
     single = [one.input_line or "" for one in parsed if not one.is_sweep_override()]
     resumed = last_value(parsed, "sweep.resume")
@@ -101,6 +69,7 @@ def start_sweep(name: str, overrides: list[str]) -> tuple[Path, list[str]]:
     check_hydra(OmegaConf.to_container(hydra))
     if str(hydra.sweeper.get("_target_", "")).startswith("primer."):
         Plugins.instance().register(import_module("primer.cli.optuna_sweeper").OptunaSweeper)
+    register_launchers()
     command = [text for text in overrides if not text.startswith("sweep.resume=")]
     if is_main_process():
         if resumed is None and read_jobs(folder):
@@ -177,7 +146,8 @@ def run_job(cfg: DictConfig, run: Callable[[], Metrics]) -> float | list[float] 
         job, metrics = replace(job, status="pruned", reason=str(end), values=[end.value]), {}
         print(f"pruned: {end}")
     except SystemExit as end:
-        if end.code not in (1, 2):
+        if end.code not in (1, 2):  # Interrupted.
+            write_job(sweep, replace(job, seconds=_seconds(job, start)))
             raise
         job = replace(job, status="failed", reason=getattr(end, "message", "see above"), exit_status=int(end.code))
     except Exception as error:
@@ -186,8 +156,7 @@ def run_job(cfg: DictConfig, run: Callable[[], Metrics]) -> float | list[float] 
     else:
         values = _optimized(metrics)
         job = replace(job, status="done", values=values)
-    seconds = round(job.seconds + time.perf_counter() - start, 3)
-    write_job(sweep, replace(job, seconds=seconds, reason=_one_line(job.reason)))
+    write_job(sweep, replace(job, seconds=_seconds(job, start), reason=_one_line(job.reason)))
     return _plain(job.values) if job.status == "done" else None
 
 
@@ -197,6 +166,10 @@ def _optimized(metrics: Metrics) -> list[float]:
 
 def _plain(values: list[float]) -> float | list[float] | None:
     return values if len(values) > 1 else values[0] if values else None
+
+
+def _seconds(job: Job, start: float) -> float:
+    return round(job.seconds + time.perf_counter() - start, 3)
 
 
 def _one_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Signals that end a command: SIGINT, SIGTERM and SIGHUP.
+"""Signals that end a command: SIGINT, SIGTERM, SIGHUP and SIGUSR2, which clusters send before they end a job.
 
 A signal raises ``Interrupted`` at once, except during training: there it is deferred, so that the run can save a
 checkpoint between two steps. A second signal ends the process at once.
