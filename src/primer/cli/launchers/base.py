@@ -21,6 +21,7 @@ from primer.cli.launchers.jobs import Outcome, RemoteJob
 from primer.config.secrets import redact
 from primer.errors import InputError
 from primer.records.jobs import Job, own_overrides, read_job, write_job
+from primer.records.signals import signals
 
 OUTPUT = "output"
 """The folder in that of a sweep with what the jobs print."""
@@ -98,6 +99,7 @@ class ParallelLauncher(Launcher):
                 output = sweep / OUTPUT / f"{number}.txt" if self.redirects else None
                 arguments = (number, overrides, self.context, self.task, self.config)
                 jobs.append(RemoteJob(*arguments, self.threads, self.one_gpu, output))
+        signals.outcome = "jobs that were running keep their last checkpoint"
         if jobs:
             print(f"{len(jobs)} jobs, {self.describe()}; what they print: {sweep / OUTPUT}", flush=True)
         shared = set(job_overrides[0]).intersection(*job_overrides) if len(job_overrides) > 1 else set()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,8 @@ class SubmititLocal(LocalLauncher, Submitit):
         while waiting or running:
             while waiting and len(running) < self.n_jobs:
                 index, job = waiting.pop(0)
-                running[index] = executor.submit(job)
+                with interrupts_blocked():
+                    running[index] = executor.submit(job)
             yield running
 
     def stop(self, submitted: list[Any]) -> None:
@@ -149,6 +152,17 @@ class SubmititSlurm(Submitit):
         running = dict(enumerate(submitted))
         while running:
             yield running
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Blocks SIGINT, also in the processes started meanwhile: Ctrl+C reaches all processes of a terminal, but the sweep
+    is the one to stop its jobs."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def outcome_of(submitted: Any) -> Outcome:
