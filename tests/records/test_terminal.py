@@ -87,7 +87,7 @@ def test_advertising_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_job_of_a_sweep_shows_its_overrides(run_in_process) -> None:
     result = run_in_process("train.py", "-m", "seed=0,1", "debug=fast", "logger=none", "callbacks=none", "test=false")
     assert result.status == 0, result.err
-    jobs = [line for line in result.out.splitlines() if line.startswith("job ")]
+    jobs = [line for line in result.out.splitlines() if line.startswith(("job 0:", "job 1:"))]
     assert [line.split()[:3] for line in jobs] == [["job", "0:", "seed=0"], ["job", "1:", "seed=1"]]
 
 
