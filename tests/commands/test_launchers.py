@@ -163,7 +163,7 @@ def test_jobs_on_several_devices_are_rejected(run_in_process: Run, tmp_path: Pat
     """They would be started with the command of the sweep."""
     result = run_in_process("train.py", "-m", "seed=0,1", "hydra/launcher=joblib", "accelerator=ddp_cpu")
     assert result.status == 2
-    reason = "accelerator.devices=2: hydra/launcher=joblib runs each job on one device, and basic on several"
+    reason = "accelerator.devices=2: hydra/launcher=joblib runs each job on one device; basic does not"
     assert result.err.count(reason) == 4  # At once, and at the end.
 
 

@@ -34,6 +34,17 @@ def test_two_processes_give_the_same_metrics_as_one(run_in_subprocess, run_in_pr
     assert two.out.count("run: ") == 1
 
 
+def test_torchrun_starts_the_processes_of_a_run(tmp_path) -> None:
+    settings = ("accelerator=ddp_cpu", "trainer.max_epochs=1", "callbacks=none", f"paths.log_dir={tmp_path}")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"]
+    result = subprocess.run([*command, *settings], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert result.returncode == 0, result.stderr
+    assert "device     cpu, 2 processes" in result.stdout
+    assert result.stdout.count("run: ") == 1
+    (folder,) = (tmp_path / "train" / "runs").iterdir()
+    assert "test/accuracy" in json.loads((folder / "metrics.json").read_text())
+
+
 def test_a_killed_process_ends_the_run_and_leaves_its_checkpoint(tmp_path) -> None:
     folder = tmp_path / "run"
     overrides = ("accelerator=ddp_cpu", "trainer.max_epochs=1000", "data.batch_size=512", f"hydra.run.dir={folder}")
@@ -77,9 +88,19 @@ def test_two_processes_resume_and_match_one_process_on_sentences(run_in_subproce
 
 
 @pytest.mark.slow
-def test_a_sweep_with_several_processes_has_one_folder(run_in_subprocess, tmp_path) -> None:
-    two = ("accelerator=ddp_cpu", "accelerator.devices=2", "trainer.max_epochs=1", f"paths.log_dir={tmp_path}/logs")
-    result = run_in_subprocess("train.py", "-m", "seed=0,1", *two)
-    assert result.status == 0, result.err
-    (sweep,) = (tmp_path / "logs" / "train" / "sweeps").iterdir()
-    assert all((sweep / job / "metrics.json").is_file() for job in "01")
+def test_a_lost_process_ends_its_job_and_not_the_sweep(tmp_path) -> None:
+    settings = ("accelerator=ddp_cpu", "trainer.max_epochs=30", "data.batch_size=512", f"hydra.sweep.dir={tmp_path}")
+    command = [sys.executable, "train.py", "-m", "seed=0,1", *settings, "callbacks=none"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        metrics = tmp_path / "0" / "metrics.csv"
+        while not metrics.exists() or len(metrics.read_text().splitlines()) < 3:
+            assert process.poll() is None, process.stderr
+            time.sleep(0.1)
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        _, errors = process.communicate(timeout=200)
+    assert process.returncode == 1
+    reason = "another process of this run was killed or failed"
+    assert errors == f"error: {reason}\n1 of the jobs failed:\n  job 0 (seed=0): {reason}\n"
+    assert json.loads((tmp_path / "1" / "metrics.json").read_text())["test/accuracy"] > 0.9
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["0", "1", "jobs"]

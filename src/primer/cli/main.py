@@ -6,8 +6,7 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from omegaconf import OmegaConf
 
 from primer.cli.failures import explain
+from primer.cli.processes import PART_OF_JOB
 from primer.config.paths import ROOT, expand_home
 from primer.config.secrets import redact
 from primer.errors import InputError, Interrupted, PrunedError, RunError
@@ -80,7 +80,7 @@ def run(main: Callable[[], None], name: str) -> None:
                 from primer.cli.earlier_runs import use_earlier_runs
 
                 use_earlier_runs(name, args)
-            if not prints_only and not other_config:
+            if not prints_only and not other_config and PART_OF_JOB not in os.environ:
                 from primer.cli.checks import check_command
 
                 check_command(name, args.overrides + searched, args.multirun, args.config_name)
@@ -157,8 +157,7 @@ def run_one(cfg: DictConfig, function: str) -> dict[str, float]:
     created_files, is_new = files_created_before_training(folder), not has_results(folder)
     signals.outcome = NOTHING_SAVED
     try:
-        with shared_sweep_dir():
-            metrics = getattr(import_module(module), name)(cfg)
+        metrics = getattr(import_module(module), name)(cfg)
     except PrunedError:
         raise
     except InputError as error:
@@ -181,9 +180,11 @@ def run_one(cfg: DictConfig, function: str) -> dict[str, float]:
         if status == 1 and name == "train" and (folder / "checkpoints" / "last.ckpt").exists():
             message += f"; to continue from the last checkpoint: python train.py resume={folder}"
         fail(message, status)
-    from primer.records.console import say
+    from primer.records.console import is_main_process, say
 
     say(f"run: {os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else folder}")
+    if not is_main_process() and not has_results(folder):  # torchrun and srun give each process a folder of its own.
+        discard(folder, log_files(), log_dir)
     return metrics
 
 
@@ -217,22 +218,6 @@ def call(cfg: DictConfig, function: str) -> None:
         fail(*explained)
 
 
-@contextmanager
-def shared_sweep_dir() -> Iterator[None]:
-    """Exports the directory of the sweep as ``PRIMER_SWEEP``, so that processes launched by a job, which run the same
-    command again, use the same directory."""
-    from hydra.core.hydra_config import HydraConfig
-
-    if not in_sweep() or "PRIMER_SWEEP" in os.environ:
-        yield
-        return
-    os.environ["PRIMER_SWEEP"] = HydraConfig.get().sweep.dir
-    try:
-        yield
-    finally:
-        del os.environ["PRIMER_SWEEP"]
-
-
 def fail(message: str, status: int = 2) -> NoReturn:
     """Prints an error on one line, from the main process only, and exits with a status."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
@@ -247,9 +232,14 @@ def files_created_before_training(folder: Path) -> list[Path]:
     """
     from primer.records.run_folder import PROVENANCE_FILES
 
-    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)]
-    logs = [file for handler in handlers if (file := Path(handler.baseFilename)).is_file() and not file.stat().st_size]
+    logs = [file for file in log_files() if not file.stat().st_size]
     return [path for name in PROVENANCE_FILES if not (path := folder.absolute() / name).exists()] + logs
+
+
+def log_files() -> list[Path]:
+    """Returns the log files that Hydra has opened."""
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)]
+    return [file for handler in handlers if (file := Path(handler.baseFilename)).is_file()]
 
 
 def has_results(folder: Path) -> bool:

@@ -23,6 +23,7 @@ from primer.cli.checks import check_hydra
 from primer.cli.composition import compose_checked, parse_override
 from primer.cli.earlier_runs import last_value
 from primer.cli.launchers import register_launchers
+from primer.cli.processes import own_processes
 from primer.config.fixed import override_value
 from primer.config.secrets import redact
 from primer.errors import InputError, PrunedError, TrainingCompleteError
@@ -121,7 +122,7 @@ def run_job(cfg: DictConfig, run: Callable[[], Metrics]) -> float | list[float] 
         if earlier.overrides != own_overrides(overrides):
             raise InputError(f"{sweep} has another job {number}, with {' '.join(earlier.overrides)}")
         return _plain(earlier.values) if earlier.status == "done" else None
-    if not is_main_process():  # Another process of this job.
+    if not is_main_process():  # Started by torchrun or srun.
         if earlier and earlier.resume:
             cfg.resume = earlier.resume
         return _optimized(run())
@@ -133,15 +134,18 @@ def run_job(cfg: DictConfig, run: Callable[[], Metrics]) -> float | list[float] 
         shutil.rmtree(folder, ignore_errors=True)  # It saved nothing to resume from.
     write_job(sweep, job)
     start = time.perf_counter()
+    task = [text for text in hydra.overrides.task if not text.startswith("resume=")]
     try:
         try:
-            metrics = run()
+            with own_processes(folder, task, cfg.get("resume")):
+                metrics = run()
         except SystemExit as end:
             if not isinstance(end.__context__, TrainingCompleteError):
                 raise
             shutil.rmtree(folder)  # It was cut off while it was tested.
             cfg.resume = None
-            metrics = run()
+            with own_processes(folder, task, None):
+                metrics = run()
     except PrunedError as end:
         job, metrics = replace(job, status="pruned", reason=str(end), values=[end.value]), {}
         print(f"pruned: {end}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -29,6 +30,7 @@ from primer.optim import Schedule
 from primer.records.console import is_main_process
 from primer.regularization import Regularization
 from primer.run.monitoring import MonitorCheck, check_monitors, find_goal, has_validation, resolve_monitor
+from primer.run.processes import observe_processes
 from primer.run.settings import OWNED_BY_MODEL, is_managed
 from primer.spec import NoTarget
 
@@ -168,4 +170,5 @@ def build_trainer(
     )
     remove_empty_hooks(trainer)
     keep_signal_handlers(trainer)
+    observe_processes(trainer, Path(config["paths"]["output_dir"]))
     return trainer

@@ -83,7 +83,7 @@ class ParallelLauncher(Launcher):
         if devices not in (1, "1", "auto") or settings.get("num_nodes", 1) != 1:
             name = self.config.hydra.runtime.choices["hydra/launcher"]
             raise InputError(
-                f"accelerator.devices={devices}: hydra/launcher={name} runs each job on one device, and basic on several"
+                f"accelerator.devices={devices}: hydra/launcher={name} runs each job on one device; basic does not"
             )
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
