@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from omegaconf import read_write
 
@@ -37,8 +38,7 @@ def own_processes(folder: Path, overrides: Sequence[str], resume: str | None) ->
     arguments, environment = sys.argv, {name: os.environ.get(name) for name in (*VARIABLES, PART_OF_JOB)}
     typed = get_args_parser().parse_known_intermixed_args()[0].overrides
     options = [text for text in arguments[1:] if text not in (*typed, "-m", "--multirun")]
-    config = HydraConfig.instance().cfg
-    assert config is not None
+    config: Any = HydraConfig.instance().cfg
     searched = [text for text in config.hydra.overrides.hydra if text.startswith("hydra.searchpath=")]
     resumed = [] if resume is None else [f"resume={resume}"]
     sys.argv = [arguments[0], *options, *searched, *overrides, *resumed]

@@ -76,7 +76,7 @@ def observe_processes(trainer: L.Trainer, folder: Path) -> None:
         _observers[-1].start()
 
     if isinstance(trainer.strategy.launcher, subprocess_script._SubprocessScriptLauncher):
-        subprocess_script._launch_process_observer = observe
+        setattr(subprocess_script, "_launch_process_observer", observe)  # noqa: B010
 
 
 def leave_processes() -> None:
