@@ -40,7 +40,8 @@ def test_a_training_command_runs(line: str, run_in_process, request) -> None:
     if {"accelerator=ddp_cpu", "debug=batch_size"} & set(arguments):
         check_command("train", arguments)
         return
-    if any("sweep=" in text or "sweeper=" in text for text in arguments):  # test_ready_sweeps.py, test_optuna.py.
+    # test_ready_sweeps.py, test_optuna.py and test_launchers.py.
+    if any("sweep=" in text or "sweeper=" in text or "launcher=" in text for text in arguments):
         check_command("train", arguments, multirun=True)
         return
     complete = any(word.startswith(("--help", "debug=")) for word in arguments)
@@ -50,6 +51,18 @@ def test_a_training_command_runs(line: str, run_in_process, request) -> None:
     assert result.status == 0, result.err
     if "--help" not in arguments:
         assert result.folder.is_dir()
+
+
+def test_the_commands_for_several_machines_are_valid() -> None:
+    """They are run by torchrun on one machine in test_processes.py."""
+    text = (ROOT / "docs" / "devices.md").read_text().replace("\\\n", "")
+    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    commands = [re.search(r"train\.py(.*)", block) for block in blocks]
+    assert len(commands) == 3
+    for command in commands:
+        assert command
+        arguments = shlex.split(command[1])
+        check_command("train", [text for text in arguments if text != "-m"], multirun="-m" in arguments)
 
 
 def test_the_commands_on_a_run_work(run_in_process, tmp_path) -> None:

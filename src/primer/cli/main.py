@@ -126,11 +126,14 @@ def job(cfg: DictConfig, function: str) -> float | list[float] | None:
     Returns:
         The metrics that a sweep optimizes, or None if there are none.
     """
+    from primer.cli.announcement import announce
+
     if not in_sweep():
+        announce(cfg)
         return run_one(cfg, function).get("optimized")
     from primer.cli.sweeps import run_job
 
-    return run_job(cfg, lambda: run_one(cfg, function))
+    return run_job(cfg, lambda: announce(cfg), lambda: run_one(cfg, function))
 
 
 def in_sweep() -> bool:
@@ -143,9 +146,6 @@ def in_sweep() -> bool:
 
 def run_one(cfg: DictConfig, function: str) -> dict[str, float]:
     """Runs one job, prints its run folder, and returns its metrics. Its arguments are those of ``job``."""
-    from primer.cli.announcement import announce
-
-    announce(cfg)
     module, name = function.rsplit(".", 1)
     from primer.records.ownership import LOCK
 

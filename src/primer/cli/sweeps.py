@@ -101,12 +101,13 @@ def finish_sweep(folder: Path, trained: bool = True) -> int:
     return min((job.exit_status for job in failed), default=0)
 
 
-def run_job(cfg: DictConfig, run: Callable[[], Metrics]) -> float | list[float] | None:
+def run_job(cfg: DictConfig, announce: Callable[[], None], run: Callable[[], Metrics]) -> float | list[float] | None:
     """Runs a job of a sweep and records its status. A job that has ended is not run again, and one that was cut off
     resumes from its last checkpoint.
 
     Args:
         cfg: the composed config.
+        announce: prints which job it is.
         run: runs the job.
 
     Returns:
@@ -133,6 +134,8 @@ def run_job(cfg: DictConfig, run: Callable[[], Metrics]) -> float | list[float] 
     elif earlier:
         shutil.rmtree(folder, ignore_errors=True)  # It saved nothing to resume from.
     write_job(sweep, job)
+    announce()
+    import_module("primer.run")  # Takes seconds, which the first job would have more than the others.
     start = time.perf_counter()
     task = [text for text in hydra.overrides.task if not text.startswith("resume=")]
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 from lightning.pytorch.accelerators import AcceleratorRegistry
@@ -34,6 +35,8 @@ def check_accelerator(settings: dict[str, Any]) -> None:
         check_processes(devices)
     if name in ("auto", "cpu"):
         return
+    if name == "tpu" and find_spec("torch_xla") is None:
+        raise InputError("accelerator=tpu requires torch_xla, which is not installed: try accelerator=auto")
     if name not in AcceleratorRegistry and name != "gpu":
         raise InputError(f"accelerator.accelerator={name} is unknown; valid: auto, cpu, gpu, cuda, mps, tpu")
     kinds = ("cuda", "mps") if name == "gpu" else (name,)
