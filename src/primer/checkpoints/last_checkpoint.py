@@ -91,7 +91,7 @@ class LastCheckpoint(Checkpoint):
                 return
             self.save(trainer)
         if request != SAVE:
-            raise Interrupted(Signals(request), self._describe(trainer))
+            raise Interrupted(Signals(request), self.describe(trainer))
         self._request, self._due = 0, time.monotonic() + 60 * self.minutes
 
     def _requested(self, trainer: L.Trainer) -> int:
@@ -104,7 +104,8 @@ class LastCheckpoint(Checkpoint):
         own = torch.tensor(request if trainer.is_global_zero else 0, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(own, reduce_op="sum"))
 
-    def _describe(self, trainer: L.Trainer) -> str:
+    def describe(self, trainer: L.Trainer) -> str:
+        """Returns what is saved, and the command that continues."""
         epoch, step = trainer.current_epoch + 1, trainer.global_step
         return f"saved step {step:,} (epoch {epoch}); to continue: python train.py {self._run('resume')}"
 

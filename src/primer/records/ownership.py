@@ -25,13 +25,13 @@ class FolderTakenError(InputError):
     """A folder belongs to another run."""
 
 
-def owns_folder(function: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """Decorates a run, a function from a config to metrics, so that it owns its folder while it runs."""
+def owns_folder(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorates a run, a function whose first argument is a config, so that it owns its folder while it runs."""
 
     @functools.wraps(function)
-    def run(cfg: DictConfig) -> Any:
+    def run(cfg: DictConfig, **arguments: Any) -> Any:
         with owned(Path(cfg.paths.output_dir), OmegaConf.select(cfg, "resume")):
-            return function(cfg)
+            return function(cfg, **arguments)
 
     return run
 

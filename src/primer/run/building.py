@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -29,10 +30,50 @@ from primer.objectives import Objective
 from primer.optim import Schedule
 from primer.records.console import is_main_process
 from primer.regularization import Regularization
-from primer.run.monitoring import MonitorCheck, check_monitors, find_goal, has_validation, resolve_monitor
+from primer.run.monitoring import Goal, MonitorCheck, check_monitors, find_goal, has_validation, resolve_monitor
 from primer.run.processes import observe_processes
-from primer.run.settings import OWNED_BY_MODEL, is_managed
+from primer.run.settings import OWNED_BY_MODEL, check_batches, check_settings, is_managed
 from primer.spec import NoTarget
+
+
+class Parts(NamedTuple):
+    """The parts of a run that do not depend on its trainer.
+
+    Attributes:
+        datamodule, model, callbacks, goal: of the run.
+        pretrained: the weights that it starts from, if any.
+    """
+
+    datamodule: DataSource
+    model: Model
+    callbacks: list[L.Callback]
+    goal: Goal
+    pretrained: weights.Weights | None
+
+
+def build_parts(config: dict[str, Any], typed: Sequence[str], datamodule: DataSource | None = None) -> Parts:
+    """Builds the parts of a run, and checks that all of its settings have an effect.
+
+    Args:
+        config: resolved config of the run.
+        typed: command-line overrides.
+        datamodule: the data if it has been built already.
+
+    Raises:
+        InputError: if a part cannot be built, or a setting has no effect.
+    """
+    regularization = instantiate(config["regularization"], Regularization)
+    pretrained = load_pretrained(config)
+    datamodule = datamodule or build_data(config, regularization)
+    if pretrained:
+        weights.set_image_format(datamodule, pretrained, config["transfer"]["image_size"])
+        config["model"] = weights.with_stem(config["model"], pretrained)
+    model = build_model(config, datamodule, regularization)
+    goal = find_goal(config, model, datamodule)
+    callbacks = build_callbacks(config, model, datamodule, regularization)
+    check_settings(config, model, typed)
+    check_batches(config, datamodule)
+    return Parts(datamodule, model, callbacks, goal, pretrained)
 
 
 def seed_everything(seed: int | None) -> int:

@@ -26,20 +26,11 @@ from primer.records.console import is_main_process, say, show_table
 from primer.records.finishing import ending_as_failed, finish
 from primer.records.library_logs import redirect_library_logs
 from primer.records.ownership import owns_folder
-from primer.regularization import Regularization
 from primer.run.accelerators import check_accelerator, check_compiler
-from primer.run.building import (
-    build_callbacks,
-    build_data,
-    build_loggers,
-    build_model,
-    build_trainer,
-    load_pretrained,
-    seed_everything,
-)
-from primer.run.monitoring import find_goal
+from primer.run.building import build_loggers, build_parts, build_trainer, seed_everything
 from primer.run.probes import run_probe
 from primer.run.profile import show_profile
+from primer.run.replay import Replay, Trained
 from primer.run.results import (
     baseline_description,
     best_metrics,
@@ -49,16 +40,16 @@ from primer.run.results import (
     show_results,
     write_report,
 )
-from primer.run.settings import check_batches, check_settings
 
 
 @owns_folder
-def train(cfg: DictConfig) -> dict[str, float]:
+def train(cfg: DictConfig, trained: Trained | None = None) -> dict[str, float]:
     """Trains a model, tests its best checkpoint, and saves everything in the run folder. If ``probe`` is set, it runs
     the probe instead.
 
     Args:
         cfg: composed config of ``configs/train.yaml``, without Hydra's own node.
+        trained: the result of training the model together with others, which replaces the training.
 
     Returns:
         The metrics: those of the last epoch (``train/loss``, ``val/…``), those of the best checkpoint (``best/epoch``,
@@ -68,8 +59,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     Raises:
         InputError: if the config is invalid.
     """
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    config |= {group: config.get(group) or {} for group in ("callbacks", "logger")}
+    config = resolve(cfg)
     check_ranges(config)
     folder = Path(config["paths"]["output_dir"])
     redirect_library_logs()
@@ -82,34 +72,24 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if resume:
         check_resumed_config(resume, resumed, redact_strings(config))
 
-    regularization = instantiate(config["regularization"], Regularization)
-    trained = load_pretrained(config)
-    datamodule = build_data(config, regularization)
-    if trained:
-        weights.set_image_format(datamodule, trained, config["transfer"]["image_size"])
-        config["model"] = weights.with_stem(config["model"], trained)
-    model = build_model(config, datamodule, regularization)
-    goal = find_goal(config, model, datamodule)
-    callbacks = build_callbacks(config, model, datamodule, regularization)
-    check_settings(config, model, overrides())
-    check_batches(config, datamodule)
+    datamodule, model, callbacks, goal, pretrained = build_parts(config, overrides(), trained and trained.datamodule)
     if resume:
         check_resuming(resume, resumed, model)
-    unfreezing: list[Callback] = []
-    if trained:
-        weights.copy_into(model, trained)
-        unfreezing = instantiate(config["transfer"], Transfer).apply(model)
+    more: list[Callback] = [Replay(trained)] if trained else []
+    if pretrained:
+        weights.copy_into(model, pretrained)
+        more += instantiate(config["transfer"], Transfer).apply(model)
     provenance = Provenance(folder, config, overrides(), OmegaConf.to_yaml(cfg))
     if config["probe"]:
-        return run_probe(config, model, datamodule, unfreezing, provenance.write)
+        return run_probe(config, model, datamodule, more, provenance.write)
     recorded = config | {"monitor": goal.monitor, "mode": goal.mode}
     loggers = build_loggers(recorded, resumed["global_step"] if resume else None)
     with ending_as_failed(loggers):
-        trainer = build_trainer(config, model, [*callbacks, *unfreezing, provenance], loggers)
+        trainer = build_trainer(config, model, [*callbacks, *more, provenance], loggers)
 
         if is_main_process() and not resume:
             provenance.write()
-        show_table("primer", run_summary(config, model, datamodule, trainer, trained))
+        show_table("primer", run_summary(config, model, datamodule, trainer, pretrained))
         fit_started = time.perf_counter()
         trainer.fit(model, datamodule=datamodule, ckpt_path=resume, weights_only=True)
         check_trained(trainer, model)
@@ -119,7 +99,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         # Without an optimizer, Lightning counts steps, too.
         steps = 0 if isinstance(model, SinglePass) else trainer.global_step
         metrics |= {"epochs": trainer.current_epoch, "steps": steps}
-        metrics["fit_seconds"] = round(time.perf_counter() - fit_started, 3)
+        metrics["fit_seconds"] = round(trained.seconds if trained else time.perf_counter() - fit_started, 3)
         metrics |= best_metrics(trainer, goal)
 
         if config["test"]:
@@ -134,6 +114,12 @@ def train(cfg: DictConfig) -> dict[str, float]:
         finish(loggers, config, metrics)
         show_profile(trainer.profiler)  # pyright: ignore[reportAttributeAccessIssue]
     return metrics
+
+
+def resolve(cfg: DictConfig) -> dict[str, Any]:
+    """Returns a config as plain values, without interpolations."""
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    return config | {group: config.get(group) or {} for group in ("callbacks", "logger")}
 
 
 class Provenance(Callback):

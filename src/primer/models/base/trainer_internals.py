@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import lightning as L
+import torch
+from lightning.pytorch.callbacks import EarlyStopping
 
 
 def call_between_batches(trainer: L.Trainer, function: Callable[[], None]) -> None:
@@ -66,3 +68,48 @@ def end_other_processes(trainer: L.Trainer) -> None:
     launcher = trainer.strategy.launcher
     if launcher is not None and trainer.is_global_zero:
         launcher.kill(signal.SIGTERM)
+
+
+def set_epochs(trainer: L.Trainer, epochs: int, batches: int) -> None:
+    """Makes a trainer that has not trained count epochs and steps as at the end of an epoch, before it is completed.
+
+    Args:
+        trainer: of a run whose only optimizer steps after each batch.
+        epochs: the number of epochs.
+        batches: the number of batches in each.
+    """
+    loop, steps = trainer.fit_loop.epoch_loop, epochs * batches
+    for progress, total, current in (
+        (trainer.fit_loop.epoch_progress, epochs, epochs),
+        (loop.batch_progress, steps, batches),
+        (loop.automatic_optimization.optim_progress.optimizer.step, steps, batches),
+        (loop.automatic_optimization.optim_progress.optimizer.zero_grad, steps, batches),
+        (loop.val_loop.batch_progress, sum(trainer.num_val_batches), sum(trainer.num_val_batches)),
+    ):
+        for part, count in ((progress.total, total), (progress.current, current)):
+            for name in vars(part):
+                setattr(part, name, count)
+    trainer.fit_loop.epoch_progress.total.completed -= 1
+    trainer.fit_loop.epoch_progress.current.completed -= 1
+    schedules = {config.interval for config in trainer.lr_scheduler_configs if not config.reduce_on_plateau}
+    for part, number in ((loop.scheduler_progress.total, epochs), (loop.scheduler_progress.current, 1)):
+        part.ready = part.completed = number * (batches if "step" in schedules else 1 if schedules else 0)
+    loop._batches_that_stepped = steps
+    loop.batch_progress.is_last_batch = True
+    loop.val_loop.batch_progress.is_last_batch = bool(sum(trainer.num_val_batches))
+    loader = trainer.train_dataloader
+    loader.load_state_dict(loader.state_dict() | {"epoch": epochs - 1, "position": batches})  # type: ignore[union-attr]
+
+
+def finish_epochs(trainer: L.Trainer) -> None:
+    """Completes the epoch that ``set_epochs`` has set."""
+    progress = trainer.fit_loop.epoch_progress
+    progress.total.completed, progress.current.completed = progress.total.ready, progress.current.ready
+
+
+def should_stop(callback: EarlyStopping, value: float, epoch: int) -> bool:
+    """Returns whether a callback stops a run after an epoch, counted from 0, with a value of its metric."""
+    stops, reason = callback._evaluate_stopping_criteria(torch.tensor(value))
+    if stops:
+        callback.stopped_epoch, callback.stopping_reason_message = epoch, reason
+    return stops
