@@ -47,6 +47,7 @@ class Interrupted(SystemExit):
 
     def __init__(self, signum: Signals, outcome: str) -> None:
         super().__init__(128 + signum)
+        self.signal = signum
         self.message = f"{SIGNAL_WORDS.get(signum.name, signum.name)}: {outcome}"
 
 

@@ -51,7 +51,7 @@ OPTIONAL = ("callbacks", "logger")
 
 PLUGINS = (
     "launchers.basic.Basic", "launchers.joblib.Joblib", "launchers.submitit.SubmititLocal",
-    "launchers.submitit.SubmititSlurm", "launchers.ray.Ray", "optuna_sweeper.OptunaSweeper",
+    "launchers.submitit.SubmititSlurm", "launchers.ray.Ray", "launchers.vmap.Vmap", "optuna_sweeper.OptunaSweeper",
 )  # fmt: skip
 """The launchers and the sweeper of this project, in ``primer.cli``."""
 

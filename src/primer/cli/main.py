@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from omegaconf import OmegaConf
 
@@ -144,8 +144,9 @@ def in_sweep() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
 
 
-def run_one(cfg: DictConfig, function: str) -> dict[str, float]:
-    """Runs one job, prints its run folder, and returns its metrics. Its arguments are those of ``job``."""
+def run_one(cfg: DictConfig, function: str, **arguments: Any) -> dict[str, float]:
+    """Runs one job, prints its run folder, and returns its metrics. Its arguments are those of ``job``, and more
+    arguments of the function."""
     module, name = function.rsplit(".", 1)
     from primer.records.ownership import LOCK
 
@@ -157,7 +158,7 @@ def run_one(cfg: DictConfig, function: str) -> dict[str, float]:
     created_files, is_new = files_created_before_training(folder), not has_results(folder)
     signals.outcome = NOTHING_SAVED
     try:
-        metrics = getattr(import_module(module), name)(cfg)
+        metrics = getattr(import_module(module), name)(cfg, **arguments)
     except PrunedError:
         raise
     except InputError as error:

@@ -101,7 +101,9 @@ def finish_sweep(folder: Path, trained: bool = True) -> int:
     return min((job.exit_status for job in failed), default=0)
 
 
-def run_job(cfg: DictConfig, announce: Callable[[], None], run: Callable[[], Metrics]) -> float | list[float] | None:
+def run_job(
+    cfg: DictConfig, announce: Callable[[], None], run: Callable[[], Metrics], seconds: float = 0.0
+) -> float | list[float] | None:
     """Runs a job of a sweep and records its status. A job that has ended is not run again, and one that was cut off
     resumes from its last checkpoint.
 
@@ -109,6 +111,7 @@ def run_job(cfg: DictConfig, announce: Callable[[], None], run: Callable[[], Met
         cfg: the composed config.
         announce: prints which job it is.
         run: runs the job.
+        seconds: the time that it has taken before.
 
     Returns:
         The metrics that the sweep optimizes; None if there are none, or the job failed.
@@ -136,7 +139,7 @@ def run_job(cfg: DictConfig, announce: Callable[[], None], run: Callable[[], Met
     write_job(sweep, job)
     announce()
     import_module("primer.run")  # Takes seconds, which the first job would have more than the others.
-    start = time.perf_counter()
+    start = time.perf_counter() - seconds
     task = [text for text in hydra.overrides.task if not text.startswith("resume=")]
     try:
         try:
