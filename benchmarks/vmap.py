@@ -29,7 +29,7 @@ from primer.run.training import resolve
 SEEDS, RATES = range(8), (0.0003, 0.001, 0.003, 0.01)
 # A smooth activation: with ReLU, rounding decides now and then whether a unit is active, and the runs part from there.
 SETTINGS = (
-    "model=mlp", "model.activation=tanh", "data=digits", "accelerator=cpu", "trainer.max_epochs=12",
+    "model=mlp", "model.activation=tanh", "data=digits", "accelerator=cpu", "trainer.max_epochs=10",
     "callbacks=[_checkpoint,_last,_stop_on_nan]",
 )  # fmt: skip
 
