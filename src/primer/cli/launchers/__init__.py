@@ -1,5 +1,5 @@
-"""Launchers of the jobs of a sweep: ``hydra/launcher=basic``, ``joblib``, ``submitit_local``, ``submitit_slurm``, ``ray``
-and ``vmap``.
+"""Launchers of the jobs of a sweep: ``hydra/launcher=basic``, ``joblib``, ``submitit_local``, ``submitit_slurm``,
+``ray`` and ``vmap``.
 
 Hydra's plugins of these names lose all results when one job fails, start all jobs at once, and let them share a GPU.
 """
