@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from primer.batch import Batch
-from primer.cli.choices import groups, target_of
+from primer.cli.choices import groups
 from primer.cli.composition import compose_checked, compose_resolved
 from primer.cli.listing import compatible_pairs
 from primer.config.instantiate import instantiate, instantiate_partial
@@ -29,7 +29,8 @@ from primer.run.training import train
 
 TABLE = "x,color,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{'yes' if i % 2 else 'no'}\n" for i in range(60))
 SENTENCE = "1\tDogs\tdog\tNOUN\tNN\t_\t_\t_\t_\t_\n2\tbark\tbark\tVERB\tVB\t_\t_\t_\t_\t_\n\n"
-LARGE = ("primer.models.convolutional.alexnet.AlexNet", "primer.models.convolutional.vgg.VGG")
+LARGE = ("alexnet", "vgg", "gpt2")
+"""Prefixes of the models whose millions of weights would take long to initialize."""
 SMALL: dict[str, tuple[str, ...]] = {
     "pos_tags": ("data.sentences=60",),
     "dates": ("data.samples=80",),
@@ -119,9 +120,7 @@ def _free_memory() -> Iterator[None]:
 
 @pytest.mark.parametrize(("model", "data"), compatible_pairs(), ids=["-".join(pair) for pair in compatible_pairs()])
 def test_two_training_steps(model: str, data: str, quiet_trainer) -> None:
-    large = (
-        ["model.hidden_size=64"] if target_of("model", model) in LARGE else []
-    )  # Initializing millions of weights is slow.
+    large = ["model.hidden_size=48"] if model.startswith(LARGE) else []
     config = config_of(f"model={model}", f"data={data}", "regularization=light", *large, *SMALL.get(data, ()))
     datamodule = data_of(data)
     network = build_model(config, datamodule, instantiate(config["regularization"], Regularization))

@@ -32,6 +32,7 @@ from primer.models.feedforward.mlp import MLP
 from primer.models.recurrent.gru import GRU
 from primer.models.recurrent.lstm import LSTM
 from primer.models.recurrent.rnn import RNN
+from primer.models.transformers.gpt import GPT
 from primer.spec import Classes, Image, NextToken, NoTarget, Sequence, Series, Spec, Tags, Tokens, Values, Vector
 
 WORDS = tuple(f"w{k}" for k in range(30))
@@ -62,6 +63,10 @@ MODELS: dict[str, Callable[[], Model]] = {
     "lstm next token": lambda: LSTM(Spec(TOKENS, NextToken(WORDS)), **SMALL),
     "lstm rows": lambda: LSTM(Spec(DIGITS, CLASSES), hidden_size=6),
     "rnn series": lambda: RNN(Spec(SERIES, CLASSES), hidden_size=6, pooling="mean"),
+    "gpt": lambda: GPT(Spec(TOKENS, NextToken(WORDS)), 12, 3, 2),
+    "gpt rotary": lambda: GPT(Spec(TOKENS, NextToken(WORDS)), 12, 3, 2, position="rotary", normalization="rms"),
+    "gpt tags": lambda: GPT(Spec(TOKENS, TAGS), 12, 3, 2, qk_norm=True),
+    "gpt classes": lambda: GPT(Spec(TOKENS, CLASSES), 12, 3, 2),
     "seq2seq additive": lambda: Seq2Seq(
         Spec(TOKENS, Sequence(WORDS)), max_length=4, attention="additive", cell="lstm", num_layers=2, **SMALL
     ),

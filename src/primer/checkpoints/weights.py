@@ -73,7 +73,8 @@ def from_checkpoint(source: str, kind: type[Model]) -> Weights:
 
 
 def from_safetensors(file: Path, kind: type[Model], settings: Mapping[str, Any]) -> Weights:
-    """Reads a safetensors file with Primer's or torchvision's names; the latter are assumed to be ImageNet weights."""
+    """Reads a safetensors file with Primer's names, those of another published layout that the model knows, or
+    torchvision's, which are assumed to be ImageNet weights."""
     from safetensors.torch import load_file
 
     if not file.is_file():
@@ -86,7 +87,7 @@ def from_safetensors(file: Path, kind: type[Model], settings: Mapping[str, Any])
     if name and any(key.startswith(tuple(kind.torchvision_names)) for key in state):
         image = imagenet_input(published(name)["DEFAULT"])
         return Weights(str(file), rename_parameters(state, kind), image, stem="published")
-    return Weights(str(file), state)
+    return Weights(str(file), kind.from_published(state) or state)
 
 
 def from_torchvision(source: str, kind: type[Model], settings: Mapping[str, Any], folder: Path) -> Weights:

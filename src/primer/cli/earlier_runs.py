@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import re
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,9 @@ RECIPES = ("experiment", "debug", "local")
 
 REPLACED = ("model", "data")
 """Groups whose choices may override other groups, which has no meaning in a config that is already composed."""
+
+FROM_RUN = re.compile(r"\$\{(?!oc\.select:data\.)")
+"""An interpolation that takes a setting from the run, unless from its data."""
 
 NODES = {"model", "data", "optimizer", "trainer", "paths"}
 """Nodes that the config of every training run has."""
@@ -107,8 +111,9 @@ def resume(source: str, typed: list[Override]) -> list[str]:
 
 
 def model_overrides(source: str, typed: list[Override]) -> list[str]:
-    """Returns overrides with the model of an earlier run and its settings, except for those that the run takes from
-    other groups, such as dropout; none if the command selects a model, or if no file in ``configs/model`` names it."""
+    """Returns overrides with the model of an earlier run and its settings; none if the command selects a model, or if
+    no file in ``configs/model`` names it. Settings that a run takes from other groups, such as dropout, are left out,
+    but not those that follow the data, which are sizes of the weights."""
     if chosen_groups(typed) & {"model", "experiment"} or source.endswith(".safetensors"):
         return []
     model = read_run(source).config.get("model") or {}
@@ -116,7 +121,9 @@ def model_overrides(source: str, typed: list[Override]) -> list[str]:
     if choice is None:
         return []
     node: Any = OmegaConf.to_container(compose_checked("train", [f"model={choice}"]).model, resolve=False)
-    own = {key: value for key, value in model.items() if "${" not in str(node.get(key)) and node.get(key) != value}
+    own = {
+        key: value for key, value in model.items() if not FROM_RUN.search(str(node.get(key))) and node.get(key) != value
+    }
     return [f"model={choice}"] + [
         f"{'' if key in node else '+'}model.{key}={override_value(value)}" for key, value in own.items()
     ]

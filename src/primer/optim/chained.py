@@ -53,20 +53,22 @@ class Chained(Optimizer):
 
 
 class Muon(Chained):
-    """Muon (Jordan et al. 2024) for weight matrices, and AdamW for convolution kernels, biases and norms.
+    """Muon (Jordan et al. 2024) for the weight matrices of hidden layers, and AdamW for embeddings, the last layer,
+    convolution kernels, biases and norms.
 
     Both use the same learning rate: the update of each matrix is scaled to match the RMS of AdamW's updates (Liu et
     al. 2025).
 
     Args:
-        params: parameters or parameter groups.
+        params: parameters or parameter groups; matrices that are not of hidden layers have an attribute ``hidden`` set
+            to False.
         lr: the learning rate.
         momentum: the momentum of Muon.
         weight_decay: the decoupled weight decay of both.
     """
 
     def __init__(self, params: Groups, lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
-        matrices, others = partition(params, lambda p: p.ndim == 2)
+        matrices, others = partition(params, lambda p: p.ndim == 2 and getattr(p, "hidden", True))
         optimizers: list[Optimizer] = []
         if matrices:
             muon = torch.optim.Muon(

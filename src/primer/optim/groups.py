@@ -39,6 +39,17 @@ def decayed(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     return shrunk, others
 
 
+def mark_hidden(model: nn.Module) -> None:
+    """Marks the parameters of embeddings and of the last layer, ``head``, for optimizers that treat those of hidden
+    layers differently."""
+    outer: list[nn.Module] = [layer for layer in model.modules() if isinstance(layer, nn.Embedding | nn.EmbeddingBag)]
+    if isinstance(head := getattr(model, "head", None), nn.Module):
+        outer.append(head)
+    for layer in outer:
+        for parameter in layer.parameters():
+            parameter.hidden = False  # type: ignore[attr-defined]  # Read by primer.optim.Muon.
+
+
 def penalizes(factory: OptimizerFactory) -> bool:
     """Whether L2 has to be added to the loss, because the optimizer does not support ``weight_decay`` per parameter
     group."""
@@ -88,6 +99,7 @@ def build_optimizer(
         raise InputError(f"regularization.l2 must be finite and at least 0, not {l2}")
     if "weight_decay" in getattr(factory, "keywords", {}):
         raise InputError("optimizer.weight_decay would also apply to biases and norms: set regularization.l2 instead")
+    mark_hidden(model)
     weights, others = decayed(model)
     if not weights + others:
         raise InputError(f"{type(model).__name__} has no trainable parameters")

@@ -35,6 +35,7 @@ class TokenStreamLoader(Loader):
         tokens: ``(tokens,)``, the sequence.
         streams: rows of a batch, summed over processes.
         sequence_length: time steps of a batch.
+        context: additional time steps of a batch that precede the others, and whose targets are ignored.
         shuffle: whether each epoch starts at a random position, which depends only on the seed and the epoch.
         **settings: see ``Loader``.
 
@@ -48,6 +49,7 @@ class TokenStreamLoader(Loader):
         streams: int,
         sequence_length: int,
         *,
+        context: int = 0,
         shuffle: bool = False,
         world_size: int = 1,
         **settings: Any,
@@ -58,7 +60,7 @@ class TokenStreamLoader(Loader):
         steps = -(-self.pairs // streams)
         super().__init__(StreamSteps(steps), sequence_length, world_size=world_size, **settings)
         self.tokens = tokens.to(self.device) if fits_on_device(Batch(tokens), self.device) else tokens
-        self.streams, self.random_start = streams, shuffle
+        self.streams, self.context, self.random_start = streams, context, shuffle
 
     def fetch(self, rows: Iterator[Tensor | slice]) -> Iterator[Batch]:
         starts = torch.arange(self.streams + 1, device=self.tokens.device) * self.pairs // self.streams
@@ -67,9 +69,11 @@ class TokenStreamLoader(Loader):
         offset = self._offset()
         for columns in rows:
             assert isinstance(columns, slice)
-            steps = starts + torch.arange(columns.start, columns.stop, device=starts.device)
+            first = max(0, columns.start - self.context)
+            steps = starts + torch.arange(first, columns.stop, device=starts.device)
             positions = (offset + steps) % self.pairs
             targets = self.tokens[positions + 1].masked_fill(steps >= ends, IGNORE)
+            targets[:, : columns.start - first] = IGNORE
             yield Batch(self.tokens[positions], targets).to(self.device)
 
     def batch_rows(self, first: int) -> Iterator[Tensor | slice]:
@@ -98,22 +102,30 @@ class TokenStream(DataModule):
         sequence_length: number of time steps of truncated backpropagation, after which the weights are updated.
         eval_streams: number of streams into which a part is cut for evaluation. Each starts without context: fewer
             streams are more accurate, more are faster.
+        eval_stride: for models that read each batch without the batches before it: the number of new targets of a
+            batch in evaluation. The other ``sequence_length - eval_stride`` steps are the context before them. None
+            for as many as steps, so that the first predictions of each batch have almost no context.
         **kwargs: see ``primer.data.base.DataModule``. ``batch_size`` is the number of streams in training;
             ``eval_batch_size`` is ignored in favor of ``eval_streams``.
 
     Raises:
-        InputError: if an argument is less than 1; when the data is read, if a part has only one token.
+        InputError: if an argument is less than 1, or ``eval_stride`` is more than ``sequence_length``; when the data is
+            read, if a part has only one token.
     """
 
     inputs = Tokens
     targets = NextToken
 
-    def __init__(self, *, sequence_length: int = 64, eval_streams: int = 16, **kwargs: Any) -> None:
+    def __init__(
+        self, *, sequence_length: int = 64, eval_streams: int = 16, eval_stride: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         for name, number in (("sequence_length", sequence_length), ("eval_streams", eval_streams)):
             if number < 1:
                 raise InputError(f"{name} must be at least 1, not {number}")
-        self.sequence_length, self.eval_streams = sequence_length, eval_streams
+        if eval_stride is not None and not 1 <= eval_stride <= sequence_length:
+            raise InputError(f"eval_stride must be from 1 to sequence_length={sequence_length}, not {eval_stride}")
+        self.sequence_length, self.eval_streams, self.eval_stride = sequence_length, eval_streams, eval_stride
 
     @abstractmethod
     def prompt(self, text: str | None = None) -> Tensor:
@@ -128,7 +140,9 @@ class TokenStream(DataModule):
         streams = self.batch_size if train else self.eval_streams
         if isinstance(streams, str):  # "full": enough streams to fit the whole part into one batch.
             streams = max(1, -(-(len(tokens) - 1) // self.sequence_length))
-        return TokenStreamLoader(tokens, streams, self.sequence_length, shuffle=train, **self.placement())
+        new = self.sequence_length if train else self.eval_stride or self.sequence_length
+        context = self.sequence_length - new
+        return TokenStreamLoader(tokens, streams, new, context=context, shuffle=train, **self.placement())
 
     def to_batch(self, tokens: Tensor) -> Batch:
         """Returns a part. Raises ``InputError`` if it has a single token, and so nothing to predict."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -185,6 +186,12 @@ class Model(LowOverheadModule, Optimization, ABC):
     @classmethod
     def torchvision_name(cls, **settings: Any) -> str | None:
         """Returns torchvision's name of the model with these settings; None if torchvision has no weights for it."""
+        return None
+
+    @classmethod
+    def from_published(cls, state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+        """Converts parameters from the layout in which others publish them; None if they do not have one that the model
+        knows."""
         return None
 
     # Steps and hooks that Lightning calls.

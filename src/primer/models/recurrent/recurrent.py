@@ -55,7 +55,7 @@ class Recurrent(Model):
     Raises:
         InputError: if a size is less than 1, the dropout probability is outside [0, 1), or a name is unknown; if the
             targets are tags and the inputs images; for ``bidirectional=True`` with next-token prediction; or for
-            ``instance_normalization=True`` without a forecasting task.
+            ``instance_normalization=True`` without a forecasting task; before a run, if ``data.eval_stride`` is set.
     """
 
     inputs = Tokens | Series | Image
@@ -113,6 +113,15 @@ class Recurrent(Model):
         initialize(self, initialization)
         self._carried: dict[str | int, State] = {}  # Keyed by "train" or the evaluation pass.
         self._start_of_batch: State | None = None  # L-BFGS evaluates a batch several times.
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        stride = getattr(getattr(self.trainer, "datamodule", None), "eval_stride", None)
+        if stride is not None:
+            raise InputError(
+                f"data.eval_stride={stride}: {type(self).__name__} carries its state from batch to batch, so that all "
+                "of the text before a prediction is its context: set it to null"
+            )
 
     @abstractmethod
     def layer(self, **settings: Any) -> nn.RNNBase:
