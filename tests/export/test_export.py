@@ -33,6 +33,7 @@ from primer.models.recurrent.gru import GRU
 from primer.models.recurrent.lstm import LSTM
 from primer.models.recurrent.rnn import RNN
 from primer.models.transformers.gpt import GPT
+from primer.models.transformers.vit import ViT
 from primer.spec import Classes, Image, NextToken, NoTarget, Sequence, Series, Spec, Tags, Tokens, Values, Vector
 
 WORDS = tuple(f"w{k}" for k in range(30))
@@ -65,6 +66,8 @@ MODELS: dict[str, Callable[[], Model]] = {
     "rnn series": lambda: RNN(Spec(SERIES, CLASSES), hidden_size=6, pooling="mean"),
     "gpt": lambda: GPT(Spec(TOKENS, NextToken(WORDS)), 12, 3, 2),
     "gpt rotary": lambda: GPT(Spec(TOKENS, NextToken(WORDS)), 12, 3, 2, position="rotary", normalization="rms"),
+    "vit": lambda: ViT(Spec(DIGITS, CLASSES), 4, 12, 3, 2),
+    "vit mean": lambda: ViT(Spec(COLOR, CLASSES), None, 12, 3, 2, pooling="mean"),
     "gpt tags": lambda: GPT(Spec(TOKENS, TAGS), 12, 3, 2, qk_norm=True),
     "gpt classes": lambda: GPT(Spec(TOKENS, CLASSES), 12, 3, 2),
     "seq2seq additive": lambda: Seq2Seq(

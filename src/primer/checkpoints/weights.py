@@ -140,6 +140,8 @@ def imagenet_input(entry: Any) -> Image:
 
 def rename_parameters(state: Mapping[str, Tensor], kind: type[Model]) -> dict[str, Tensor]:
     """Renames torchvision's parameters to those of Primer's model."""
+    if (converted := kind.from_published(state)) is not None:
+        return converted
     ours = {}
     for name, tensor in state.items():
         prefix = next((prefix for prefix in kind.torchvision_names if name.startswith(prefix)), "")
