@@ -27,6 +27,7 @@ from primer.models.convolutional.mobilenet_v2 import MobileNetV2
 from primer.models.convolutional.resnet import ResNet
 from primer.models.convolutional.vgg import VGG
 from primer.models.encoder_decoder.seq2seq import Seq2Seq
+from primer.models.encoder_decoder.transformer import Transformer
 from primer.models.feedforward.linear import Linear
 from primer.models.feedforward.mlp import MLP
 from primer.models.recurrent.gru import GRU
@@ -66,6 +67,7 @@ MODELS: dict[str, Callable[[], Model]] = {
     "rnn series": lambda: RNN(Spec(SERIES, CLASSES), hidden_size=6, pooling="mean"),
     "gpt": lambda: GPT(Spec(TOKENS, NextToken(WORDS)), 12, 3, 2),
     "gpt rotary": lambda: GPT(Spec(TOKENS, NextToken(WORDS)), 12, 3, 2, position="rotary", normalization="rms"),
+    "transformer": lambda: Transformer(Spec(TOKENS, Sequence(WORDS)), 12, 3, 2, 2, max_length=3),
     "vit": lambda: ViT(Spec(DIGITS, CLASSES), 4, 12, 3, 2),
     "vit mean": lambda: ViT(Spec(COLOR, CLASSES), None, 12, 3, 2, pooling="mean"),
     "gpt tags": lambda: GPT(Spec(TOKENS, TAGS), 12, 3, 2, qk_norm=True),

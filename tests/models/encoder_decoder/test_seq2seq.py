@@ -180,7 +180,7 @@ def test_align_returns_the_attention_weights_of_each_token(
     memory, state = model.encode(batch.inputs, batch.lengths)
     token = torch.full_like(tokens[:, :1], model.start)
     for step in range(tokens.shape[1]):
-        _, state, step_weights = model.decode(token, state, memory)
+        _, state, step_weights = model.decode_with_attention(token, state, memory)
         assert torch.allclose(weights[:, step : step + 1], step_weights, atol=1e-6)
         token = tokens[:, step : step + 1]
 

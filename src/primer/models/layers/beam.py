@@ -17,14 +17,15 @@ DecoderState = Tensor | tuple[Tensor, Tensor]
 
 
 def beam_search(
-    step: Callable[[Tensor, DecoderState], tuple[Tensor, DecoderState]],
-    state: DecoderState,
+    step: Callable[[Tensor, Any], tuple[Tensor, Any]],
+    state: Any,
     max_lengths: Int[Tensor, " batch"],
     *,
     start: int,
     end: int,
     beam_size: int,
     length_normalization: float = 0.6,
+    reorder: Callable[[Any, Tensor], Any] | None = None,
 ) -> tuple[Int[Tensor, "batch target"], Float[Tensor, " batch"]]:
     r"""Searches for the most probable sequence of each row of a batch.
 
@@ -45,15 +46,17 @@ def beam_search(
         beam_size: number of hypotheses kept per row.
         length_normalization: exponent :math:`\alpha` of the length penalty; 0 disables it, which favors short
             sequences.
+        reorder: selects rows of a state, in the given order; by default, of that of a recurrent decoder.
 
     Returns:
         The best sequence of each row, including ``end`` and followed by padding, and its score: the log-probability
         divided by the length penalty, :math:`\log p / ((5 + n) / 6)^\alpha`, where the length :math:`n` includes
         ``end`` (Wu et al. 2016, equation 14, without the coverage term).
     """
+    reorder = reorder or reorder_state
     batch, beam, device = len(max_lengths), beam_size, max_lengths.device
     rows = torch.arange(batch, device=device)[:, None]
-    state, rows = reorder_state(state, rows.expand(-1, beam).flatten()), rows * beam
+    state, rows = reorder(state, rows.expand(-1, beam).flatten()), rows * beam
     scores = torch.full((batch, beam), float("-inf"), device=device)
     scores[:, 0] = 0.0  # All hypotheses of a row are identical at first, so keep only one.
     tokens = torch.full((batch, beam, 1), start, dtype=torch.int64, device=device)
@@ -89,7 +92,7 @@ def beam_search(
         kept = ends.int().argsort(dim=1, stable=True)[:, :beam]
         scores = totals.gather(1, kept).masked_fill(ends.gather(1, kept), float("-inf"))
         tokens = tokens.gather(1, kept[..., None].expand(-1, -1, length + 1))
-        state = reorder_state(state, (rows + origins.gather(1, kept)).flatten())
+        state = reorder(state, (rows + origins.gather(1, kept)).flatten())
         # Log-probabilities only decrease, and the length penalty is at most that of the maximum length.
         hopeless = best_score >= scores[:, 0] / max_penalty
         enough = (num_finished >= beam) & (best_score >= scores[:, 0] / penalty)
