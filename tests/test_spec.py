@@ -15,6 +15,7 @@ from primer.spec import (
     Environment,
     Image,
     Input,
+    MaskedToken,
     NextToken,
     NoTarget,
     Sequence,
@@ -52,6 +53,7 @@ TARGETS = [
     Sequence(("a", "b"), start=0, end=1),
     Sequence(("a", "b"), unit="phoneme", separator=" "),
     NextToken(("<pad>", "<unk>", "a"), "note"),
+    MaskedToken(("<pad>", "<unk>", "a", "<mask>"), 0.4),
     NoTarget(),
 ]
 

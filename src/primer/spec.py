@@ -178,6 +178,20 @@ class NextToken:
 
 
 @dataclass(frozen=True)
+class MaskedToken:
+    """Masked-token prediction: the tokens that are hidden in the input, over the same ``vocabulary``, whose last entry
+    is the mask. Targets have shape ``(batch, time)``, with ``IGNORE`` where nothing is hidden. ``fraction`` is that of
+    hidden tokens."""
+
+    vocabulary: tuple[str, ...]
+    fraction: float = 0.15
+
+    def chosen(self, counts: Any) -> Any:
+        """Returns how many tokens of sequences with ``counts`` tokens are hidden, at least one. Both are tensors."""
+        return (self.fraction * counts).round().clamp(min=1).long()
+
+
+@dataclass(frozen=True)
 class NoTarget:
     """No target: unlabeled data."""
 
@@ -191,9 +205,9 @@ class Environment:
 
 
 Input = Image | Vector | Series | Tokens | Environment
-Target = Classes | Values | Tags | Sequence | NextToken | NoTarget
+Target = Classes | Values | Tags | Sequence | NextToken | MaskedToken | NoTarget
 INPUTS = (Image, Vector, Series, Tokens, Environment)
-TARGETS = (Classes, Values, Tags, Sequence, NextToken, NoTarget)
+TARGETS = (Classes, Values, Tags, Sequence, NextToken, MaskedToken, NoTarget)
 TYPES: dict[str, type] = {kind.__name__: kind for kind in (*INPUTS, *TARGETS)}
 
 

@@ -29,7 +29,7 @@ from primer.run.training import train
 
 TABLE = "x,color,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{'yes' if i % 2 else 'no'}\n" for i in range(60))
 SENTENCE = "1\tDogs\tdog\tNOUN\tNN\t_\t_\t_\t_\t_\n2\tbark\tbark\tVERB\tVB\t_\t_\t_\t_\t_\n\n"
-LARGE = ("alexnet", "vgg", "gpt2", "vit_b_16")
+LARGE = ("alexnet", "vgg", "gpt2", "vit_b_16", "bert_base")
 """Prefixes of the models whose millions of weights would take long to initialize."""
 SMALL: dict[str, tuple[str, ...]] = {
     "pos_tags": ("data.sentences=60",),
@@ -41,6 +41,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "copy_memory": ("data.samples=60", "data.length=5"),
     "opinions": ("data.sentences=60",),
     "text": ("data.train_size=2000",),
+    "masked_text": ("data.train_size=2000",),
 }
 
 

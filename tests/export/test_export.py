@@ -33,9 +33,23 @@ from primer.models.feedforward.mlp import MLP
 from primer.models.recurrent.gru import GRU
 from primer.models.recurrent.lstm import LSTM
 from primer.models.recurrent.rnn import RNN
+from primer.models.transformers.bert import BERT
 from primer.models.transformers.gpt import GPT
 from primer.models.transformers.vit import ViT
-from primer.spec import Classes, Image, NextToken, NoTarget, Sequence, Series, Spec, Tags, Tokens, Values, Vector
+from primer.spec import (
+    Classes,
+    Image,
+    MaskedToken,
+    NextToken,
+    NoTarget,
+    Sequence,
+    Series,
+    Spec,
+    Tags,
+    Tokens,
+    Values,
+    Vector,
+)
 
 WORDS = tuple(f"w{k}" for k in range(30))
 DIGITS, COLOR = Image(1, 8, 8, (0.3,), (0.4,), maximum=16.0), Image(3, 32, 32, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
@@ -68,6 +82,9 @@ MODELS: dict[str, Callable[[], Model]] = {
     "gpt": lambda: GPT(Spec(TOKENS, NextToken(WORDS)), 12, 3, 2),
     "gpt rotary": lambda: GPT(Spec(TOKENS, NextToken(WORDS)), 12, 3, 2, position="rotary", normalization="rms"),
     "transformer": lambda: Transformer(Spec(TOKENS, Sequence(WORDS)), 12, 3, 2, 2, max_length=3),
+    "bert": lambda: BERT(Spec(TOKENS, MaskedToken(WORDS)), 12, 3, 2),
+    "bert tags": lambda: BERT(Spec(TOKENS, TAGS), 12, 3, 2, norm_first=False),
+    "bert classes": lambda: BERT(Spec(TOKENS, CLASSES), 12, 3, 2),
     "vit": lambda: ViT(Spec(DIGITS, CLASSES), 4, 12, 3, 2),
     "vit mean": lambda: ViT(Spec(COLOR, CLASSES), None, 12, 3, 2, pooling="mean"),
     "gpt tags": lambda: GPT(Spec(TOKENS, TAGS), 12, 3, 2, qk_norm=True),

@@ -12,11 +12,12 @@ from torchmetrics import MetricCollection
 
 from primer.batch import Batch
 from primer.data.base import DataModule
+from primer.data.text.masking import Maskable
 from primer.data.text.tagging import count_tags
 from primer.data.text.token_stream import TokenStream
 from primer.models.base import Model
 from primer.objectives import Objective, auto
-from primer.spec import Classes, NextToken, Spec, Tags, Tokens, Values
+from primer.spec import Classes, MaskedToken, NextToken, Spec, Tags, Tokens, Values
 
 SELDOM = 1e-6
 """The count of a token that does not occur in the training part, so that its probability is not 0."""
@@ -92,7 +93,7 @@ def find_reference(spec: Spec, data: DataModule) -> Reference | None:
         return Reference("the mean of the training part", lambda batch: _repeat(zeros, batch.size, batch))
     if isinstance(target, Tags):
         return tag_reference(spec, data)
-    if isinstance(target, NextToken) and isinstance(data, TokenStream):
+    if isinstance(target, NextToken | MaskedToken) and isinstance(data, TokenStream | Maskable):
         tokens = data.parts["train"].inputs  # type: ignore[union-attr]
         frequencies = log_frequencies(torch.bincount(tokens.flatten().long(), minlength=len(target.vocabulary)).float())
         return Reference(

@@ -22,7 +22,7 @@ from primer.data.loading.stream import Stream, StreamLoader
 from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.regularization.augmentation import Augmentation
-from primer.spec import Image, Input, Spec, Tags
+from primer.spec import Image, Input, MaskedToken, Spec, Tags
 
 
 class DataModule(Splits, DataSource):
@@ -122,6 +122,10 @@ class DataModule(Splits, DataSource):
         """Returns one label per sample for stratified splits, or None if there are no labels."""
         return None
 
+    def stored(self, part: Part, train: bool) -> Batch | Stream:
+        """Returns the data of a part for training or evaluation: that from ``encode`` by default."""
+        return self.parts[part]
+
     def target_lengths(self, data: Batch, train: bool) -> torch.Tensor | None:
         """Returns how many target steps of each sample to use in training or evaluation; None for all."""
         return None
@@ -191,7 +195,7 @@ class DataModule(Splits, DataSource):
         """Returns a loader over one part: shuffled and augmented if ``train``, on the trainer's device if there is a
         trainer. With ``bucket``, samples of similar length share a batch; otherwise, unshuffled samples stay in
         order."""
-        data = self.parts[part]
+        data = self.stored(part, train)
         size = self.batch_size if train else self.eval_batch_size
         settings: dict[str, Any] = {
             "batch_size": max(1, data.size) if isinstance(size, str) else size,
@@ -203,7 +207,7 @@ class DataModule(Splits, DataSource):
         if isinstance(data, Stream):
             return StreamLoader(data, **settings)
         settings |= {"lengths": data.lengths if bucket else None, "target_lengths": self.target_lengths(data, train)}
-        return TensorLoader(data, tagged=isinstance(self.spec.target, Tags), **settings)
+        return TensorLoader(data, tagged=isinstance(self.spec.target, Tags | MaskedToken), **settings)
 
     def whole(self, part: Part) -> Batch:
         """All samples of a part, in one batch and in order, as a model receives them in evaluation.
@@ -211,10 +215,13 @@ class DataModule(Splits, DataSource):
         Raises:
             InputError: if the part is read from disk batch by batch.
         """
-        data = self.parts[part]
+        data = self.stored(part, train=False)
         if isinstance(data, Stream):
             raise InputError(f"the {part} part does not fit in memory, so no model can be fitted to all of it at once")
-        settings = {"tagged": isinstance(self.spec.target, Tags), "transform": self._transform(train=False)}
+        settings = {
+            "tagged": isinstance(self.spec.target, Tags | MaskedToken),
+            "transform": self._transform(train=False),
+        }
         loader = TensorLoader(data, max(1, data.size), **settings)
         return next(iter(loader))
 

@@ -9,7 +9,7 @@ import torch
 
 from primer.export.graph import input_type, labels, output_name
 from primer.models.base import Model
-from primer.spec import Image, NextToken, Sequence, Series, Tags, Tokens, Values, Vector
+from primer.spec import Image, MaskedToken, NextToken, Sequence, Series, Tags, Tokens, Values, Vector
 
 
 def describe(model: Model, format: str, file: str, difference: float) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def describe_output(model: Model) -> dict[str, Any]:
         values = f"indices of tokens, decoded greedily; padded with 0 after the token {target.end}"
         return {"name": name, "shape": ["batch", model.max_length], "values": values, "vocabulary": names}
     shape: list[Any] = ["batch", len(names)]
-    if isinstance(target, Tags | NextToken):
+    if isinstance(target, Tags | NextToken | MaskedToken):
         shape = ["batch", "time", len(names)]
     values = "in the unit of the data" if isinstance(target, Values) else "probabilities"
     result = {"name": name, "shape": shape, "values": values, "labels": names}

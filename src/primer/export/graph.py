@@ -13,7 +13,20 @@ from primer.data.loading.image_format import image_converter
 from primer.data.loading.scaling import to_original
 from primer.errors import InputError
 from primer.models.base import Model
-from primer.spec import Classes, Environment, Image, NextToken, NoTarget, Sequence, Series, Spec, Tags, Tokens, Values
+from primer.spec import (
+    Classes,
+    Environment,
+    Image,
+    MaskedToken,
+    NextToken,
+    NoTarget,
+    Sequence,
+    Series,
+    Spec,
+    Tags,
+    Tokens,
+    Values,
+)
 
 DECODED = 40
 """The number of tokens that a sequence model decodes if it has no maximum of its own."""
@@ -144,7 +157,7 @@ def output_name(spec: Spec) -> str:
 def labels(spec: Spec) -> list[str]:
     """Returns the meaning of the entries of the last dimension of the output, or of the tokens."""
     target = spec.target
-    if isinstance(target, NextToken | Sequence):
+    if isinstance(target, NextToken | MaskedToken | Sequence):
         return list(target.vocabulary)
     assert isinstance(target, Classes | Tags | Values)
     return list(target.names)

@@ -7,14 +7,20 @@ from primer.objectives.base import Objective
 from primer.objectives.classification import BinaryCrossEntropy, CrossEntropy
 from primer.objectives.model_loss import ModelLoss
 from primer.objectives.regression import MAE, MSE, GaussianNLL, Huber
-from primer.objectives.sequences import NextTokenCrossEntropy, SequenceCrossEntropy, TagCrossEntropy
-from primer.spec import Classes, NextToken, NoTarget, Sequence, Tags, Target, Values
+from primer.objectives.sequences import (
+    MaskedTokenCrossEntropy,
+    NextTokenCrossEntropy,
+    SequenceCrossEntropy,
+    TagCrossEntropy,
+)
+from primer.spec import Classes, MaskedToken, NextToken, NoTarget, Sequence, Tags, Target, Values
 
 DEFAULTS: dict[type, type[Objective]] = {
     Classes: CrossEntropy,
     Tags: TagCrossEntropy,
     Sequence: SequenceCrossEntropy,
     NextToken: NextTokenCrossEntropy,
+    MaskedToken: MaskedTokenCrossEntropy,
     Values: MSE,
 }
 
@@ -25,7 +31,7 @@ def cross_entropy(
     class_weights: Literal["balanced"] | None = None,
     threshold: float | Literal["auto"] | None = None,
 ) -> Objective:
-    """Returns the cross-entropy objective for class labels, per-step tags, sequences or next tokens.
+    """Returns the cross-entropy objective for class labels, per-step tags, sequences, next or masked tokens.
 
     Args:
         target: the target specification.
@@ -73,6 +79,7 @@ __all__ = [
     "CrossEntropy",
     "GaussianNLL",
     "Huber",
+    "MaskedTokenCrossEntropy",
     "ModelLoss",
     "NextTokenCrossEntropy",
     "Objective",

@@ -11,7 +11,7 @@ from primer.objectives.classification import Smoothed
 from primer.objectives.language import BitsPerCharacter, Perplexity
 from primer.objectives.metrics import EditDistanceRate, ExactMatch, TokenAccuracy, WordErrorRate, first_references
 from primer.objectives.tagging import tag_metrics
-from primer.spec import IGNORE, NextToken, Sequence, Tags, Target
+from primer.spec import IGNORE, MaskedToken, NextToken, Sequence, Tags, Target
 
 
 class TagCrossEntropy(Smoothed):
@@ -112,6 +112,36 @@ class NextTokenCrossEntropy(Smoothed):
         if self.unit == "character":
             metrics.add_metrics({"bits_per_character": BitsPerCharacter(self.vocabulary)})
         return metrics
+
+
+class MaskedTokenCrossEntropy(Smoothed):
+    """Cross-entropy of the hidden tokens; outputs are ``(batch, time, words)``. Perplexity is that of a hidden token
+    given the others, which is not comparable to that of a language model.
+
+    Args:
+        target: the vocabulary.
+        label_smoothing: see ``Smoothed``.
+    """
+
+    targets = MaskedToken
+
+    def __init__(self, target: Target, label_smoothing: float = 0.0) -> None:
+        super().__init__(target, label_smoothing)
+        assert isinstance(target, MaskedToken)
+        self.vocabulary = target.vocabulary
+
+    @property
+    def outputs(self) -> int:
+        return len(self.vocabulary)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
+        return step_cross_entropy(outputs, targets, self.smoothing)
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        return outputs.argmax(-1)
+
+    def metrics(self) -> MetricCollection:
+        return MetricCollection({"accuracy": TokenAccuracy(), "perplexity": Perplexity()})
 
 
 def step_cross_entropy(outputs: Tensor, targets: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from primer.prediction.predictions import Outcome, Predictions, concatenate, dec
 from primer.prediction.series import encode_series
 from primer.prediction.tables import encode_table
 from primer.prediction.texts import encode_texts
-from primer.spec import Classes, Image, NextToken, NoTarget, Series, Spec, Tags, Tokens, Values, Vector
+from primer.spec import Classes, Image, MaskedToken, NextToken, NoTarget, Series, Spec, Tags, Tokens, Values, Vector
 from primer.spec import Sequence as SequenceTarget
 
 BATCH_SIZE = 1024
@@ -74,6 +74,8 @@ def encode(spec: Spec, inputs: Any) -> Encoded:
     """
     if isinstance(spec.target, NoTarget):
         raise InputError("this model was trained without targets, so there is nothing to predict")
+    if isinstance(spec.target, MaskedToken):
+        raise InputError("this model predicts hidden tokens only: train it for tags or classes with weights=RUN")
     if isinstance(inputs, Batch):
         raise InputError("predict expects raw inputs; predict_batch is for batches of a data loader")
     if isinstance(spec.input, Image):

@@ -20,7 +20,7 @@ from primer.objectives.class_metrics import report
 from primer.records import run_folder
 from primer.records.console import say, show_table
 from primer.run.monitoring import Goal
-from primer.spec import Classes, NextToken
+from primer.spec import Classes, MaskedToken, NextToken
 
 
 def explain_end(trainer: L.Trainer) -> Iterator[str]:
@@ -174,7 +174,7 @@ def not_better_than_baseline(metrics: dict[str, float], model: Model) -> list[st
     directions = model.objective.directions()
     forecast = getattr(model.spec.target, "continues", ())
     headlines = ("entity_f1", "accuracy", "mae" if forecast else "mse")
-    headlines = ("perplexity", *headlines) if isinstance(model.spec.target, NextToken) else headlines
+    headlines = ("perplexity", *headlines) if isinstance(model.spec.target, NextToken | MaskedToken) else headlines
     for name in headlines:
         model_value, baseline = metrics.get(f"test/{name}"), metrics.get(f"baseline/test/{name}")
         if model_value is not None and baseline is not None:

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from primer.checkpoints.reading import load
+from primer.errors import InputError
 
 SMALL = ("model.hidden_size=16", "model.num_heads=2", "model.num_layers=2")
 FAST = ("~callbacks.pictures", "~callbacks.report", "~callbacks.samples", "regularization.dropout=0.1")
 CASES = {
     "gpt": (*SMALL, "data.eval_stride=8", "optimizer=muon"),
+    "bert": (*SMALL, "data=pos_tags", "data.sentences=80", "data.masked=0.15"),
     "vit": (*SMALL, "model.patch_size=4", "data=digits", "data.train_size=100"),
     "transformer": (*SMALL[:2], "data=dates", "data.samples=80", "~callbacks.attention"),
 }
@@ -66,3 +68,20 @@ def test_a_language_model_is_a_start_for_tags(
     shared = [name for name in language if name not in ("embedding.words.weight", "head.weight")]
     assert all(torch.equal(language[name], tags[name]) for name in shared)
     assert len(shared) > 20
+
+
+def test_masked_token_prediction_is_a_start_for_tags(run_in_process: Callable[..., Any], tmp_path: Path) -> None:
+    words = ("data=pos_tags", "data.sentences=80", "trainer.max_epochs=1", *FAST)
+    result = run_in_process(
+        "train.py", "model=bert", *SMALL, "data.masked=0.15", *words, f"hydra.run.dir={tmp_path}/masked"
+    )
+    assert result.status == 0, result.err
+    result = run_in_process(
+        "train.py", f"weights={tmp_path}/masked", *words, f"hydra.run.dir={tmp_path}/tags", "optimizer.lr=0"
+    )
+    assert result.status == 0, result.err
+    masked, tags = load(tmp_path / "masked"), load(tmp_path / "tags")
+    assert torch.equal(masked.embedding.words.weight[:-1], tags.embedding.words.weight)  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="predicts hidden tokens only"):
+        masked.predict(["a word"])
+    assert tags.predict(["a word"]).tags is not None

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from primer.batch import Batch
-from primer.data.base import DataModule
 from primer.data.readers.vocabulary import SPECIAL, Spellings, padded, vocabulary
 from primer.data.text.encoding import encode_tokens, spelling_table
+from primer.data.text.masking import Maskable
 from primer.errors import InputError
 from primer.spec import IGNORE, UNSEEN, Spec, Tags, Tokens
 
@@ -25,7 +25,7 @@ class Sentence(NamedTuple):
     lines: tuple[int, ...] = ()
 
 
-class Tagging(DataModule):
+class Tagging(Maskable):
     """Base class of data sets of tagged sentences. A subclass defines ``read``.
 
     The vocabulary holds the words of the training part; any other word is unknown.
@@ -39,7 +39,7 @@ class Tagging(DataModule):
         characters: whether to provide the letters of each word too, from which a model can represent unknown words.
             Letters keep their case, whatever ``lowercase``.
         word_length: maximum number of letters. Of a longer word, the first and the last half of them are kept.
-        **kwargs: see ``primer.data.base.DataModule``.
+        **kwargs: see ``primer.data.text.masking.Maskable``.
 
     Raises:
         InputError: if ``min_count`` or ``word_length`` is less than 1.

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from primer.batch import Batch
-from primer.data.base import DataModule, Part, Records
+from primer.data.base import Part, Records
 from primer.data.readers.labeled_rows import FORMATS, LabeledRow, read_labeled
 from primer.data.readers.lines import find_files
 from primer.data.readers.vocabulary import vocabulary
 from primer.data.text.encoding import encode_tokens, tokenize
+from primer.data.text.masking import Maskable
 from primer.errors import InputError
 from primer.spec import Classes, Spec, Tokens
 
@@ -25,7 +26,7 @@ class LabeledText(NamedTuple):
     location: str = ""
 
 
-class LabeledTexts(DataModule):
+class LabeledTexts(Maskable):
     """Base class of data sets of texts with one class each. A subclass defines ``read``.
 
     The vocabulary holds the tokens of the training part; any other token is unknown.
@@ -38,7 +39,7 @@ class LabeledTexts(DataModule):
         min_count: minimum number of occurrences in the training part for a token to enter the vocabulary. With 2 or
             more, rare tokens train the model's representation of unknown tokens.
         max_length: number of tokens to which texts are truncated; None to keep all.
-        **kwargs: see ``primer.data.base.DataModule``.
+        **kwargs: see ``primer.data.text.masking.Maskable``.
 
     Raises:
         InputError: if ``min_count`` or ``max_length`` is less than 1; when the data is read, if a label does not occur

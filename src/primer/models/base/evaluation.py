@@ -71,12 +71,13 @@ class Evaluation:
             self.start_stage(stage, step.loss.device)
         self.add_loss(stage, step.loss, step.count)
         self.predictions = None
-        if step.outputs is None or batch.targets is None or not len(self._metrics[stage]):
+        targets = batch.targets if step.targets is None else step.targets
+        if step.outputs is None or targets is None or not len(self._metrics[stage]):
             return
         # Each metric receives those of these that its update method names.
         extra = {"inputs": batch.inputs, "outputs": step.outputs}
         self.predictions = predict()
-        self._metrics[stage].update(self.predictions, batch.targets, **extra)
+        self._metrics[stage].update(self.predictions, targets, **extra)
         self._has_metrics.add(stage)
 
     def mean_loss(self, stage: Stage, strategy: Strategy) -> Tensor | None:
