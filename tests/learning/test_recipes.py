@@ -30,6 +30,7 @@ def test_default_run(command: Callable[..., Any], tmp_path: Path, record_figure:
         ("sequential_mnist_lstm", "MNIST", "accuracy", 0.985, 1),
         ("reviews_lstm", "sentiment", "accuracy", 0.75, 1),
         ("python_docs_gpt", None, "bits_per_character", 1.7, 1.85),
+        ("dates_transformer", None, "exact_match", 0.95, 1),
         ("adding_gru", None, "mse", 0, 0.01),
         ("adding_rnn", None, "mse", 0.15, 0.18),  # Predicting the mean scores 0.167.
     ],
