@@ -188,8 +188,19 @@ def _decoded(model: TrainedModel, loader: TensorLoader, order: Tensor, tokens: A
 
 
 def _next_token(model: TrainedModel, batch: Batch) -> Outcome:
-    """Returns the distribution of the token after the last one of each text."""
+    """Returns the distribution of the token after the last one of each text, from as much of it as the model reads."""
+    limit = getattr(model, "context_length", None)
+    if limit is not None and batch.inputs.shape[1] > limit:
+        batch = latest(batch, limit)
     outputs = model.forward_batch(batch)
     assert batch.lengths is not None
     last = outputs[torch.arange(batch.size), (batch.lengths - 1).to(outputs.device)].float()
     return Outcome(last.argmax(-1).cpu(), None, None)._replace(probabilities=last.softmax(-1).cpu())
+
+
+def latest(batch: Batch, count: int) -> Batch:
+    """Returns the last ``count`` tokens of each text ``(batch, time)``."""
+    assert batch.lengths is not None
+    starts = (batch.lengths - count).clamp(min=0).to(batch.inputs.device)
+    index = starts[:, None] + torch.arange(count, device=batch.inputs.device)
+    return Batch(batch.inputs.gather(1, index), batch.targets, batch.lengths.clamp(max=count))

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -112,6 +113,14 @@ def test_a_prompt_longer_than_the_context_is_cut() -> None:
     model, inputs = build(), tokens(2, 30)
     found = generate(model, inputs, 3, temperature=0.0)
     assert torch.equal(found, generate(model, inputs[:, -12:], 3, temperature=0.0))
+
+
+def test_the_next_token_of_a_long_text_is_predicted_from_its_end() -> None:
+    model = build(Spec(Tokens(WORDS, tokenizer="characters"), NextToken(WORDS)))
+    text = "abcdefghhgfedcbaacegbdfh"
+    found = model.predict([text, "abc", text[:13]])
+    for row, end in enumerate((text[-12:], "abc", text[1:13])):
+        np.testing.assert_allclose(found.probabilities[row], model.predict(end).probabilities[0], rtol=1e-5)  # type: ignore[index]
 
 
 @pytest.mark.parametrize("spec", [TAGS, CLASSES], ids=["tags", "classes"])
