@@ -16,7 +16,8 @@ from primer.data.text.music import Music
 from primer.data.text.text import Text
 from primer.data.text.token_stream import TokenStream
 from primer.models.recurrent.lstm import LSTM
-from primer.optim import Schedule
+from primer.models.transformers.gpt import GPT
+from primer.optim import Muon, Schedule
 
 
 def trigram_nll(data: TokenStream) -> float:
@@ -43,6 +44,25 @@ def test_an_lstm_beats_a_trigram_model_on_python_documentation(
     baseline, loss = trigram_nll(data), lstm_nll(data, quiet_trainer, epochs=3)
     record_figure(
         f"100,000 characters of Python's documentation: LSTM {loss:.3f} nats per character, trigram {baseline:.3f}"
+    )
+    assert loss < baseline - 0.1
+
+
+def test_a_gpt_beats_a_trigram_model_on_python_documentation(
+    quiet_trainer: Any, record_figure: Callable[[str], None]
+) -> None:
+    data = Text(train_size=100_000, batch_size=8, sequence_length=64, eval_stride=32, eval_streams=64).prepare()
+    torch.manual_seed(0)
+    model = GPT(data.spec, 64, 4, 2, context_length=64, position="rotary", activation="relu2", qk_norm=True)
+    model.optimizer = partial(Muon, lr=0.02)
+    model.schedule = Schedule(
+        partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=0.02, cycle_momentum=False), interval="step"
+    )
+    trainer = quiet_trainer(max_epochs=2, gradient_clip_val=1.0, limit_val_batches=0)
+    trainer.fit(model, data)
+    baseline, loss = trigram_nll(data), trainer.test(model, data, verbose=False)[0]["test/loss"]
+    record_figure(
+        f"100,000 characters of Python's documentation: GPT {loss:.3f} nats per character, trigram {baseline:.3f}"
     )
     assert loss < baseline - 0.1
 

@@ -31,8 +31,8 @@ class ViT(Model):
 
     Args:
         spec: description of the data set.
-        patch_size: side of the patches in pixels; None for the smallest one with at most 8 patches per side. Images
-            that it does not divide are padded by repeating their edges.
+        patch_size: side of the patches in pixels; None for the smallest one from 2 on with at most 8 patches per
+            side. Images that it does not divide are padded by repeating their edges.
         hidden_size: size of the vectors.
         num_heads: number of attention heads, which divides ``hidden_size``.
         num_layers: number of blocks.
@@ -81,7 +81,7 @@ class ViT(Model):
         if pooling not in ("cls", "mean"):
             raise InputError(f"pooling must be one of cls, mean, not {pooling!r}")
         height, width = spec.input.height, spec.input.width
-        self.patch_size = side = patch_size or math.ceil(max(height, width) / MAX_PATCHES)
+        self.patch_size = side = patch_size or max(2, math.ceil(max(height, width) / MAX_PATCHES))
         patches = math.ceil(height / side) * math.ceil(width / side)
         self.projection = nn.Conv2d(spec.input.channels, hidden_size, kernel_size=side, stride=side)
         self.cls = nn.Parameter(torch.zeros(hidden_size)) if pooling == "cls" else None
