@@ -12,6 +12,8 @@ from primer.spec import (
     TYPES,
     Classes,
     Column,
+    Context,
+    Cooccurrence,
     Environment,
     Image,
     Input,
@@ -54,6 +56,8 @@ TARGETS = [
     Sequence(("a", "b"), unit="phoneme", separator=" "),
     NextToken(("<pad>", "<unk>", "a"), "note"),
     MaskedToken(("<pad>", "<unk>", "a", "<mask>"), 0.4),
+    Context((0, 0, 7)),
+    Cooccurrence(),
     NoTarget(),
 ]
 

@@ -192,6 +192,22 @@ class MaskedToken:
 
 
 @dataclass(frozen=True)
+class Context:
+    """The words around each word of a running text. Inputs are runs of words without rare ones, of shape ``(time,)``;
+    targets of the same shape are the number of the sentence of each word, since a context does not cross sentences.
+
+    ``occurrences`` are the numbers of occurrences of each entry of the input vocabulary in the training part."""
+
+    occurrences: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cooccurrence:
+    """How often two words occur near each other: inputs of shape ``(batch, 2)`` are pairs of words, targets of shape
+    ``(batch,)`` their counts, in which a pair of words at distance ``d`` counts as ``1 / d``."""
+
+
+@dataclass(frozen=True)
 class NoTarget:
     """No target: unlabeled data."""
 
@@ -205,9 +221,9 @@ class Environment:
 
 
 Input = Image | Vector | Series | Tokens | Environment
-Target = Classes | Values | Tags | Sequence | NextToken | MaskedToken | NoTarget
+Target = Classes | Values | Tags | Sequence | NextToken | MaskedToken | Context | Cooccurrence | NoTarget
 INPUTS = (Image, Vector, Series, Tokens, Environment)
-TARGETS = (Classes, Values, Tags, Sequence, NextToken, MaskedToken, NoTarget)
+TARGETS = (Classes, Values, Tags, Sequence, NextToken, MaskedToken, Context, Cooccurrence, NoTarget)
 TYPES: dict[str, type] = {kind.__name__: kind for kind in (*INPUTS, *TARGETS)}
 
 

@@ -70,6 +70,7 @@ CLOSED_FORMS: dict[str, tuple[dict[str, Any], Callable[[int, int], float]]] = {
     "step": ({}, lambda t, total: 0.1 ** (t // 10)),
     "multistep": ({}, lambda t, total: 0.1 ** ((t >= 10) + (t >= 15))),
     "exponential": ({}, lambda t, total: 0.9**t),
+    "linear": ({}, lambda t, total: 1 - t / total),
     "cosine": ({"eta_min": 0.0}, lambda t, total: (1 + math.cos(math.pi * t / total)) / 2),
     # A patience of 3 reduces the rate at every fourth epoch without improvement.
     "plateau": ({}, lambda t, total: 0.1 ** max(0, (t - 1) // 4)),

@@ -65,7 +65,7 @@ class Content(TypedDict):
     primer: Description
 
 
-MAY_BE_ZERO = ("start", "end", "continues", "positive", "counts", "window")
+MAY_BE_ZERO = ("start", "end", "continues", "positive", "counts", "occurrences", "window")
 """Integers of a spec that are indices or counts, rather than sizes."""
 
 
@@ -182,6 +182,9 @@ def check_spec(plain: dict[str, Any]) -> None:
     continued = plain["target"].get("continues", ())
     if continued and not max(continued) < plain["input"].get("features", 0):
         raise InputError("spec.target.continues must be indices of input features")
+    occurrences, words = plain["target"].get("occurrences"), plain["input"].get("vocabulary", ())
+    if occurrences is not None and len(occurrences) != len(words):
+        raise InputError(f"spec.target.occurrences must have {len(words)} entries, not {len(occurrences)}")
 
 
 def check_numbers(path: str, value: Any) -> None:

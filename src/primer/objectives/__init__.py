@@ -13,7 +13,18 @@ from primer.objectives.sequences import (
     SequenceCrossEntropy,
     TagCrossEntropy,
 )
-from primer.spec import Classes, MaskedToken, NextToken, NoTarget, Sequence, Tags, Target, Values
+from primer.spec import (
+    Classes,
+    Context,
+    Cooccurrence,
+    MaskedToken,
+    NextToken,
+    NoTarget,
+    Sequence,
+    Tags,
+    Target,
+    Values,
+)
 
 DEFAULTS: dict[type, type[Objective]] = {
     Classes: CrossEntropy,
@@ -56,9 +67,9 @@ def auto(
     threshold: float | Literal["auto"] | None = None,
 ) -> Objective:
     """Returns the default objective for a target: cross-entropy for classes, mean squared error for values, the loss
-    of the model itself if there is no target. See ``cross_entropy`` for the arguments."""
+    of the model itself for word vectors or if there is no target. See ``cross_entropy`` for the arguments."""
     check_class_settings(target, class_weights, threshold)
-    if isinstance(target, NoTarget):
+    if isinstance(target, NoTarget | Context | Cooccurrence):
         return ModelLoss(target)
     if isinstance(target, Values):
         return MSE(target)

@@ -13,10 +13,11 @@ from torch.optim import LBFGS, Optimizer
 
 from primer.errors import InputError
 from primer.optim.chained import SparseAdam
+from primer.optim.row_clipped import RowClippedSGD
 
 OptimizerFactory = Callable[..., Optimizer]
 
-TAKE_SPARSE = (SparseAdam, torch.optim.SparseAdam, torch.optim.SGD, torch.optim.Adagrad)
+TAKE_SPARSE = (SparseAdam, RowClippedSGD, torch.optim.SparseAdam, torch.optim.SGD, torch.optim.Adagrad)
 """The optimizers that take sparse gradients."""
 
 FUSED_DEVICES = ("cpu", "cuda", "mps")

@@ -130,7 +130,7 @@ def test_regularization_and_schedules_without_effect_are_refused(
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adagrad", "sparse_adam"])
 def test_optimizers_that_support_sparse_gradients_train_with_them(optimizer: str, train: Train) -> None:
-    settings = ("model=word2vec", "data.sentences=100", f"optimizer={optimizer}")
+    settings = ("model=skip_gram", "data.sentences=100", f"optimizer={optimizer}")
     metrics = metrics_of(train(*settings, *QUICK))
     assert 0 < metrics["train/loss"] < 10
 
@@ -140,13 +140,13 @@ def test_optimizers_that_support_sparse_gradients_train_with_them(optimizer: str
     [
         (("optimizer=adam",), "Adam does not support sparse gradients: use optimizer=sparse_adam, sgd or adagrad"),
         (("optimizer=sgd", "trainer.gradient_clip_val=1"), "sparse gradients cannot be clipped"),
-        (("optimizer=sgd", "regularization.l2=0.1"), "Word2Vec has no dense weights that L1 or L2 could act on"),
+        (("optimizer=sgd", "regularization.l2=0.1"), "SkipGram has no dense weights that L1 or L2 could act on"),
     ],
 )
 def test_settings_that_do_not_support_sparse_gradients_are_rejected(
     settings: tuple[str, ...], message: str, train: Train, tmp_path: Path
 ) -> None:
-    assert message in error_line(train("model=word2vec", "data.sentences=100", *settings), tmp_path)
+    assert message in error_line(train("model=skip_gram", "data.sentences=100", *settings), tmp_path)
 
 
 # Monitored metrics.

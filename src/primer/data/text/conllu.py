@@ -64,8 +64,12 @@ def sibling_file(train: Path, part: str) -> str | None:
     return str(file) if file != train and file.is_file() else None
 
 
-def read_conllu(path: Path, column: str = "upos") -> list[Any]:
+def read_conllu(path: Path, column: str | None = "upos") -> list[Any]:
     """Returns the sentences of a CoNLL-U file.
+
+    Args:
+        path: the file.
+        column: the tags; None reads words only, whether or not they are tagged.
 
     Raises:
         InputError: if the file cannot be read or is malformed, with the line.
@@ -74,7 +78,7 @@ def read_conllu(path: Path, column: str = "upos") -> list[Any]:
     words: list[str] = []
     tags: list[str] = []
     lines: list[int] = []
-    tag_index = TAGS[column]
+    tag_index = TAGS[column] if column else FORM
     has_comment = False
     content = read_lines(path)
     for number, line in enumerate([*content, ""], start=1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.callbacks import Timer
@@ -40,6 +40,10 @@ class Optimization(Weighting):
             them for models with several optimizers.
         run_length: number of steps and of epochs in the run; ``inf`` if only a time limit ends it.
     """
+
+    sums_gradients: ClassVar[bool] = False
+    """Whether a step adds up the gradients of all targets, instead of averaging them: for losses of which each target
+    updates few parameters. Losses that are logged are means in either case."""
 
     optimizer: OptimizerFactory
     schedule: Schedule
@@ -111,6 +115,9 @@ class Optimization(Weighting):
     def training_loss(self, step: Step) -> Tensor:
         """Returns the loss to backpropagate: with penalties, and weighted by ``weigh``."""
         self._penalized = True
+        if self.sums_gradients:  # Lightning divides by the number of accumulated batches.
+            loss = step.loss * step.count * self.accumulated_batches()
+            return loss + self.penalty() if self.has_penalty else loss
         loss = step.loss + self.penalty() if self.has_penalty else step.loss
         return self.weigh(loss, step.count)
 

@@ -9,7 +9,7 @@ from primer.models.base import Model, Step
 from primer.spec import PADDING, NoTarget, Tokens
 
 
-class Word2Vec(Model):
+class SkipGram(Model):
     """Skip-gram with negative sampling and a context of one word on each side (Mikolov et al. 2013)."""
 
     inputs = Tokens
