@@ -12,6 +12,8 @@ python -m primer report RUN              write report.html and pictures/curves.p
 python -m primer report SWEEP            list the jobs of a sweep; write summary.csv and summary.html again
 python -m primer export RUN format=onnx  write the model as onnx, torch or safetensors, with a
                                          description and a model card; output=DIR
+python -m primer neighbors RUN WORD…     the words with the most similar vectors
+python -m primer analogy RUN A B C       the answer to "A is to B as C is to ?"
 python train.py --help                   how to train"""
 
 
@@ -37,8 +39,18 @@ def main(arguments: list[str]) -> int:
             from primer.cli.exporting import export_command
 
             print(export_command(rest))
+        elif command == "neighbors":
+            from primer.cli.word_vectors import neighbors_command
+
+            print(neighbors_command(rest))
+        elif command == "analogy":
+            from primer.cli.word_vectors import analogy_command
+
+            print(analogy_command(rest))
         else:
-            valid = "list, compare RUN RUN, report RUN|SWEEP, export RUN format=onnx"
+            valid = (
+                "list, compare RUN RUN, report RUN|SWEEP, export RUN format=onnx, neighbors RUN WORD, analogy RUN A B C"
+            )
             raise InputError(f"primer {' '.join(arguments)}: unknown command; valid: {valid}")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,8 +10,9 @@ from primer.callbacks.prediction_file import PredictionFile
 from primer.callbacks.progress import Progress
 from primer.callbacks.report import Report
 from primer.callbacks.samples import Samples
+from primer.callbacks.word_vectors import WordVectorFiles
 
 __all__ = [
     "EMA", "AttentionMaps", "Baseline", "Gradients", "Pictures", "PredictionFile", "Progress", "Report", "Samples",
-    "StopOnNaN",
+    "StopOnNaN", "WordVectorFiles",
 ]  # fmt: skip

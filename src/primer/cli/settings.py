@@ -31,6 +31,7 @@ class Evaluate:
     part: Literal["train", "val", "test"]
     beam_size: int | None
     samples: dict | None
+    word_vectors: dict | None
     predictions: dict | None
 
 

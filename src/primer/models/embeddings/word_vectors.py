@@ -7,6 +7,8 @@ from abc import abstractmethod
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from primer.data.readers.vocabulary import SPECIAL
+from primer.data.readers.word_vectors import WordVectors
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.layers.validation import check_sizes
@@ -49,6 +51,12 @@ class WordVectorModel(Model):
     @abstractmethod
     def vectors(self) -> Float[Tensor, "vocabulary size"]:
         """Returns the vector of each entry of the vocabulary. Those of padding and unknown words are not learned."""
+
+    def table(self) -> WordVectors:
+        """Returns the words of the vocabulary, without padding and unknown words, and their vectors."""
+        assert isinstance(self.spec.input, Tokens)
+        vectors = self.vectors().detach().float().cpu().numpy()
+        return WordVectors(self.spec.input.vocabulary[len(SPECIAL) :], vectors[len(SPECIAL) :])
 
     def forward(
         self, inputs: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
