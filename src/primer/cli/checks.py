@@ -26,6 +26,7 @@ from primer.records.table_writer import check_format
 EXTRA_SETTINGS = {
     "scheduler": "primer.optim.Schedule",
     "trainer": "primer.cli.settings.TrainerExtras",
+    "model": "primer.cli.settings.ModelExtras",
     "accelerator": "lightning.Trainer",
     "sweep": "primer.cli.settings.Sweep",
 }

@@ -38,6 +38,10 @@ NODES = {"model", "data", "optimizer", "trainer", "paths"}
 """Nodes that the config of every training run has."""
 
 
+FROM_THE_WEIGHTS = ("embeddings", "freeze_embeddings")
+"""Settings of a model that a run that starts from its weights does not take."""
+
+
 class Recorded(NamedTuple):
     """What a run has recorded.
 
@@ -121,6 +125,7 @@ def model_overrides(source: str, typed: list[Override]) -> list[str]:
     if choice is None:
         return []
     node: Any = OmegaConf.to_container(compose_checked("train", [f"model={choice}"]).model, resolve=False)
+    model = {key: value for key, value in model.items() if key not in FROM_THE_WEIGHTS}
     own = {
         key: value for key, value in model.items() if not FROM_RUN.search(str(node.get(key))) and node.get(key) != value
     }

@@ -51,6 +51,14 @@ class Predict:
 
 
 @dataclass
+class ModelExtras:
+    """Settings of the ``model`` group that the run applies to any model that embeds words."""
+
+    embeddings: str | None = None
+    freeze_embeddings: bool = False
+
+
+@dataclass
 class TrainerExtras:
     """Settings of the ``trainer`` group that are not arguments of ``lightning.Trainer``."""
 

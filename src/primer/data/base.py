@@ -19,10 +19,11 @@ from primer.data.loading.loader import Loader, TensorLoader
 from primer.data.loading.scaling import standardize
 from primer.data.loading.splits import Part, Records, Splits
 from primer.data.loading.stream import Stream, StreamLoader
+from primer.data.readers.vocabulary import SPECIAL
 from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.regularization.augmentation import Augmentation
-from primer.spec import Image, Input, MaskedToken, Spec, Tags
+from primer.spec import Image, Input, MaskedToken, Spec, Tags, Tokens
 
 
 class DataModule(Splits, DataSource):
@@ -50,6 +51,9 @@ class DataModule(Splits, DataSource):
             in the training part; if each has at least 45 % of the samples, the second one.
         data_dir: folder of downloads and data files.
         augmentation: one augmentation, or several applied in order, for training batches.
+
+    Attributes:
+        known_words: words that are in the vocabulary in any case; see ``adopt_vocabulary``.
 
     Raises:
         InputError: if a fraction or a fold is out of range, or too few samples are left for a part.
@@ -93,6 +97,7 @@ class DataModule(Splits, DataSource):
         self.data_dir = Path(os.path.expanduser(data_dir))
         self.augmentation = [augmentation] if callable(augmentation) else list(augmentation or ())
         self.parts: dict[Part, Batch | Stream] = {}
+        self.known_words: tuple[str, ...] = ()
         self._spec: Spec | None = None
         self._native: Input | None = None
         self._show: Callable[[torch.Tensor], torch.Tensor] | None = None
@@ -167,6 +172,12 @@ class DataModule(Splits, DataSource):
         self._spec = self.fit_spec(records["train"])
         self.parts = {part: self.encode(some) for part, some in records.items()}
         self._spec = Spec(self._spec.input, count_classes(self._spec.target, self.parts["train"], self.positive))
+
+    def adopt_vocabulary(self, tokens: Tokens) -> None:
+        """Adds the words that trained weights know to the vocabulary, so that those seen in pre-training are known in
+        fine-tuning, whether or not they occur in the training part. Call it before ``prepare``; data sets without words
+        of their own ignore it."""
+        self.known_words = tokens.vocabulary[len(SPECIAL) :]
 
     def set_image_format(self, image: Image) -> None:
         """Converts images to another format from now on: the channels, size, mean and standard deviation of ``image``

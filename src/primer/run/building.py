@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +16,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from primer.callbacks import EMA
-from primer.checkpoints import weights
+from primer.checkpoints import embeddings, weights
 from primer.checkpoints.resume import Resume
 from primer.config.instantiate import instantiate, instantiate_partial, locate
 from primer.config.secrets import redact_strings
+from primer.data.base import DataModule
 from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.models.base import Model
@@ -33,7 +34,7 @@ from primer.regularization import Regularization
 from primer.run.monitoring import Goal, MonitorCheck, check_monitors, find_goal, has_validation, resolve_monitor
 from primer.run.processes import observe_processes
 from primer.run.settings import OWNED_BY_MODEL, check_batches, check_settings, is_managed
-from primer.spec import NoTarget
+from primer.spec import NoTarget, Spec, Tokens
 
 
 class Parts(NamedTuple):
@@ -42,6 +43,7 @@ class Parts(NamedTuple):
     Attributes:
         datamodule, model, callbacks, goal: of the run.
         pretrained: the weights that it starts from, if any.
+        vectors: the word embeddings that it starts from, if any.
     """
 
     datamodule: DataSource
@@ -49,22 +51,33 @@ class Parts(NamedTuple):
     callbacks: list[L.Callback]
     goal: Goal
     pretrained: weights.Weights | None
+    vectors: embeddings.Embeddings | None
 
 
-def build_parts(config: dict[str, Any], typed: Sequence[str], datamodule: DataSource | None = None) -> Parts:
+def build_parts(
+    config: dict[str, Any],
+    typed: Sequence[str],
+    datamodule: DataSource | None = None,
+    resumed: Mapping[str, Any] | None = None,
+) -> Parts:
     """Builds the parts of a run, and checks that all of its settings have an effect.
 
     Args:
         config: resolved config of the run.
         typed: command-line overrides.
         datamodule: the data if it has been built already.
+        resumed: the content of the checkpoint that the run is resumed from, if any.
 
     Raises:
         InputError: if a part cannot be built, or a setting has no effect.
     """
     regularization = instantiate(config["regularization"], Regularization)
+    embeddings.check_embedding_settings(config)
     pretrained = load_pretrained(config)
-    datamodule = datamodule or build_data(config, regularization)
+    vectors = None if resumed else load_embeddings(config)
+    datamodule = datamodule or build_data(
+        config, regularization, find_vocabulary(config, pretrained, vectors, resumed or {})
+    )
     if pretrained:
         weights.set_image_format(datamodule, pretrained, config["transfer"]["image_size"])
         config["model"] = weights.with_stem(config["model"], pretrained)
@@ -73,7 +86,7 @@ def build_parts(config: dict[str, Any], typed: Sequence[str], datamodule: DataSo
     callbacks = build_callbacks(config, model, datamodule, regularization)
     check_settings(config, model, typed)
     check_batches(config, datamodule)
-    return Parts(datamodule, model, callbacks, goal, pretrained)
+    return Parts(datamodule, model, callbacks, goal, pretrained, vectors)
 
 
 def seed_everything(seed: int | None) -> int:
@@ -84,10 +97,15 @@ def seed_everything(seed: int | None) -> int:
     return L.seed_everything(seed, workers=True, verbose=False)
 
 
-def build_data(config: dict[str, Any], regularization: Regularization | None = None) -> DataSource:
-    """Builds the data of a config, and reads and splits it."""
+def build_data(
+    config: dict[str, Any], regularization: Regularization | None = None, known: Tokens | None = None
+) -> DataSource:
+    """Builds the data of a config, and reads and splits it. ``known`` is the vocabulary of pretrained weights."""
     steps = list(regularization.augmentation.values()) if regularization else []
-    return instantiate(config["data"], DataSource, augmentation=steps).prepare()
+    data = instantiate(config["data"], DataSource, augmentation=steps)
+    if known is not None and isinstance(data, DataModule):
+        data.adopt_vocabulary(known)
+    return data.prepare()
 
 
 def build_model(config: dict[str, Any], datamodule: DataSource, regularization: Regularization) -> Model:
@@ -98,7 +116,10 @@ def build_model(config: dict[str, Any], datamodule: DataSource, regularization: 
     objective = instantiate(config["objective"], Objective, target=target)
     if config["objective"].get("threshold") == "auto" and not has_validation(config, datamodule):
         raise InputError("objective.threshold=auto needs a validation part: set data.val_fraction")
-    model = instantiate(config["model"], Model, spec=datamodule.spec, objective=objective)
+    settings = {key: value for key, value in config["model"].items() if key not in embeddings.SETTINGS}
+    model = instantiate(settings, Model, spec=datamodule.spec, objective=objective)
+    if config["model"].get("freeze_embeddings"):
+        model.freeze_embeddings()
     node_target(config, "optimizer")
     model.optimizer = instantiate_partial(config["optimizer"], Optimizer)
     check_monitors(config, model, datamodule)
@@ -123,6 +144,27 @@ def load_pretrained(config: dict[str, Any]) -> weights.Weights | None:
     settings = {key: value for key, value in config["model"].items() if key != "_target_"}
     kind = locate(config["model"]["_target_"], Model)
     return weights.read_weights(config["weights"], kind, settings, config["paths"]["data_dir"])
+
+
+def load_embeddings(config: dict[str, Any]) -> embeddings.Embeddings | None:
+    """Reads the word embeddings that a config names."""
+    source = config["model"].get("embeddings")
+    return None if source is None else embeddings.read_embeddings(source)
+
+
+def find_vocabulary(
+    config: dict[str, Any],
+    trained: weights.Weights | None,
+    vectors: embeddings.Embeddings | None,
+    resumed: Mapping[str, Any],
+) -> Tokens | None:
+    """Returns the vocabulary that the data of a run adopts from pretrained weights or vectors, or, if it is resumed,
+    had adopted; None if it uses its own."""
+    if resumed:
+        return embeddings.adopted_vocabulary(config, Spec.from_dict(resumed["primer"]["spec"]))
+    if vectors is not None:
+        return vectors.tokens
+    return trained.input if trained and isinstance(trained.input, Tokens) else None
 
 
 def build_schedule(settings: dict[str, Any]) -> Schedule:

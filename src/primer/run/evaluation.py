@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from primer.callbacks import Baseline
 from primer.checkpoints import reading
+from primer.checkpoints.embeddings import adopted_vocabulary
 from primer.config.instantiate import instantiate
 from primer.config.ranges import check_ranges
 from primer.data.base import DataModule
@@ -59,7 +60,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
     # A model that is trained on augmented views is also evaluated on views.
     regularization = instantiate(model.config.get("regularization"), Regularization) if model.views > 1 else None
-    datamodule = build_data({"data": data}, regularization)
+    known = adopted_vocabulary(model.config, model.spec)
+    datamodule = build_data({"data": data}, regularization, known)
     if isinstance(model.spec.input, Image) and isinstance(datamodule.spec.input, Image):
         assert isinstance(datamodule, DataModule)
         # As in training, where pretrained weights may have required another format.

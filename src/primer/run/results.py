@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 
 from primer.callbacks import Baseline
-from primer.checkpoints import weights
+from primer.checkpoints import embeddings, weights
 from primer.data.source import DataSource
 from primer.models.base import Model, SinglePass
 from primer.objectives import ModelLoss
@@ -94,6 +94,7 @@ def run_summary(
     datamodule: DataSource,
     trainer: L.Trainer,
     trained: weights.Weights | None = None,
+    vectors: embeddings.Embeddings | None = None,
 ) -> dict[str, str]:
     """Returns the rows of the table that is printed when a run starts."""
     sizes = ", ".join(f"{size:,} {part}" for part, size in datamodule.sizes().items())
@@ -105,6 +106,7 @@ def run_summary(
     return {
         "model": f"{type(model).__name__}, {parameters:,} parameters{of_them}",
         **start,
+        **({"embeddings": embeddings.describe_embeddings(model, vectors)} if vectors else {}),
         "data": f"{type(datamodule).__name__}, {sizes}",
         **positive_class(model),
         "objective": objective_name(model),

@@ -88,6 +88,9 @@ def _unsupported(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("weights", "probe"):
         if config[name] is not None:
             yield f"{name}={config[name]}", "does not support it"
+    for name in ("embeddings", "freeze_embeddings"):
+        if config["model"].get(name):
+            yield f"model.{name}={config['model'][name]}", "does not support it"
     trainer, accelerator, regularization = config["trainer"], config["accelerator"], config["regularization"]
     for name, value in trainer.items():
         if name not in FREE and value not in FIXED.get(name, (None,)):

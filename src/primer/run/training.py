@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from primer.callbacks import Report
 from primer.checkpoints import reading, weights
+from primer.checkpoints.embeddings import copy_embeddings
 from primer.checkpoints.resume_checks import check_resumed_config, check_resuming
 from primer.checkpoints.transfer import Transfer
 from primer.config.instantiate import instantiate
@@ -72,9 +73,12 @@ def train(cfg: DictConfig, trained: Trained | None = None) -> dict[str, float]:
     if resume:
         check_resumed_config(resume, resumed, redact_strings(config))
 
-    datamodule, model, callbacks, goal, pretrained = build_parts(config, overrides(), trained and trained.datamodule)
+    parts = build_parts(config, overrides(), trained and trained.datamodule, resumed)
+    datamodule, model, callbacks, goal, pretrained, vectors = parts
     if resume:
         check_resuming(resume, resumed, model)
+    if vectors:
+        copy_embeddings(model, vectors)
     more: list[Callback] = [Replay(trained)] if trained else []
     if pretrained:
         weights.copy_into(model, pretrained)
@@ -89,7 +93,7 @@ def train(cfg: DictConfig, trained: Trained | None = None) -> dict[str, float]:
 
         if is_main_process() and not resume:
             provenance.write()
-        show_table("primer", run_summary(config, model, datamodule, trainer, pretrained))
+        show_table("primer", run_summary(config, model, datamodule, trainer, pretrained, vectors))
         fit_started = time.perf_counter()
         trainer.fit(model, datamodule=datamodule, ckpt_path=resume, weights_only=True)
         check_trained(trainer, model)

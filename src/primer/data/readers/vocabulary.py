@@ -18,11 +18,12 @@ SPECIAL = ("<pad>", "<unk>")
 """The first two entries of every vocabulary."""
 
 
-def vocabulary(words: Iterable[str], min_count: int) -> tuple[str, ...]:
-    """Returns padding and unknown, then the words that occur at least ``min_count`` times, most frequent first."""
+def vocabulary(words: Iterable[str], min_count: int, known: Sequence[str] = ()) -> tuple[str, ...]:
+    """Returns padding and unknown, then the ``known`` words in their order, then other words that occur at least
+    ``min_count`` times, most frequent first."""
     counts = Counter(words)
     kept = sorted((w for w, count in counts.items() if count >= min_count), key=lambda w: (-counts[w], w))
-    return (*SPECIAL, *(word for word in kept if word not in SPECIAL))
+    return (*SPECIAL, *(word for word in dict.fromkeys([*known, *kept]) if word not in SPECIAL))
 
 
 def token_to_index(words: tuple[str, ...], special: int = len(SPECIAL)) -> dict[str, int]:

@@ -67,7 +67,9 @@ class Tagging(Maskable):
         self._spellings: Spellings | None = None
 
     def fit_spec(self, train: list[Sentence]) -> Spec:
-        words = vocabulary((word for sentence in train for word in self._words(sentence)), self.min_count)
+        words = vocabulary(
+            (word for sentence in train for word in self._words(sentence)), self.min_count, self.known_words
+        )
         tags = sorted({tag for sentence in train for tag in sentence.tags})
         if self.unseen_tags == "wrong":
             tags.append(UNSEEN)

@@ -62,12 +62,13 @@ class LabeledTexts(Maskable):
         return np.array([text.label for text in records])
 
     def fit_spec(self, train: list[LabeledText]) -> Spec:
-        words = vocabulary((token for text in train for token in text.tokens[: self.max_length]), self.min_count)
+        tokens = (token for text in train for token in text.tokens[: self.max_length])
+        words = vocabulary(tokens, self.min_count, self.known_words)
         names = sorted({text.label for text in train}, key=_numbers_first)
         if len(names) < 2:
             raise InputError(f"all training texts have the label {names[0]!r}; at least two labels are needed")
-        tokens = Tokens(words, tokenizer=self.tokenizer, lowercase=self.lowercase, max_length=self.max_length)
-        return Spec(tokens, Classes(tuple(names)))
+        kind = Tokens(words, tokenizer=self.tokenizer, lowercase=self.lowercase, max_length=self.max_length)
+        return Spec(kind, Classes(tuple(names)))
 
     def encode(self, records: list[LabeledText]) -> Batch:
         assert isinstance(self.spec.input, Tokens)

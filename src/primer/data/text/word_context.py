@@ -71,7 +71,7 @@ class RunningText(DataModule):
 
     def tokens(self, sentences: Iterable[Sequence[str]]) -> Tokens:
         """Returns the input type, whose vocabulary is the words that are frequent enough."""
-        words = vocabulary(chain.from_iterable(sentences), self.min_count)
+        words = vocabulary(chain.from_iterable(sentences), self.min_count, self.known_words)
         if len(words) < 4:
             raise InputError(
                 f"fewer than two words occur {self.min_count} times: lower data.min_count or use more text"

@@ -83,6 +83,7 @@ class Model(LowOverheadModule, Optimization, ABC):
         self.config: dict[str, Any] = {}
         self.init_optimization()
         self._frozen = 0
+        self._fixed: set[int] = set()
         self._latest: tuple[Tensor, Tensor | int] | None = None
         self._logged: set[str] = set()
 
@@ -168,8 +169,31 @@ class Model(LowOverheadModule, Optimization, ABC):
         for group in groups:
             for layer in group:
                 for parameter in layer.parameters():
-                    parameter.requires_grad_(id(parameter) not in frozen)
+                    parameter.requires_grad_(id(parameter) not in frozen | self._fixed)
         self.train(self.training)
+
+    def token_embedding(self) -> nn.Embedding | None:
+        """Returns the layer that embeds the tokens of the inputs: the first of ``vocabulary_parameters`` that is the
+        weight of an embedding of their vocabulary. None if there is none."""
+        vocabulary = getattr(self.spec.input, "vocabulary", None)
+        for name, words in self.vocabulary_parameters(self.spec).items():
+            path, _, parameter = name.rpartition(".")
+            layer = self.get_submodule(path)
+            if parameter == "weight" and words == vocabulary and isinstance(layer, nn.Embedding):
+                return layer
+        return None
+
+    def freeze_embeddings(self) -> None:
+        """Keeps the embedding of the input tokens as it is, whatever layers are unfrozen later.
+
+        Raises:
+            InputError: if the model does not have one.
+        """
+        layer = self.token_embedding()
+        if layer is None:
+            raise InputError(f"model.freeze_embeddings=true: {type(self).__name__} does not embed words of this data")
+        layer.weight.requires_grad_(False)
+        self._fixed = {id(layer.weight)}
 
     def train(self, mode: bool = True) -> Model:
         super().train(mode)
