@@ -71,8 +71,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
     SMALL["pairs"] = (f"data.path={folder}/pairs.tsv",)
     pieces = [{"title": f"{k}", "steps": [[60 + k, -1], [62, 50]] * 9} for k in range(10)]
     (folder / "pieces.json").write_text(json.dumps({"voices": ["high", "low"], "train": pieces}))
-    (folder / "words.txt").write_text("some words are near other words . " * 60)
-    SMALL["word_context"] = (f"data.path={folder}/words.txt",)
+    (folder / "words.txt").write_text("some words of this text are near other words of the same text , all day . " * 60)
+    SMALL["word_context"] = SMALL["cooccurrence"] = (f"data.path={folder}/words.txt",)
     SMALL["music"] = (f"data.path={folder}/pieces.json",)
     for k in range(60):
         (folder / "pictures" / "abc"[k % 3]).mkdir(parents=True, exist_ok=True)
