@@ -39,9 +39,9 @@ class Word2Vec(WordVectorModel):
     the turns on the path to the word.
 
     Batches are runs of words, not pairs. They are divided into blocks, whose words share their noise words, so that
-    all scores are a few matrix products (Ji et al. 2016). Updates are summed over a batch, as if each pair were a step
-    of its own, so the learning rate is that of word2vec. In evaluation, the context is always the whole window and the
-    noise words are the same for all words, so the loss does not depend on the batch size.
+    all scores are a few matrix products (Ji et al. 2016). Gradients are summed over a batch, as if each pair were a
+    step of its own, so the learning rate is close to that of word2vec. In evaluation, the context is always the whole
+    window and the noise words are the same for all words, so the loss does not depend on the batch size.
 
     Args:
         spec: description of the data set.
