@@ -11,6 +11,7 @@ import pytest
 import primer
 from primer import __main__
 from primer.data.readers.word_vectors import WordVectors, format_vectors, read_vectors
+from primer.errors import InputError
 from primer.reports.word_vectors import choose_words, draw_word_vectors
 
 QUICK = ("model.vector_size=8", "trainer.max_epochs=1", "accelerator=cpu", "~callbacks.report", "~callbacks.pictures")
@@ -43,6 +44,15 @@ def test_a_run_saves_judges_and_draws_vectors(folder: Path, run_in_process, capf
     assert capfd.readouterr().out.startswith("king: ")
     assert __main__.main(["analogy", str(result.folder), "man", "king", "woman"]) == 0
     assert capfd.readouterr().out.startswith("man is to king as woman is to: ")
+
+
+def test_there_is_nothing_to_predict_or_export(folder: Path, run_in_process, capfd) -> None:
+    result = run_in_process("train.py", "model=word2vec", f"data.path={folder}/text.txt", *QUICK)
+    assert result.status == 0, result.err
+    with pytest.raises(InputError, match="learns word vectors and predicts nothing"):
+        primer.load(result.folder).predict(["a king"])
+    assert __main__.main(["export", str(result.folder)]) == 2
+    assert "use vectors.txt of its run folder" in capfd.readouterr().err
 
 
 def test_without_files_the_metrics_are_left_out(folder: Path, run_in_process) -> None:

@@ -9,6 +9,10 @@ import pytest
 import torch
 from helpers.checkpoint_readers import READERS, changed, read
 
+from primer.checkpoints.schema import check_spec
+from primer.errors import InputError
+from primer.spec import Context, Spec, Tokens
+
 MISSING = object()
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -199,3 +203,11 @@ def test_resuming_rejects_a_malformed_state_of_the_training(
     assert str(file) in message
     for reader in ("load", "evaluate", "weights"):  # They do not need it.
         assert read(reader, file, tmp_path / reader) is None, reader
+
+
+def test_occurrences_that_do_not_fit_the_vocabulary_are_refused() -> None:
+    spec = Spec(Tokens(("<pad>", "<unk>", "a")), Context((0, 0, 3))).to_dict()
+    check_spec(spec)
+    spec["target"]["occurrences"] = [0, 3]
+    with pytest.raises(InputError, match="occurrences must have 3 entries, not 2"):
+        check_spec(spec)

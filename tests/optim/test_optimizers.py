@@ -16,7 +16,7 @@ from primer.cli.choices import groups
 from primer.config.instantiate import instantiate_partial
 from primer.config.paths import CONFIGS
 from primer.errors import InputError
-from primer.optim import Chained, Muon, SparseAdam, build_optimizer, decayed, penalizes
+from primer.optim import Chained, Muon, RowClippedSGD, SparseAdam, build_optimizer, decayed, penalizes
 from primer.optim.chained import partition
 
 
@@ -238,3 +238,21 @@ def test_schedule_applies_to_every_combined_optimizer() -> None:
     train(model, optimizer, 1)
     assert all(torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
     assert {each.param_groups[0]["lr"] for each in optimizer.optimizers} == {0.0}
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_row_clipped_sgd_clips_the_sum_over_the_occurrences_of_a_row(sparse: bool) -> None:
+    embedding = torch.nn.Embedding(5, 2, sparse=sparse)
+    before = embedding.weight.detach().clone()
+    (embedding(torch.tensor([1, 1, 1, 3])) * torch.tensor([3.0, 4.0])).sum().backward()
+    RowClippedSGD([embedding.weight], lr=0.1, max_row_norm=10.0).step()
+    change = embedding.weight.detach() - before
+    assert torch.allclose(change[3], torch.tensor([-0.3, -0.4]))  # A norm of 5 is not clipped,
+    assert torch.allclose(change[1], torch.tensor([-0.6, -0.8]), atol=1e-6)  # but one of 15 is.
+    assert not change[[0, 2, 4]].any()
+
+
+@pytest.mark.parametrize(("name", "value"), [("lr", -1.0), ("max_row_norm", 0.0)])
+def test_row_clipped_sgd_rejects_invalid_settings(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"optimizer.{name} must be"):
+        RowClippedSGD([torch.nn.Parameter(torch.ones(2))], **{name: value})

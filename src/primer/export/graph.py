@@ -15,6 +15,8 @@ from primer.errors import InputError
 from primer.models.base import Model
 from primer.spec import (
     Classes,
+    Context,
+    Cooccurrence,
     Environment,
     Image,
     MaskedToken,
@@ -112,6 +114,8 @@ def check_exportable(model: Model) -> None:
     name, target = type(model).__name__, model.spec.target
     if isinstance(target, NoTarget):
         raise InputError(f"{name} was trained without targets, so it has no predictions to export")
+    if isinstance(target, Context | Cooccurrence):
+        raise InputError(f"{name} has no predictions to export, but vectors: use vectors.txt of its run folder")
     if isinstance(model.spec.input, Environment):
         raise InputError(f"{name} acts in an environment, which cannot be exported")
     if type(model).forward is Model.forward:

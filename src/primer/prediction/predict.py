@@ -21,7 +21,21 @@ from primer.prediction.predictions import Outcome, Predictions, concatenate, dec
 from primer.prediction.series import encode_series
 from primer.prediction.tables import encode_table
 from primer.prediction.texts import encode_texts
-from primer.spec import Classes, Image, MaskedToken, NextToken, NoTarget, Series, Spec, Tags, Tokens, Values, Vector
+from primer.spec import (
+    Classes,
+    Context,
+    Cooccurrence,
+    Image,
+    MaskedToken,
+    NextToken,
+    NoTarget,
+    Series,
+    Spec,
+    Tags,
+    Tokens,
+    Values,
+    Vector,
+)
 from primer.spec import Sequence as SequenceTarget
 
 BATCH_SIZE = 1024
@@ -76,6 +90,8 @@ def encode(spec: Spec, inputs: Any) -> Encoded:
         raise InputError("this model was trained without targets, so there is nothing to predict")
     if isinstance(spec.target, MaskedToken):
         raise InputError("this model predicts hidden tokens only: train it for tags or classes with weights=RUN")
+    if isinstance(spec.target, Context | Cooccurrence):
+        raise InputError("this model learns word vectors and predicts nothing: use vectors.txt of its run folder")
     if isinstance(inputs, Batch):
         raise InputError("predict expects raw inputs; predict_batch is for batches of a data loader")
     if isinstance(spec.input, Image):
