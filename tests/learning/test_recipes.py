@@ -31,6 +31,8 @@ def test_default_run(command: Callable[..., Any], tmp_path: Path, record_figure:
         ("reviews_lstm", "sentiment", "accuracy", 0.75, 1),
         ("python_docs_gpt", None, "bits_per_character", 1.7, 1.85),
         ("dates_transformer", None, "exact_match", 0.95, 1),
+        ("text_word2vec", "embeddings", "similarity", 0.15, 1),
+        ("text_glove", "embeddings", "similarity", 0.15, 1),
         ("adding_gru", None, "mse", 0, 0.01),
         ("adding_rnn", None, "mse", 0.15, 0.18),  # Predicting the mean scores 0.167.
     ],
@@ -49,6 +51,26 @@ def test_experiment(
     value = train(command("train", "run", f"experiment={name}", *folder))[f"test/{metric}"]
     record_figure(f"python train.py experiment={name}: test/{metric} {value:.4f}")
     assert low <= value <= high
+
+
+@pytest.mark.slow
+def test_vectors_help_with_few_labels(
+    command: Callable[..., Any],
+    tmp_path: Path,
+    data_dir_or_skip: Callable[[str], Path],
+    record_figure: Callable[[str], None],
+) -> None:
+    folder = f"paths.data_dir={data_dir_or_skip('pos').parent}"
+    train(command("train", "vectors", "experiment=text_word2vec", "data.path=pos/brown-train.conllu", folder))
+    for seed in (0, 1, 2):
+        settings = ("experiment=brown_vectors", folder, f"seed={seed}", "trainer.check_val_every_n_epoch=10")
+        without = train(command("train", f"without{seed}", *settings))["test/accuracy"]
+        accuracy = train(command("train", f"with{seed}", *settings, f"model.embeddings={tmp_path}/vectors"))[
+            "test/accuracy"
+        ]
+        record_figure(f"brown_vectors, seed {seed}: test/accuracy {accuracy:.4f}, without vectors {without:.4f}")
+        assert accuracy >= 0.82
+        assert accuracy > without + 0.05
 
 
 @pytest.mark.slow
