@@ -54,7 +54,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Creates input files for data sets that need them, and replaces downloads by small random images."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "table.csv").write_text(TABLE)
-    (folder / "some.conllu").write_text(SENTENCE * 40)
+    (folder / "some.conllu").write_text(SENTENCE * 120)
     sources = ", ".join(f"data.{part}={folder}/some.conllu" for part in ("train", "dev", "test")).split(", ")
     SMALL["series"] = (f"data.path={folder}/table.csv", "data.target=x", "data.window=5")
     SMALL["csv"] = (f"data.path={folder}/table.csv", "data.target=y")
