@@ -322,6 +322,7 @@ def test_single_callbacks_compose_the_default() -> None:
         "pictures",
         "attention",
         "samples",
+        "word_vectors",
         "predictions",
         "report",
     ]
