@@ -187,7 +187,8 @@ def check_node(node: Any, path: str) -> None:
         raise InputError(f"{path}._target_: {target!r} is not allowed: it must be in {paths.allowed()}")
     if signature is None and str(target).startswith("primer."):
         raise InputError(f"{path}._target_: {target} does not exist")
-    extra = read_signature(EXTRA_SETTINGS[path]) if path in EXTRA_SETTINGS else None
+    has_extra = path in EXTRA_SETTINGS and not (path == "model" and target is None)
+    extra = read_signature(EXTRA_SETTINGS[path]) if has_extra else None
     for key, value in node.items():
         setting = f"{path}.{key}"
         if str(key).startswith("_"):
