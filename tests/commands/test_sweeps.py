@@ -95,3 +95,14 @@ def test_a_resumed_grid_runs_what_is_left(run_in_process, tmp_path, monkeypatch)
     assert (folder / "1" / "metrics.json").read_text() == metrics
     taken = run_in_process("train.py", "-m", *grid, f"hydra.sweep.dir={folder}")
     assert (taken.status, "has the jobs of another sweep" in taken.err) == (2, True)
+
+
+def test_a_sweep_leaves_out_callbacks(run_in_process) -> None:
+    settings = ("seed=0,1", "debug=fast", "~callbacks.pictures", "~callbacks.report", "~logger")
+    result = run_in_process("train.py", "-m", *settings)
+    assert result.status == 0, result.err
+    assert not list(result.folder.rglob("pictures"))
+    assert not list(result.folder.rglob("metrics.csv"))
+    rejected = run_in_process("train.py", "-m", "seed=0,1", "~optimizer.lr", logs=False)
+    assert rejected.status == 2
+    assert rejected.err.startswith("error: ~optimizer.lr: a sweep cannot delete a setting; set it to null")

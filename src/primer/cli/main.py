@@ -73,9 +73,9 @@ def run(main: Callable[[], None], name: str) -> None:
     try:
         with signals.installed():
             if args.multirun and not prints_only and name == "train":
-                from primer.cli.sweeps import resume_sweep
+                from primer.cli.sweeps import resume_sweep, without_deletions
 
-                args.overrides = resume_sweep(args.overrides)
+                args.overrides = resume_sweep(without_deletions(args.overrides))
             if not other_config and not args.shell_completion:
                 from primer.cli.earlier_runs import use_earlier_runs
 

@@ -33,6 +33,25 @@ from primer.records.jobs import Job, own_overrides, read_command, read_job, read
 Metrics = dict[str, float]
 
 
+def without_deletions(overrides: list[str]) -> list[str]:
+    """Returns overrides in which those that delete a callback or a logger set it to null, since Hydra's sweepers cannot
+    pass on deletions.
+
+    Raises:
+        InputError: if anything else is deleted.
+    """
+    return [_set_to_null(text) if text.startswith("~") else text for text in overrides]
+
+
+def _set_to_null(text: str) -> str:
+    path = text[1:].partition("=")[0]
+    if path in ("callbacks", "logger"):
+        return f"{path}=none"
+    if path.count(".") == 1 and path.startswith(("callbacks.", "logger.")):
+        return f"{path}=null"
+    raise InputError(f"{text}: a sweep cannot delete a setting; set it to null, or leave it out of a file")
+
+
 def resume_sweep(overrides: list[str]) -> list[str]:
     """Returns the overrides of a command, those of an earlier sweep if it has ``sweep.resume=DIR``.
 
