@@ -37,7 +37,7 @@ def test_a_traceback_fails_a_trial(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks.robustness import Trial, run_trial
 
-    monkeypatch.setattr("primer.run.training.build_data", lambda *_: 1 / 0)
+    monkeypatch.setattr("primer.run.building.build_data", lambda *_: 1 / 0)
     trial = Trial("overrides:0", "train.py", ["data=iris"])
     run_trial(trial, tmp_path)
     assert "ZeroDivisionError" in trial.problem

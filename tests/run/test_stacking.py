@@ -84,7 +84,7 @@ def test_models_with_their_own_training_step(reject, monkeypatch) -> None:
 
 def test_padded_samples() -> None:
     data = Sentences().prepare()
-    parts = Parts(data, tagger(data), [], Goal(None, None, False), None)
+    parts = Parts(data, tagger(data), [], Goal(None, None, False), None, None)
     with pytest.raises(InputError, match="data=Sentences: hydra/launcher=vmap needs samples of one shape"):
         stacking.check_parts(parts)
 

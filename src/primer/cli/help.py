@@ -36,7 +36,7 @@ GROUP_ORDER = ("model", "data", "optimizer", "scheduler", "objective", "regulari
          "transfer", "accelerator", "trainer", "logger", "callbacks", "experiment", "debug")  # fmt: skip
 """The order in which the help of train.py shows groups; all others follow."""
 
-EVALUATE_GROUPS = ("accelerator", "hydra", "paths")
+EVALUATE_GROUPS = ("accelerator",)
 FOOTER = "Options of Hydra: --hydra-help. Your own settings for every run: configs/local/default.yaml"
 
 
@@ -54,7 +54,7 @@ def help_text(name: str, width: int | None = None) -> str:
         line = f"  {command}".ljust(column) + meaning
         lines += [line] if len(line) <= width else [*wrap(f"  {command}", 6, width), *wrap(meaning, 6, width, 6)]
     lines += ["", "Groups and their choices:"]
-    known = {group: choices for group, choices in groups().items() if group != "local"}
+    known = {group: choices for group, choices in groups().items() if group not in ("local", "hydra", "paths")}
     for group in dict.fromkeys([*GROUP_ORDER, *known]) if name == "train" else EVALUATE_GROUPS:
         lines += wrap(f"  {group}".ljust(18) + " " + ", ".join(known.get(group, [])), 19, width)
     return "\n".join([*lines, "", *wrap(FOOTER, 0, width)])

@@ -47,6 +47,7 @@ RANGES: dict[str, str | tuple[str, str]] = {
     "optimizer.t0": "[0, inf)",
     "optimizer.ns_steps": "[1, 99]",
     "optimizer.step_sizes": "(0, inf)",
+    "optimizer.max_row_norm": "(0, inf)",
     "optimizer.max_iter": "[1, inf)",
     "optimizer.max_eval": "[1, inf)",
     "optimizer.history_size": "[1, inf)",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from primer.records import run_folder
 from primer.records.console import say
@@ -50,6 +50,8 @@ def log_picture(logger: Logger, key: str, file: Path, step: int) -> None:
     """Sends a PNG file to a logger, if it supports images."""
     if isinstance(logger, WandB | MLflow):
         logger.log_picture(key, file)
+    elif isinstance(logger, WandbLogger):  # Lightning's own.
+        logger.log_image(key=key, images=[str(file)])
     elif isinstance(logger, TensorBoardLogger):
         from matplotlib.image import imread
 

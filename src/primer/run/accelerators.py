@@ -36,7 +36,9 @@ def check_accelerator(settings: dict[str, Any]) -> None:
     if name in ("auto", "cpu"):
         return
     if name == "tpu" and find_spec("torch_xla") is None:
-        raise InputError("accelerator=tpu requires torch_xla, which is not installed: try accelerator=auto")
+        raise InputError(
+            "accelerator=tpu requires torch_xla, which is not installed: try accelerator=auto or accelerator=cpu"
+        )
     if name not in AcceleratorRegistry and name != "gpu":
         raise InputError(f"accelerator.accelerator={name} is unknown; valid: auto, cpu, gpu, cuda, mps, tpu")
     kinds = ("cuda", "mps") if name == "gpu" else (name,)

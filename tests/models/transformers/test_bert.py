@@ -11,6 +11,7 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.checkpoints import weights
+from primer.checkpoints.embeddings import SETTINGS
 from primer.cli.composition import compose_resolved
 from primer.data.text.masking import MASK, mask_tokens
 from primer.errors import InputError
@@ -39,7 +40,7 @@ def tokens(rows: int = 4, time: int = 12) -> Tensor:
 
 def test_the_preset_has_the_published_number_of_parameters() -> None:
     settings = compose_resolved("train", ["model=bert_base"], "unused")["model"]
-    del settings["_target_"]
+    settings = {key: value for key, value in settings.items() if key not in ("_target_", *SETTINGS)}
     with torch.device("meta"):
         model = BERT(Spec(Tokens(tuple(map(str, range(30_522)))), Classes(("x", "y"))), **settings)
     last = model.head[-1]

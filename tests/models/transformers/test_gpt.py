@@ -13,6 +13,7 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.checkpoints import weights
+from primer.checkpoints.embeddings import SETTINGS
 from primer.data.text.text import Text
 from primer.errors import InputError
 from primer.models.layers.sampling import generate
@@ -51,9 +52,10 @@ def test_the_preset_has_the_published_number_of_parameters() -> None:
     from primer.cli.composition import compose_resolved
 
     settings = compose_resolved("train", ["model=gpt2", "data=text"], "unused")["model"]
+    settings = {key: value for key, value in settings.items() if key not in ("_target_", *SETTINGS)}
     words = tuple(str(number) for number in range(50_257))
     with torch.device("meta"):
-        model = GPT(Spec(Tokens(words), NextToken(words)), **{k: v for k, v in settings.items() if k != "_target_"})
+        model = GPT(Spec(Tokens(words), NextToken(words)), **settings)
     assert sum(parameter.numel() for parameter in model.parameters()) == 124_439_808
 
 

@@ -59,9 +59,9 @@ class WordVectorModel(Model):
         return WordVectors(self.spec.input.vocabulary[len(SPECIAL) :], vectors[len(SPECIAL) :])
 
     def forward(
-        self, inputs: Int[Tensor, "batch time"], lengths: Int[Tensor, " batch"] | None = None
-    ) -> Float[Tensor, "batch time size"]:
-        """Returns the vector of each word."""
+        self, inputs: Int[Tensor, "*words"], lengths: Int[Tensor, " batch"] | None = None
+    ) -> Float[Tensor, "*words size"]:
+        """Returns the vector of each word, of runs of words or of sentences."""
         return nn.functional.embedding(inputs, self.vectors())
 
     def setup(self, stage: str) -> None:
