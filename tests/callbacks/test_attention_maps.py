@@ -9,17 +9,28 @@ import pytest
 import torch
 
 from primer.callbacks import AttentionMaps
-from primer.callbacks.attention import attention_map
+from primer.callbacks.attention import attention_heads, attention_map
+from primer.data.base import DataModule
 from primer.data.images.digits import Digits
 from primer.data.text.dates import Dates
+from primer.data.text.masked_text import MaskedText
+from primer.data.text.text import Text
 from primer.errors import InputError
 from primer.models.encoder_decoder.seq2seq import Seq2Seq
+from primer.models.encoder_decoder.transformer import Transformer
 from primer.models.feedforward.linear import Linear
+from primer.models.transformers.bert import BERT
+from primer.models.transformers.gpt import GPT
 
 
 @pytest.fixture(scope="module")
 def data() -> Dates:
     return Dates(samples=60).prepare()
+
+
+def build_on(data: DataModule, kind: Any, **settings: Any) -> tuple[DataModule, Any]:
+    torch.manual_seed(0)
+    return data, kind(data.prepare().spec, **settings).eval()
 
 
 def build(data: Dates, **settings: Any) -> Seq2Seq:
@@ -40,6 +51,29 @@ def test_picture_is_drawn_for_models_with_attention(
     assert file.exists() == expected
     assert not expected or file.read_bytes().startswith(b"\x89PNG")
     assert "warning" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["gpt", "gpt rotary", "bert", "transformer"])
+def test_transformers_show_their_heads_and_positions(name: str, quiet_trainer, tmp_path, capsys) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat. " * 60)
+    small: dict[str, Any] = {"hidden_size": 8, "num_heads": 2}
+    data, model = {
+        "gpt": lambda: build_on(Text(path=text), GPT, num_layers=3, **small),
+        "gpt rotary": lambda: build_on(Text(path=text), GPT, num_layers=3, position="rotary", **small),
+        "bert": lambda: build_on(MaskedText(path=text), BERT, num_layers=3, **small),
+        "transformer": lambda: build_on(Dates(samples=60), Transformer, num_decoder_layers=3, **small),
+    }[name]()
+    maps = AttentionMaps(tmp_path / "pictures")
+    quiet_trainer(callbacks=[maps]).test(model, data, verbose=False)
+    expected = {"attention_heads.png", "positions.png"} | ({"attention.png"} if name == "transformer" else set())
+    assert {file.name for file in (tmp_path / "pictures").iterdir()} == expected
+    assert "warning" not in capsys.readouterr().out
+    with torch.inference_mode():
+        weights, rows, columns = attention_heads(model, maps.kept[0][1])
+    assert weights.shape == (3, 2, len(rows), len(columns))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
+    assert bool(weights.triu(1).any()) == (not name.startswith("gpt"))
 
 
 def test_other_models_have_no_picture(quiet_trainer, tmp_path) -> None:

@@ -30,6 +30,8 @@ CAPTIONS = {
     "feature_maps": "Feature maps",
     "augmented": "Augmented training images",
     "attention": "Attention",
+    "attention_heads": "Attention of each head",
+    "positions": "Encodings of positions",
     "gradients": "Gradients",
 }
 """Titles of the pictures, in their order."""

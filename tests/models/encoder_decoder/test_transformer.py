@@ -119,8 +119,8 @@ def test_align_returns_the_weights_of_the_last_block(data: Dates, batch: Batch) 
     tokens = model.predict_batch(batch)
     heads, weights = model.attention_heads(batch, tokens), model.align(batch, tokens)
     assert batch.lengths is not None
-    assert heads.shape == (8, 2, tokens.shape[1], batch.inputs.shape[1])
-    torch.testing.assert_close(weights, heads.mean(1))
+    assert heads.shape == (8, len(model.decoder), 2, tokens.shape[1], batch.inputs.shape[1])
+    torch.testing.assert_close(weights, heads[:, -1].mean(1))
     torch.testing.assert_close(weights.sum(-1), torch.ones(tokens.shape))
     for row, length in zip(weights, batch.lengths.tolist(), strict=True):
         assert not row[:, length:].any()

@@ -14,6 +14,7 @@ from primer.models.layers.multi_head_attention import (
     MultiHeadAttention,
     causal_mask,
     padding_mask,
+    recorded_weights,
     rotate,
     rotation_at,
 )
@@ -197,3 +198,13 @@ def test_settings_out_of_range_are_errors(settings: dict[str, Any], message: str
         block(**settings)
     with pytest.raises(InputError, match="hidden_size=12 must be a multiple of num_heads=5"):
         TransformerBlock(12, 5, 20)
+
+
+@pytest.mark.parametrize("settings", [{}, {"causal": True}, {"causal": True, "rotation": rotation_at(0, 5, 4, "cpu")}])
+def test_recorded_weights_are_those_of_the_output(settings: dict[str, Any]) -> None:
+    attention, x = MultiHeadAttention(8, 2), torch.randn(3, 5, 8)
+    with recorded_weights([attention]) as weights:
+        output, memory = attention(x, **settings)
+    attention(x)
+    assert len(weights) == 1  # Those of the pass inside the context alone.
+    torch.testing.assert_close(attention.output((weights[0] @ memory.values).transpose(1, 2).flatten(2)), output)

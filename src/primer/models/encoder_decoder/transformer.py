@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from primer.batch import Batch
 from primer.models.encoder_decoder.encoder_decoder import EncoderDecoder
 from primer.models.layers.initialization import initialize
-from primer.models.layers.multi_head_attention import KeyValues, padding_mask
+from primer.models.layers.multi_head_attention import KeyValues, padding_mask, recorded_weights
 from primer.models.layers.transformer_block import BlockActivation, TransformerBlock
 from primer.models.layers.validation import check_layers, check_sizes
 from primer.objectives import Objective
@@ -139,21 +139,20 @@ class Transformer(EncoderDecoder):
 
     def align(self, batch: Batch, tokens: Int[Tensor, "batch target"]) -> Float[Tensor, "batch target source"]:
         """Returns the attention weights of the decoder's last block, averaged over its heads."""
-        return self.attention_heads(batch, tokens).mean(1)
+        return self.attention_heads(batch, tokens)[:, -1].mean(1)
 
     def attention_heads(
         self, batch: Batch, tokens: Int[Tensor, "batch target"]
-    ) -> Float[Tensor, "batch heads target source"]:
-        """Returns the attention weights over the source of each head of the decoder's last block."""
+    ) -> Float[Tensor, "batch layers heads target source"]:
+        """Returns the attention weights over the source of each head of the decoder, when it reads ``tokens``."""
         memory, _ = self.encode(batch.inputs, batch.lengths)
-        attention, given = self.decoder[-1].cross_attention, []
-        assert isinstance(attention, nn.Module)
-        hook = attention.register_forward_hook(lambda _, inputs, output: given.append(inputs[0]))
-        try:
+        with recorded_weights(block.cross_attention for block in self.decoder) as weights:  # type: ignore[misc]
             self.decode(self.shift_right(tokens), None, memory)
-        finally:
-            hook.remove()
-        return attention.weights(given[0], memory.layers[-1], memory.mask)  # type: ignore[operator]
+        return torch.stack(weights, 1)
+
+    def position_vectors(self) -> Float[Tensor, "time hidden"]:
+        """Returns the encodings of the first positions."""
+        return sinusoids(0, 128, self.source_embedding.embedding_dim)
 
     def embed(
         self, embedding: nn.Embedding, tokens: Int[Tensor, "batch time"], start: int = 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -120,6 +122,24 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+@contextmanager
+def recorded_weights(layers: Iterable[MultiHeadAttention]) -> Iterator[list[Tensor]]:
+    """Collects the attention weights ``(batch, heads, time, source)`` of layers while they run, in the order in which
+    they run."""
+    weights: list[Tensor] = []
+
+    def record(layer: MultiHeadAttention, args: tuple[Tensor], settings: dict[str, Any], output: Any) -> None:
+        memory, mask = output[1], settings.get("mask")
+        if settings.get("causal"):
+            mask = causal_mask(args[0].shape[1], memory.keys.shape[2], args[0].device)
+        weights.append(layer.weights(args[0], memory, mask, settings.get("rotation")))
+
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.callback(layer.register_forward_hook(record, with_kwargs=True).remove)
+        yield weights
 
 
 def causal_mask(queries: int, keys: int, device: torch.device | str = "cpu") -> Bool[Tensor, "queries keys"]:

@@ -13,7 +13,7 @@ from primer.batch import Batch
 from primer.errors import InputError
 from primer.models.base import Model, Step
 from primer.models.layers.embedding import TokenEmbedding
-from primer.models.layers.multi_head_attention import padding_mask
+from primer.models.layers.multi_head_attention import padding_mask, recorded_weights
 from primer.models.layers.transformer_block import BlockActivation, TransformerBlock, initialize_blocks
 from primer.models.layers.validation import check_layers, check_sizes
 from primer.objectives import Objective
@@ -155,6 +155,16 @@ class BERT(Model):
         outputs, targets = self.head(hidden.flatten(0, 1)[index])[None], targets[index][None]
         loss, count = self.objective.loss(outputs, targets)
         return Step(loss, count, outputs, targets)
+
+    def attention_heads(self, batch: Batch) -> Float[Tensor, "batch layers heads time time"]:
+        """Returns the attention weights of each head over the tokens."""
+        with recorded_weights(block.attention for block in self.blocks) as weights:  # type: ignore[misc]
+            self.read(batch.inputs, batch.lengths)
+        return torch.stack(weights, 1)
+
+    def position_vectors(self) -> Float[Tensor, "time hidden"]:
+        """Returns the learned vectors of the positions."""
+        return self.positions.weight
 
     def depth_groups(self) -> list[list[nn.Module]]:
         first: list[nn.Module] = [self.embedding, self.positions, self.segments, self.embedding_norm]

@@ -14,7 +14,7 @@ from primer.batch import Batch
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.layers.embedding import TokenEmbedding
-from primer.models.layers.multi_head_attention import KeyValues, rotation_at
+from primer.models.layers.multi_head_attention import KeyValues, recorded_weights, rotation_at
 from primer.models.layers.transformer_block import (
     BlockActivation,
     BlockNorm,
@@ -194,6 +194,18 @@ class GPT(Model):
             context = torch.arange(1.0, batch.targets.shape[1] + 1, device=batch.targets.device)
             self.mean_context.update(context, (batch.targets != IGNORE).sum(0).float())
             self.log(name, self.mean_context, on_step=False, on_epoch=True)
+
+    def attention_heads(self, batch: Batch) -> Float[Tensor, "batch layers heads time time"]:
+        """Returns the attention weights of each head over the tokens."""
+        with recorded_weights(block.attention for block in self.blocks) as weights:  # type: ignore[misc]
+            self.read(batch.inputs)
+        return torch.stack(weights, 1)
+
+    def position_vectors(self) -> Float[Tensor, "time features"]:
+        """Returns what tells positions apart: the learned vectors, or the cosines and sines of rotary positions."""
+        if self.positions is not None:
+            return self.positions.weight
+        return torch.cat(rotation_at(0, self.context_length, self.head_size, self.device), dim=-1)
 
     def depth_groups(self) -> list[list[nn.Module]]:
         first = [self.embedding, *([] if self.positions is None else [self.positions])]

@@ -109,6 +109,10 @@ class ViT(Model):
         x = self.normalization(x)
         return self.head(x.mean(1) if self.cls is None else x[:, 0])
 
+    def position_vectors(self) -> Float[Tensor, "patches hidden"]:
+        """Returns the learned vectors of the patches, row by row."""
+        return self.positions.weight if self.cls is None else self.positions.weight[1:]
+
     def depth_groups(self) -> list[list[nn.Module]]:
         return [
             [self.projection, self.positions],
