@@ -44,7 +44,6 @@ SMALL: dict[str, tuple[str, ...]] = {
     "adding_problem": ("data.samples=60", "data.length=10"),
     "copy_memory": ("data.samples=60", "data.length=5"),
     "opinions": ("data.sentences=60",),
-    "text": ("data.train_size=2000",),
     "masked_text": ("data.train_size=2000",),
 }
 
@@ -72,6 +71,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
     pieces = [{"title": f"{k}", "steps": [[60 + k, -1], [62, 50]] * 9} for k in range(10)]
     (folder / "pieces.json").write_text(json.dumps({"voices": ["high", "low"], "train": pieces}))
     (folder / "words.txt").write_text("some words of this text are near other words of the same text , all day . " * 60)
+    SMALL["text"] = ("data.train_size=2000", f"data.path={folder}/words.txt")
     SMALL["word_context"] = SMALL["cooccurrence"] = (f"data.path={folder}/words.txt",)
     SMALL["music"] = (f"data.path={folder}/pieces.json",)
     for k in range(60):

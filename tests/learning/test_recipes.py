@@ -26,11 +26,13 @@ def test_default_run(command: Callable[..., Any], tmp_path: Path, record_figure:
     [
         ("mnist_mlp", "MNIST", "accuracy", 0.984, 1),
         ("mnist_lenet", "MNIST", "accuracy", 0.9905, 1),
+        ("mnist_vit", "MNIST", "accuracy", 0.985, 1),
         ("brown_lstm", "pos", "accuracy", 0.973, 1),
         ("sequential_mnist_lstm", "MNIST", "accuracy", 0.985, 1),
         ("reviews_lstm", "sentiment", "accuracy", 0.75, 1),
         ("python_docs_gpt", None, "bits_per_character", 1.7, 1.85),
         ("dates_transformer", None, "exact_match", 0.95, 1),
+        ("g2p_transformer", None, "wer", 0, 0.31),
         ("text_word2vec", "embeddings", "similarity", 0.15, 1),
         ("text_glove", "embeddings", "similarity", 0.15, 1),
         ("adding_gru", None, "mse", 0, 0.01),
@@ -84,3 +86,21 @@ def test_pronunciation_experiment(
         record_figure(f"python train.py experiment=g2p_seq2seq: {name}: WER {wer:.4f}, PER {per:.4f}")
     assert beam["test/wer"] <= min(0.3, greedy["test/wer"])
     assert beam["test/per"] <= min(0.075, greedy["test/per"])
+
+
+@pytest.mark.slow
+def test_pretraining_helps_with_few_labels(
+    command: Callable[..., Any],
+    tmp_path: Path,
+    data_dir_or_skip: Callable[[str], Path],
+    record_figure: Callable[[str], None],
+) -> None:
+    folder = f"paths.data_dir={data_dir_or_skip('pos').parent}"
+    train(command("train", "pretrained", "experiment=brown_bert", folder))
+    for seed in (0, 1, 2):
+        settings = ("experiment=brown_bert_tags", folder, f"seed={seed}", "trainer.check_val_every_n_epoch=10")
+        without = train(command("train", f"without{seed}", *settings))["test/accuracy"]
+        accuracy = train(command("train", f"with{seed}", *settings, f"weights={tmp_path}/pretrained"))["test/accuracy"]
+        record_figure(f"brown_bert_tags, seed {seed}: test/accuracy {accuracy:.4f}, without weights {without:.4f}")
+        assert accuracy >= 0.86
+        assert accuracy > without + 0.1
