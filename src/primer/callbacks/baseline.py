@@ -16,7 +16,7 @@ from primer.data.text.masking import Maskable
 from primer.data.text.tagging import count_tags
 from primer.data.text.token_stream import TokenStream
 from primer.models.base import Model
-from primer.objectives import Objective, auto
+from primer.objectives import ModelLoss, Objective, auto
 from primer.spec import Classes, MaskedToken, NextToken, Spec, Tags, Tokens, Values
 
 SELDOM = 1e-6
@@ -52,7 +52,7 @@ class Baseline(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: Model) -> None:
         data = getattr(trainer, "datamodule", None)
-        named = pl_module.objective.scalar_names()
+        named = pl_module.objective.scalar_names() and not isinstance(pl_module.objective, ModelLoss)
         self._reference = find_reference(pl_module.spec, data) if named and isinstance(data, DataModule) else None
         self.description = self._reference.description if self._reference else ""
         self._counted = False

@@ -11,6 +11,7 @@ from torch import Tensor
 from primer.batch import Batch
 from primer.data.loading.scaling import to_original
 from primer.models.base import Model
+from primer.objectives.model_loss import ModelLoss
 from primer.reports.publish import SPREAD, gather_objects
 from primer.spec import Classes, Image, Sequence, Spec, Tags, Tokens, Values, Vector
 
@@ -75,7 +76,7 @@ class Collected:
         scores = indices * SPREAD % 2**32
         if self.shows_images:
             self.examples.offer(scores, batch.inputs)
-        if batch.targets is None:
+        if batch.targets is None or isinstance(model.objective, ModelLoss):  # It does not predict the targets.
             return
         if self.shows_sequences and batch.lengths is not None:
             self.examples.offer(scores, batch.inputs, batch.targets, batch.lengths.to(scores.device))

@@ -48,7 +48,8 @@ class Pictures(Callback):
     - ``filters.png``: the filters of the first layer, if it is a convolution, or linear over all pixels of an image;
     - ``feature_maps.png``: the outputs of up to five convolutions for a few images spread over the test set;
     - ``mistakes.png``: the misclassified images with the highest cross-entropy, or, for regression, the images with
-      the largest absolute error.
+      the largest absolute error;
+    - those of the model itself, such as ``tree.png`` or ``clusters.png``: see ``Model.pictures``.
 
     In distributed runs, the results of all processes are combined and the main process draws them; the feature maps and
     the examples are of samples from its own part of the test set. An error while drawing prints a warning but never
@@ -135,6 +136,7 @@ class Pictures(Callback):
             "forecast": lambda: self._draw_forecast(pl_module),
             "regions": lambda: self._draw_regions(pl_module, grid),
             "examples": lambda: predictions.draw_examples(shown, title) if shown else None,
+            **pl_module.pictures(),
         }
         for name, draw in pictures.items():
             with log_failure(self.dirpath, name):

@@ -57,10 +57,10 @@ class PredictionFile(Callback):
         self.outcomes = []
         if not trainer.is_global_zero:
             return
-        spec, parts, targets, order = pl_module.spec, [], [], []
+        spec, predicted, parts, targets, order = pl_module.spec, pl_module.predicted, [], [], []
         for outcomes, rows in gathered:
             for (outcome, truth, lengths), positions in zip(outcomes, rows, strict=False):
-                parts.append(decode(spec, outcome, lengths, None))
+                parts.append(decode(predicted, outcome, lengths, None))
                 targets += decode_targets(spec, truth)
                 order += positions
         if not parts:

@@ -16,6 +16,7 @@ from primer.callbacks.collecting import Top
 from primer.models.base import Model
 from primer.objectives.class_metrics import per_class
 from primer.objectives.classification import Classification
+from primer.objectives.model_loss import ModelLoss
 from primer.records import run_folder
 from primer.reports.html import write_html
 from primer.reports.publish import gather_objects, log_failure
@@ -78,6 +79,8 @@ class Report(Callback):
         if not isinstance(target, Classes | Values) or not isinstance(pl_module.spec.input, Vector | Tokens):
             return
         if not self.mistakes or not isinstance(outputs, Tensor) or batch.targets is None:
+            return
+        if isinstance(pl_module.objective, ModelLoss):  # It does not predict the targets.
             return
         with log_failure(self.dirpath, "report"):
             predicted = pl_module.predict_batch(batch, outputs)

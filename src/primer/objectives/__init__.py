@@ -5,6 +5,7 @@ from typing import Literal
 from primer.errors import InputError
 from primer.objectives.base import Objective
 from primer.objectives.classification import BinaryCrossEntropy, CrossEntropy
+from primer.objectives.clustering import ClusterScores
 from primer.objectives.model_loss import ModelLoss
 from primer.objectives.regression import MAE, MSE, GaussianNLL, Huber
 from primer.objectives.sequences import (
@@ -87,6 +88,7 @@ __all__ = [
     "MAE",
     "MSE",
     "BinaryCrossEntropy",
+    "ClusterScores",
     "CrossEntropy",
     "GaussianNLL",
     "Huber",

@@ -54,6 +54,8 @@ class TrainedModel(Protocol):
 
     @property
     def device(self) -> torch.device: ...
+    @property
+    def predicted(self) -> Spec: ...
     def forward_batch(self, batch: Batch) -> Tensor: ...
     def predict_batch(self, batch: Batch, outputs: Tensor | None = None) -> Tensor: ...
     def train(self, mode: bool = True) -> Any: ...
@@ -157,7 +159,7 @@ def compute(model: TrainedModel, batch: Batch, outputs: Tensor | None, predictio
         outputs: the model's outputs for it; None for sequences, which are decoded instead.
         predictions: the predictions, if they were computed already.
     """
-    target, objective = model.spec.target, model.objective
+    target, objective = model.predicted.target, model.objective
     if predictions is None:
         predictions = model.predict_batch(batch, outputs)
     probabilities = std = None
@@ -200,7 +202,7 @@ def _decoded(model: TrainedModel, loader: TensorLoader, order: Tensor, tokens: A
             outputs = None if isinstance(model.spec.target, SequenceTarget) else model.forward_batch(batch)
             outcome = compute(model, batch, outputs)
         shown = [tokens[k] for k in rows] if tokens is not None and isinstance(model.spec.target, Tags) else None
-        yield decode(model.spec, outcome, batch.lengths, shown)
+        yield decode(model.predicted, outcome, batch.lengths, shown)
 
 
 def _next_token(model: TrainedModel, batch: Batch) -> Outcome:

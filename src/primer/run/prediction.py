@@ -168,7 +168,7 @@ def predict_series(model: Model, source: Path, config: dict[str, Any], size: int
 
 def prediction_types(model: Model) -> dict[str, type]:
     """Returns the columns of the predictions of a model, and the type of their cells."""
-    objective, target = model.objective, model.spec.target
+    objective, target = model.objective, model.predicted.target
     given = {
         "std": hasattr(objective, "standard_deviation"),
         "probabilities": hasattr(objective, "log_probabilities") or isinstance(target, NextToken),

@@ -83,6 +83,7 @@ def _without_effect(config: dict[str, Any], model: Model, typed: Sequence[str]) 
         yield from ((text, reason) for text in typed if text.startswith(("optimizer", "scheduler", "transfer")))
         yield from ((text, reason) for text in typed if text.startswith(("trainer.max_epochs", "trainer.max_steps")))
         yield from ((path, reason) for path in _gradient_settings(config))
+        yield from ((path, reason) for path in _loss_settings(config, model))
         if config["weights"] is not None:
             yield "weights", reason
         if config["trainer"]["num_sanity_val_steps"]:
@@ -122,6 +123,16 @@ def _gradient_settings(config: dict[str, Any]) -> Iterator[str]:
     if config["regularization"]["early_stopping"]["patience"] is not None:
         yield "regularization.early_stopping"
     yield from _trainer_settings(config)
+
+
+def _loss_settings(config: dict[str, Any], model: SinglePass) -> Iterator[str]:
+    """Yields settings of the loss and of the batches of a training step, which do not change what is fitted."""
+    if config["objective"].get("class_weights"):
+        yield "objective.class_weights"
+    if config["regularization"]["label_smoothing"]:
+        yield "regularization.label_smoothing"
+    if any(config["regularization"]["augmentation"].values()) and model.views == 1:
+        yield "regularization/augmentation"
 
 
 def _has_schedule(config: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -26,6 +26,8 @@ from primer.objectives import ModelLoss, Objective, auto
 from primer.spec import NoTarget, Spec
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from primer.prediction import Predictions
 
 FORMAT = 3
@@ -121,6 +123,16 @@ class Model(LowOverheadModule, Optimization, ABC):
         return predict(self, inputs, batch_size)
 
     # Methods for subclasses to override.
+
+    @property
+    def predicted(self) -> Spec:
+        """What ``predict`` returns, as the target of a spec: that of the data, unless the model ignores it and predicts
+        something of its own, such as clusters."""
+        return self.spec
+
+    def pictures(self) -> dict[str, Callable[[], Figure]]:
+        """Returns functions that draw what models of this kind have learned, by the name of the picture."""
+        return {}
 
     @property
     def outputs(self) -> int:

@@ -1,0 +1,1 @@
+"""Classical algorithms, fitted in a single pass: classifiers, regressors, clusterings and projections."""
