@@ -40,3 +40,28 @@ def check_layers(**counts: int) -> None:
     for name, count in counts.items():
         if count > MAX_LAYERS:
             raise InputError(f"{name} must be at most {MAX_LAYERS}, not {count}")
+
+
+def check_not_negative(**values: float) -> None:
+    """Raises ``InputError`` for the first value that is less than 0."""
+    for name, value in values.items():
+        if value < 0:
+            raise InputError(f"{name} must be at least 0, not {value}")
+
+
+def check_positive(**values: float) -> None:
+    """Raises ``InputError`` for the first value that is not greater than 0."""
+    for name, value in values.items():
+        if not value > 0:
+            raise InputError(f"{name} must be greater than 0, not {value}")
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    """Returns a value if it is one of the choices.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+    return value
