@@ -72,7 +72,7 @@ def predict(model: TrainedModel, inputs: Any, batch_size: int | None = None) -> 
     chunks = [pictures[k : k + size] for k in range(0, len(pictures), size)] if pictures else [inputs]
     parts, unseen = [], Counter()
     for chunk in chunks:
-        encoded = encode(model.spec, chunk)
+        encoded = encode(model.predicted, chunk)
         for position, error in encoded.errors.items():
             raise InputError(f"inputs[{position + len(parts) * size}]: {error}")
         unseen += encoded.unseen

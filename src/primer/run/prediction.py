@@ -115,7 +115,7 @@ def predict_chunks(
     model: Model, source: Path, config: dict[str, Any], unseen: Counter[tuple[str, str]]
 ) -> Iterator[tuple[Chunk, Predictions | None]]:
     """Yields the inputs in chunks, and the predictions for those without an error."""
-    spec, data = model.spec, model.config.get("data", {})
+    spec, data = model.predicted, model.config.get("data", {})
     size = config["batch_size"] or default_batch_size(model)
     if isinstance(spec.input, Series):
         yield predict_series(model, source, config, size)

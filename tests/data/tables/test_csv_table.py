@@ -9,7 +9,7 @@ import torch
 from primer.data.tables.csv_table import CSVTable
 from primer.errors import InputError
 from primer.models.feedforward.linear import Linear
-from primer.spec import Classes, Values
+from primer.spec import Classes, NoTarget, Values
 
 FLOWERS = "length,color,kind\n" + "".join(
     f"{k},{('red', 'blue', 'white')[k % 3]},{('a', 'b')[k % 2]}\n" for k in range(30)
@@ -47,6 +47,15 @@ def test_numbers_are_standardized_and_categories_are_one_hot(table):
     colors = torch.stack([rows[:, 0] % 3 == k for k in (1, 0, 2)], dim=1)  # blue, red, white
     assert rows[:, 1:].equal(colors.float())
     assert everything(data, "targets").equal((rows[:, 0] % 2).long())
+
+
+def test_without_a_target_all_columns_are_inputs(table):
+    data = table(FLOWERS.replace("red", ""), target=[], missing="impute").prepare()
+    assert data.spec.input.names[0] == "length"
+    assert data.spec.input.names[-2:] == ("kind=a", "kind=b")
+    assert data.spec.target == NoTarget()
+    assert all(part.targets is None for part in data.parts.values())
+    assert sum(data.sizes().values()) == 30
 
 
 def test_parts_are_stratified(table):
@@ -211,6 +220,8 @@ MALFORMED = {
         r"data\.target: .*does not have a column 'knd'; did you mean kind\? valid: x, kind",
     ),
     "target not set": (GOOD, {"target": None}, r"data\.target must be the column to predict; valid: x, kind"),
+    "task without a target": (GOOD, {"target": [], "task": "regression"}, r"data\.task=regression needs a target"),
+    "no columns left without a target": (GOOD, {"target": [], "ignore": ["x", "kind"]}, "any columns to learn from"),
     "column missing": (GOOD, {"columns": ["xx"]}, r"data\.columns: .*does not have a column 'xx'; did you mean x"),
     "ignored column missing": (GOOD, {"ignore": ["y"]}, r"data\.ignore: .*does not have a column 'y'"),
     "no columns left": (GOOD, {"ignore": ["x"]}, r"does not have any columns to predict kind from"),

@@ -1,4 +1,4 @@
-"""Classification and regression on a CSV file."""
+"""Rows of a CSV file, for classification, regression, or without a target."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from primer.data.readers.lines import find_file
 from primer.data.tables.encoding import UNSEEN_CATEGORY, encode_columns, feature_names
 from primer.errors import InputError, suggest
 from primer.records.console import say
-from primer.spec import Classes, Column, Spec, Values, Vector
+from primer.spec import Classes, Column, NoTarget, Spec, Values, Vector
 
 Task = Literal["auto", "classification", "regression"]
 Missing = Literal["error", "drop", "impute"]
@@ -44,7 +44,8 @@ class CSVTable(DataModule):
 
     Args:
         path: the file. A relative path is looked up in ``data_dir``, then in the current folder.
-        target: the column to predict, or several columns for regression.
+        target: the column to predict, or several columns for regression; an empty list for none, for models that learn
+            without targets.
         task: ``classification``, ``regression`` or ``auto``, which is regression if the target column is numeric and
             has a non-integer or more than 20 distinct values, otherwise classification.
         columns: the input columns; all except the targets by default.
@@ -67,7 +68,7 @@ class CSVTable(DataModule):
     """
 
     inputs = Vector
-    targets = Classes | Values
+    targets = Classes | Values | NoTarget
 
     def __init__(
         self,
@@ -99,6 +100,9 @@ class CSVTable(DataModule):
         self.delimiter, self.skip_rows = parse_delimiter(delimiter), parse_skip_rows(skip_rows)
         self.path, self.task, self.missing, self.unseen = path, task, missing, unseen
         self.target = [target] if isinstance(target, str) else list(dict.fromkeys(target or ()))
+        self.is_target_missing = target is None
+        if target is not None and not self.target and task != "auto":
+            raise InputError(f"data.task={task} needs a target: set data.target")
         self.columns, self.ignore, self.categorical = columns, ignore, categorical
 
     def read(self) -> dict[Part, Records]:
@@ -117,7 +121,7 @@ class CSVTable(DataModule):
         targets = self._parse_targets([columns[name] for name in self.target])
         self.categories: dict[str, list[str]] = {}
         inputs = np.column_stack([self._parse_input(columns[name]) for name in self.input_columns])
-        return {"train": Batch(torch.from_numpy(inputs), torch.from_numpy(targets))}
+        return {"train": Batch(torch.from_numpy(inputs), None if targets is None else torch.from_numpy(targets))}
 
     def labels(self, records: Any) -> np.ndarray | None:
         return records.targets.numpy() if self.classes else None
@@ -144,7 +148,9 @@ class CSVTable(DataModule):
         vector = Vector(len(features), tuple(features), tuple(mean), tuple(std), columns, offset)
         return Spec(vector, self._fit_target(train.targets))
 
-    def _fit_target(self, targets: Tensor) -> Classes | Values:
+    def _fit_target(self, targets: Tensor | None) -> Classes | Values | NoTarget:
+        if targets is None:
+            return NoTarget()
         if self.classes:
             return Classes(self.classes)
         mean, std = moments(targets)
@@ -176,8 +182,8 @@ class CSVTable(DataModule):
 
     def _select_inputs(self, names: list[str]) -> list[str]:
         """Returns the names of the input columns."""
-        if not self.target:
-            raise InputError(f"data.target must be the column to predict; {suggest('', names)}")
+        if self.is_target_missing:
+            raise InputError(f"data.target must be the column to predict; {suggest('', names)}; or [] for none")
         for setting in ("target", "columns", "ignore", "categorical"):
             for name in getattr(self, setting) or ():
                 if name not in names:
@@ -187,7 +193,8 @@ class CSVTable(DataModule):
         candidates = dict.fromkeys(names if self.columns is None else self.columns)
         selected = [name for name in candidates if name not in self.target and name not in self.ignore]
         if not selected:
-            raise InputError(f"{self.file} does not have any columns to predict {' and '.join(self.target)} from")
+            purpose = f"predict {' and '.join(self.target)} from" if self.target else "learn from"
+            raise InputError(f"{self.file} does not have any columns to {purpose}")
         return selected
 
     def _drop_missing(self, names: list[str], rows: list[Row]) -> list[Row]:
@@ -210,9 +217,12 @@ class CSVTable(DataModule):
             )
         return complete
 
-    def _parse_targets(self, columns: list[TextColumn]) -> np.ndarray:
-        """Returns the targets, and sets ``self.classes`` to the class names, which are empty for regression."""
+    def _parse_targets(self, columns: list[TextColumn]) -> np.ndarray | None:
+        """Returns the targets, if there are any, and sets ``self.classes`` to the class names, which are empty for
+        regression."""
         self.classes: tuple[str, ...] = ()
+        if not columns:
+            return None
         if self.task == "classification" and len(columns) > 1:
             raise InputError(
                 f"data.task=classification accepts one target, not {len(columns)}: {', '.join(self.target)}"
