@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,9 @@ def standardized(model: Any, data: DataModule) -> np.ndarray:
     return ((targets - model.objective.mean) / model.objective.std).double().numpy()
 
 
-def fold_accuracies(kind: type[SinglePass], data: type[DataModule], estimator: Any, **settings: Any) -> Tensor:
+def fold_accuracies(
+    kind: type[SinglePass], data: Callable[..., DataModule], estimator: Callable[[], Any], **settings: Any
+) -> Tensor:
     """Returns the mean accuracy over five folds of a model, and of an estimator of scikit-learn on the same folds."""
     rows = []
     for fold in range(5):

@@ -78,3 +78,28 @@ def draw_components(components: Float[Tensor, "components channels height width"
     shown = components[:MAX_COMPONENTS].float().cpu()
     scaled = (1 + shown / shown.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)) / 2
     return draw_captioned(scaled, [f"component {k + 1}" for k in range(len(shown))], "principal components")
+
+
+def draw_k_distances(distances: Float[Tensor, " samples"], neighbors: int, eps: float) -> Figure:
+    """Draws the distance of each sample to its k-th nearest, in descending order: a good radius is at the bend."""
+    figure = new_figure(6.4, 4.4, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(range(1, len(distances) + 1), distances.cpu().numpy(), color=TRAIN, label="training samples")
+    axes.axhline(eps, color=REFERENCE, linestyle="--", linewidth=1.2, label=f"model.eps={eps:g}")
+    label_axes(axes, "samples, in descending order", f"distance that {neighbors} samples are within")
+    add_legend(axes)
+    return figure
+
+
+def draw_u_matrix(heights: Float[Tensor, "rows columns"]) -> Figure:
+    """Draws the mean distance of each unit of a self-organizing map to its neighbors: dark valleys are clusters, and
+    bright ridges are between them."""
+    rows, columns = heights.shape
+    figure = new_figure(6.4, 5.6, layout="constrained")
+    axes = figure.add_subplot()
+    extent = (0.5, columns + 0.5, rows + 0.5, 0.5)
+    image = axes.imshow(heights.cpu().numpy(), cmap="viridis", interpolation="nearest", extent=extent)
+    figure.colorbar(image).set_label("mean distance to neighboring units")
+    label_axes(axes, "column", "row")
+    axes.grid(False)
+    return figure

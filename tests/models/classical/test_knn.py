@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers.classical import arrays, fitted, fold_accuracies, probabilities, standardized
+from helpers.classical import arrays, fitted, probabilities, standardized
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
-from primer.data.images.digits import Digits
 from primer.data.tables.tables import BreastCancer, Diabetes, Wine
 from primer.errors import InputError
 from primer.models.classical.knn import KNN
@@ -30,14 +29,6 @@ def test_values_equal_those_of_scikit_learn() -> None:
     estimator = KNeighborsRegressor(7).fit(arrays(data, "train")[0], standardized(model, data))
     expected = estimator.predict(arrays(data, "test")[0])
     np.testing.assert_allclose(model(data.whole("test").inputs), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize(("data", "accuracy"), [(Digits, 0.97), (Wine, 0.93)])
-def test_accuracy_in_five_folds(data, accuracy: float, record_figure) -> None:
-    ours, theirs = fold_accuracies(KNN, data, KNeighborsClassifier)
-    record_figure(f"KNN, 5 folds of {data.__name__}: accuracy {ours:.4f}, scikit-learn {theirs:.4f}")
-    assert ours >= accuracy
-    assert abs(ours - theirs) <= 0.005
 
 
 def test_more_neighbors_than_samples_are_rejected() -> None:

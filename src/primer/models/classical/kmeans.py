@@ -83,7 +83,7 @@ class KMeans(Clustering):
 
     def step(self, batch: Batch) -> Step:
         outputs = self(batch.inputs)
-        return Step(outputs.amax(1).square().mean(), batch.size, outputs)
+        return self.judge(outputs.amax(1).square().mean(), batch, outputs)
 
     def cluster_count(self) -> int:
         return self.clusters

@@ -52,7 +52,6 @@ class PCA(Unsupervised):
         self.register_buffer("mean", torch.zeros(self.features))
         self.register_buffer("components", torch.zeros(components, self.features))
         self.register_buffer("variances", torch.zeros(0))
-        self._totals: list[tuple[Tensor, int]] = []
 
     @property
     def predicted(self) -> Spec:
@@ -82,19 +81,13 @@ class PCA(Unsupervised):
     def step(self, batch: Batch) -> Step:
         outputs = self(batch.inputs)
         points = batch.inputs.flatten(1)
-        self._totals.append(((points - self.mean).square().mean(1).sum(), batch.size))
+        self.add_score((points - self.mean).square().mean(1).sum(), batch.size)
         return Step((self.reconstruct(outputs) - points).square().mean(), batch.size, outputs)
 
-    def _start_stage(self, stage: Stage) -> None:
-        super()._start_stage(stage)
-        self._totals = []
-
     def _finish_stage(self, stage: Stage) -> None:
-        loss = self.evaluation.mean_loss(stage, self.trainer.strategy)
-        count = sum(size for _, size in self._totals)
-        if loss is not None and count:
-            total = torch.stack([value for value, _ in self._totals]).sum() / count
-            self.log(f"{stage}/explained_variance", 1 - loss / total.clamp(min=1e-30))
+        loss, variance = self.evaluation.mean_loss(stage, self.trainer.strategy), self.mean_score()
+        if loss is not None and variance is not None:
+            self.log(f"{stage}/explained_variance", 1 - loss / variance.clamp(min=1e-30))
         super()._finish_stage(stage)
 
     def pictures(self) -> dict[str, Callable[[], Figure]]:

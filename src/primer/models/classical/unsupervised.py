@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from primer.batch import Batch
-from primer.models.base import SinglePass
+from primer.models.base import SinglePass, Stage, Step
 from primer.objectives import ClusterScores, Objective
 from primer.reports.classical import draw_clusters
 from primer.spec import Classes, Image, NoTarget, Spec, Vector
@@ -37,6 +37,7 @@ class Unsupervised(SinglePass):
         super().__init__(spec, objective)
         assert isinstance(spec.input, Vector | Image)
         self.features = spec.input.size
+        self._score = torch.zeros(2)
 
     @abstractmethod
     def fit_points(self, points: Tensor) -> None:
@@ -44,6 +45,20 @@ class Unsupervised(SinglePass):
 
     def fit(self, train: Batch) -> None:
         self.fit_points(train.inputs.flatten(1))
+
+    def add_score(self, total: Tensor, count: int) -> None:
+        """Adds the sum of a score over ``count`` samples to the mean over the stage."""
+        self._score = self._score.to(total.device) + torch.stack([total.float(), total.new_full((), count).float()])
+
+    def mean_score(self) -> Tensor | None:
+        """Returns the mean score of the stage, over all processes; None if there were no samples."""
+        reduced = self.trainer.strategy.reduce(self._score.to(self.device), reduce_op="sum")
+        assert isinstance(reduced, Tensor)
+        return reduced[0] / reduced[1] if reduced[1] else None
+
+    def _start_stage(self, stage: Stage) -> None:
+        super()._start_stage(stage)
+        self._score = torch.zeros(2, device=self.device)
 
 
 class Clustering(Unsupervised):
@@ -80,6 +95,10 @@ class Clustering(Unsupervised):
     @property
     def predicted(self) -> Spec:
         return Spec(self.spec.input, Classes(self.cluster_names()))
+
+    def judge(self, loss: Tensor, batch: Batch, outputs: Tensor) -> Step:
+        """Returns a step. Without targets, the clusters take their place, since metrics are not computed of nothing."""
+        return Step(loss, batch.size, outputs, outputs.argmax(1) if batch.targets is None else None)
 
     def fit(self, train: Batch) -> None:
         super().fit(train)
