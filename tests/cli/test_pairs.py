@@ -36,11 +36,20 @@ LARGE = ("alexnet", "vgg", "gpt2", "vit_b_16", "bert_base")
 SPARSE = ("word2vec", "glove")
 """Models whose weights have sparse gradients, so that L1 and L2 are rejected."""
 
+FITTED = {
+    "dbscan": ("model.eps=1000",),
+    "gaussian_mixture": ("model.covariance=diag",),
+    "kmeans": ("model.elbow=false",),
+    "random_forest": ("model.trees=5",),
+}
+"""Settings with which models that are fitted in a single pass fit any data, and quickly."""
+
 SMALL: dict[str, tuple[str, ...]] = {
     "pos_tags": ("data.sentences=60",),
     "dates": ("data.samples=80",),
     "g2p": ("data.train_size=80",),
     "xor": ("data.samples=60",),
+    "moons": ("data.samples=300",),
     "noisy_surface": ("data.samples=60",),
     "adding_problem": ("data.samples=60", "data.length=10"),
     "copy_memory": ("data.samples=60", "data.length=5"),
@@ -128,7 +137,7 @@ def _free_memory() -> Iterator[None]:
 
 @pytest.mark.parametrize(("model", "data"), compatible_pairs(), ids=["-".join(pair) for pair in compatible_pairs()])
 def test_two_training_steps(model: str, data: str, quiet_trainer) -> None:
-    large = ["model.hidden_size=48"] if model.startswith(LARGE) else []
+    large = ["model.hidden_size=48"] if model.startswith(LARGE) else list(FITTED.get(model, ()))
     regularization = f"regularization={'none' if model in SPARSE else 'light'}"
     config = config_of(f"model={model}", f"data={data}", regularization, *large, *SMALL.get(data, ()))
     datamodule = data_of(data)
@@ -146,13 +155,16 @@ def test_two_training_steps(model: str, data: str, quiet_trainer) -> None:
 
 
 @pytest.mark.parametrize("choice", groups()["experiment"])
-def test_two_training_steps_of_every_experiment(choice: str, command) -> None:
+def test_two_training_steps_of_every_experiment(choice: str, command, tmp_path: Path) -> None:
     data = compose_checked("train", [f"experiment={choice}"]).hydra.runtime.choices.data
     limits = ("max_steps=2", "limit_val_batches=1", "limit_test_batches=1", "compile=false")
     sizes = ("data.batch_size=8", "data.eval_batch_size=8", "accelerator=cpu", "logger=none")
     trainer = [f"trainer.{setting}" for setting in limits]
     metrics = train(command("train", choice, f"experiment={choice}", *SMALL.get(data, ()), *sizes, *trainer))
-    assert metrics["steps"] == 2
+    is_fitted = (
+        "is_fitted" in torch.load(tmp_path / choice / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    )
+    assert metrics["steps"] == (0 if is_fitted else 2)
     assert math.isfinite(metrics["test/loss"])
 
 
