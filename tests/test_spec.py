@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from primer.spec import (
     TYPES,
+    Arms,
     Classes,
     Column,
     Context,
     Cooccurrence,
     Environment,
+    FiniteEnvironment,
     Image,
     Input,
     MaskedToken,
@@ -45,6 +47,9 @@ INPUTS = [
     Tokens(("<pad>", "<unk>"), ("<pad>", "<unk>", "a"), "words", lowercase=True, max_length=9, word_length=5),
     Environment((4,), 2),
     Environment((3, 84, 84), 6),
+    FiniteEnvironment(500, 6, ("↓",) * 6, (5, 5)),
+    FiniteEnvironment(7, 2),
+    Arms(10, "bernoulli"),
 ]
 TARGETS = [
     Classes(("no", "yes")),

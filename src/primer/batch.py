@@ -66,15 +66,17 @@ class Batch(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """One step of several environments side by side, from an observation through an action to the next one.
+    """Steps of several environments side by side, each from an observation through an action to the next one. With
+    ``steps`` of ``envs`` environments, there are ``transitions = steps * envs``, ordered by step.
 
     Attributes:
-        observations: ``(envs, *observation)``.
-        actions: ``(envs,)`` integers.
-        rewards: ``(envs,)``.
-        next_observations: ``(envs, *observation)``; of an episode that has ended, its last observation.
-        terminated: ``(envs,)`` whether the episode has ended for good, so that nothing follows. One that was only cut
-            short by a limit of steps is not terminated: its last observation still has a value.
+        observations: ``(transitions, *observation)``; indices of states ``(transitions,)`` if they are finite.
+        actions: ``(transitions,)`` integers.
+        rewards: ``(transitions,)``.
+        next_observations: as ``observations``; of an episode that has ended, its last observation, never the first one
+            of the next episode.
+        terminated: ``(transitions,)`` whether the episode has ended for good, so that nothing follows. One that was
+            only cut short by a limit of steps is not terminated: its last observation still has a value.
     """
 
     observations: Tensor
@@ -85,7 +87,7 @@ class Transition(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The number of environments."""
+        """The number of transitions."""
         return len(self.actions)
 
 
@@ -104,6 +106,25 @@ class Episodes(NamedTuple):
     def size(self) -> int:
         """The number of episodes."""
         return len(self.returns)
+
+
+class Dynamics(NamedTuple):
+    """The dynamics of an environment with finite states: a Markov decision process, in double precision.
+
+    Attributes:
+        transitions: ``(states, actions, states)`` the probability that an action leads to a state and the episode
+            continues there. They do not add up to 1 where the episode may terminate.
+        rewards: ``(states, actions)`` the expected reward.
+        start: ``(states,)`` the probability that an episode starts in a state.
+    """
+
+    transitions: Tensor
+    rewards: Tensor
+    start: Tensor
+
+    def to(self, device: torch.device | str) -> Dynamics:
+        """Returns the dynamics on ``device``."""
+        return Dynamics(*(tensor.to(device) for tensor in self))
 
 
 def _select_rows(tensor: Tensor, index: Tensor | slice) -> Tensor:

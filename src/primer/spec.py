@@ -220,9 +220,32 @@ class Environment:
     actions: int
 
 
-Input = Image | Vector | Series | Tokens | Environment
+@dataclass(frozen=True)
+class FiniteEnvironment:
+    """An environment with a finite number of states: what an agent sees is the index of the state, and what it does is
+    one of ``actions`` discrete actions.
+
+    ``moves`` are short names of the actions, or empty. ``grid`` is the number of rows and columns if each state is a
+    cell of a grid, or empty; with ``n`` states per cell, state ``s`` is in cell ``s // n``, counted row by row."""
+
+    states: int
+    actions: int
+    moves: tuple[str, ...] = ()
+    grid: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Arms:
+    """A multi-armed bandit: an agent sees nothing, and pulls one of ``arms``, whose rewards are ``gaussian`` or
+    ``bernoulli``."""
+
+    arms: int
+    rewards: str = "gaussian"
+
+
+Input = Image | Vector | Series | Tokens | Environment | FiniteEnvironment | Arms
 Target = Classes | Values | Tags | Sequence | NextToken | MaskedToken | Context | Cooccurrence | NoTarget
-INPUTS = (Image, Vector, Series, Tokens, Environment)
+INPUTS = (Image, Vector, Series, Tokens, Environment, FiniteEnvironment, Arms)
 TARGETS = (Classes, Values, Tags, Sequence, NextToken, MaskedToken, Context, Cooccurrence, NoTarget)
 TYPES: dict[str, type] = {kind.__name__: kind for kind in (*INPUTS, *TARGETS)}
 

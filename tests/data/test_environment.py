@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from primer.data.environment import Environment, EpisodeLoader, ExperienceLoader, restore_env, save_env
+from primer.data.environment import Environment, estimate_dynamics
+from primer.data.environments.gymnasium import ClassicControl, Gymnasium, ToyText
+from primer.data.loading.experience import EpisodeLoader, ExperienceLoader, restore_env, save_env
 from primer.errors import InputError
 from primer.spec import Environment as EnvironmentSpec
-from primer.spec import NoTarget, Spec
+from primer.spec import FiniteEnvironment, NoTarget, Spec
 
 gymnasium = pytest.importorskip("gymnasium")
 
@@ -94,10 +97,14 @@ def test_a_truncated_episode_is_not_terminated() -> None:
 
 
 def test_evaluation_episodes_start_from_the_same_states() -> None:
-    env = gymnasium.make("CartPole-v1")
-    first, again = (list(EpisodeLoader(env, 3, 7, Always(1), CPU)) for _ in range(2))
-    assert [episode.returns.item() for episode in first] == [episode.returns.item() for episode in again]
-    assert all(episode.returns.item() == episode.lengths.item() > 5 for episode in first)
+    envs = [gymnasium.make("CartPole-v1") for _ in range(3)]
+    first, again, single = (list(EpisodeLoader(envs[:n], 3, 7, Always(1), CPU)) for n in (3, 2, 1))  # type: ignore[arg-type]
+    assert [len(batches) for batches in (first, again, single)] == [1, 2, 3]
+    returns, lengths = (torch.cat([batch[k] for batch in first]) for k in (0, 1))
+    for batches in (again, single):  # In any number of environments.
+        assert torch.equal(torch.cat([batch.returns for batch in batches]), returns)
+    assert torch.equal(returns, lengths.float())
+    assert len(set(returns.tolist())) > 1
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Acrobot-v1", "FrozenLake-v1"])
@@ -156,5 +163,101 @@ def test_spaces_that_are_not_supported_are_rejected(name: str) -> None:
         def make(self) -> Any:
             return gymnasium.make(name)
 
-    with pytest.raises(InputError, match="Other: observations must be arrays and actions discrete, but it has"):
+    with pytest.raises(InputError, match="Other: observations must be arrays or discrete, and actions discrete"):
         Other().prepare()
+
+
+class Learner(Random):
+    """Learns from batches of several steps, and takes notes of what it observes."""
+
+    steps_per_batch = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observed: list[Any] = []
+
+    def observe(self, transition: Any) -> None:
+        self.observed.append(transition)
+
+
+def test_a_batch_may_have_several_steps() -> None:
+    learner = Learner()
+    loader = ExperienceLoader([Corridor(), Corridor()], 10, learner, CPU)  # type: ignore[list-item]
+    batches = list(loader)
+    assert [batch.size for batch in batches] == [8, 8, 4]
+    assert len(loader) == 3
+    for field in range(5):
+        observed = torch.cat([transition[field] for transition in learner.observed])
+        assert torch.equal(torch.cat([batch[field] for batch in batches]), observed)
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Taxi-v4", "FrozenLake-v1"])
+def test_no_transition_leads_from_one_episode_to_the_next(name: str) -> None:
+    """The successor of each observation is the next one, or the episode has ended and another one starts."""
+    envs = [gymnasium.make(name, max_episode_steps=15) for _ in range(2)]
+
+    class Actions(Random):
+        def act(self, observations: Tensor, explore: bool) -> Tensor:
+            return torch.randint(int(envs[0].action_space.n), (len(observations),), generator=self.generator)  # type: ignore[attr-defined]
+
+    loader = ExperienceLoader(envs, 200, Actions(), CPU)  # type: ignore[arg-type]
+    steps = list(loader)
+    ended = 0
+    for before, after in pairwise(steps):
+        continues = (before.next_observations == after.observations).reshape(2, -1).all(1)
+        if name == "CartPole-v1":  # Its episodes start near zero, and never where one has ended.
+            assert not (continues & before.terminated).any()
+            assert (after.observations[~continues].abs() <= 0.05).all()
+        ended += int((~continues).sum())
+    assert ended > 10
+    assert loader.finished[1] >= ended  # An episode may start where the previous one has ended.
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (ClassicControl(id="Acrobot-v1"), EnvironmentSpec((6,), 3)),
+        (ToyText(id="FrozenLake-v1"), FiniteEnvironment(16, 4, ("←", "↓", "→", "↑"), (4, 4))),
+        (ToyText(id="FrozenLake8x8-v1"), FiniteEnvironment(64, 4, ("←", "↓", "→", "↑"), (8, 8))),
+        (ToyText(id="CliffWalking-v1"), FiniteEnvironment(48, 4, ("↑", "→", "↓", "←"), (4, 12))),
+        (ToyText(id="Taxi-v4"), FiniteEnvironment(500, 6, ("↓", "↑", "→", "←", "pick up", "drop off"), (5, 5))),
+        (Gymnasium(id="Taxi-v4"), FiniteEnvironment(500, 6)),
+    ],
+)
+def test_the_spec_describes_environments_of_gymnasium(data: Gymnasium, kind: Any) -> None:
+    spec = data.prepare().spec
+    assert spec == Spec(kind, NoTarget())
+    assert Spec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"id": "CartPol-v1"}, r"data.id=CartPol-v1: .*did you mean CartPole-v1\?"),
+        ({"id": "CartPole-v1", "options": {"wind": 1}}, "data.id=CartPole-v1: .*wind"),
+        ({"id": "Taxi-v3"}, "data.id=Taxi-v3: .*Taxi-v4"),
+    ],
+)
+def test_an_environment_that_does_not_exist_is_rejected(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        Gymnasium(**settings).prepare()
+    assert "\n" not in str(error.value)
+
+
+def test_dynamics_are_known_or_estimated() -> None:
+    data = ToyText(id="FrozenLake-v1").prepare()
+    known = data.whole()
+    holes = [5, 7, 11, 12, 15]
+    leaving = known.transitions.sum(2)
+    inner = [state for state in range(16) if state not in holes]
+    assert leaving[inner].max().item() == pytest.approx(1)
+    assert leaving[holes].abs().max() == 0
+    assert leaving[14, 2].item() == pytest.approx(2 / 3)  # It slips to the goal, where the episode terminates.
+    assert known.rewards[14, 2].item() == pytest.approx(1 / 3)
+    assert known.start.tolist() == [1] + 15 * [0]
+    torch.manual_seed(0)
+    estimated = estimate_dynamics(data.make(), data.spec.input, 60_000)  # type: ignore[arg-type]
+    assert (estimated.transitions[inner] - known.transitions[inner]).abs().max() < 0.2
+    assert (estimated.transitions[0] - known.transitions[0]).abs().max() < 0.02
+    with pytest.raises(InputError, match="does not have a finite number of states"):
+        ClassicControl(id="CartPole-v1").prepare().whole()

@@ -14,7 +14,7 @@ from primer.config.instantiate import check_target
 from primer.config.types import check_type, shorten
 from primer.errors import InputError
 from primer.models.base.model import FORMAT
-from primer.spec import INPUTS, TARGETS, Classes, Environment, Sequence, Tokens
+from primer.spec import INPUTS, TARGETS, Classes, Environment, FiniteEnvironment, Sequence, Tokens
 
 Plain = None | bool | int | float | str
 
@@ -221,6 +221,12 @@ def check_lengths(path: str, kind: type, values: dict[str, Any]) -> None:
             values["observation"] if kind is Environment else [values[key] for key in ("channels", "height", "width")]
         )
         check_size(path, math.prod(sizes), 1)
+    if kind is FiniteEnvironment:
+        cells = math.prod(values["grid"])
+        if values["grid"] and (len(values["grid"]) != 2 or values["states"] % cells):
+            raise InputError(f"{path}.grid must be a number of rows and of columns that divide the number of states")
+        if len(values["moves"]) not in (0, values["actions"]):
+            raise InputError(f"{path}.moves must have {values['actions']} entries, not {len(values['moves'])}")
     words = len(values.get("vocabulary", ()))
     if "vocabulary" in values and words < (2 if kind is Tokens else 1):
         raise InputError(f"{path}.vocabulary must not be empty")

@@ -1,0 +1,1 @@
+"""Environments in which models act, instead of data sets."""
