@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from primer.callbacks import Baseline
 from primer.checkpoints import embeddings, weights
 from primer.data.source import DataSource
-from primer.models.base import Model, SinglePass
+from primer.models.base import GradientFree, Model
 from primer.objectives import ModelLoss
 from primer.objectives.class_metrics import report
 from primer.records import run_folder
@@ -128,7 +128,7 @@ def objective_name(model: Model) -> str:
     kind = type(model)
     steps = ("training_step", "step")
     override = next((name for name in steps if getattr(kind, name) is not getattr(Model, name)), None)
-    if override is None or isinstance(model, SinglePass):
+    if override is None or isinstance(model, GradientFree):
         return type(model.objective).__name__
     return f"{kind.__name__}.{override}"
 

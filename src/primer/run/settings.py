@@ -8,7 +8,7 @@ from typing import Any
 from primer.data.base import DataModule
 from primer.data.source import DataSource
 from primer.errors import InputError
-from primer.models.base import Model, SinglePass
+from primer.models.base import GradientFree, Model, SinglePass
 from primer.models.base.optimization import Optimization
 
 CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
@@ -78,15 +78,17 @@ def is_managed(model: Model) -> bool:
 
 def _without_effect(config: dict[str, Any], model: Model, typed: Sequence[str]) -> Iterator[tuple[str, str]]:
     yield from _regularization(config, model, typed)
-    if isinstance(model, SinglePass):
-        reason = "is fitted in a single pass, without gradients"
+    if isinstance(model, GradientFree):
+        single = isinstance(model, SinglePass)
+        reason = "is fitted in a single pass, without gradients" if single else "learns without gradients"
         yield from ((text, reason) for text in typed if text.startswith(("optimizer", "scheduler", "transfer")))
-        yield from ((text, reason) for text in typed if text.startswith(("trainer.max_epochs", "trainer.max_steps")))
-        yield from ((path, reason) for path in _gradient_settings(config))
+        lengths = ("trainer.max_epochs", "trainer.max_steps") if single else ()
+        yield from ((text, reason) for text in typed if text.startswith(lengths))
+        yield from ((path, reason) for path in _gradient_settings(config, single))
         yield from ((path, reason) for path in _loss_settings(config, model))
         if config["weights"] is not None:
             yield "weights", reason
-        if config["trainer"]["num_sanity_val_steps"]:
+        if single and config["trainer"]["num_sanity_val_steps"]:
             yield "trainer.num_sanity_val_steps", reason
         return
     if type(model).configure_optimizers is not Optimization.configure_optimizers:
@@ -114,18 +116,18 @@ def _regularization(config: dict[str, Any], model: Model, typed: Sequence[str]) 
             yield setting, f"does not have it, and neither does its objective {type(model.objective).__name__}"
 
 
-def _gradient_settings(config: dict[str, Any]) -> Iterator[str]:
+def _gradient_settings(config: dict[str, Any], single: bool) -> Iterator[str]:
     if _has_schedule(config):
         yield "scheduler"
     yield from _penalties(config)
     if config["regularization"]["ema"] is not None:
         yield "regularization.ema"
-    if config["regularization"]["early_stopping"]["patience"] is not None:
+    if single and config["regularization"]["early_stopping"]["patience"] is not None:
         yield "regularization.early_stopping"
     yield from _trainer_settings(config)
 
 
-def _loss_settings(config: dict[str, Any], model: SinglePass) -> Iterator[str]:
+def _loss_settings(config: dict[str, Any], model: Model) -> Iterator[str]:
     """Yields settings of the loss and of the batches of a training step, which do not change what is fitted."""
     if config["objective"].get("class_weights"):
         yield "objective.class_weights"

@@ -17,7 +17,7 @@ from primer.config.instantiate import import_target
 from primer.data.base import DataModule
 from primer.data.loading.loader import TensorLoader
 from primer.errors import InputError
-from primer.models.base import Model, SinglePass
+from primer.models.base import GradientFree, Model
 from primer.optim.stacked import FLAGS, RULES
 from primer.run.building import Parts
 from primer.run.monitoring import MonitorCheck
@@ -134,8 +134,8 @@ def _flatten(node: Any, folder: str, path: str = "") -> dict[str, Any]:
 
 def _model(model: Model) -> Iterator[tuple[str, str]]:
     kind, name = type(model), f"model={type(model).__name__}"
-    if isinstance(model, SinglePass):
-        yield name, "trains by gradient, and this model is fitted in a single pass"
+    if isinstance(model, GradientFree):
+        yield name, "trains by gradient, and this model learns without"
     hooks = [hook for hook in dir(Model) if hook.startswith("on_") or hook.endswith("_step")]
     for method in (*hooks, "step", "optimizer_groups", "configure_optimizers", "training_loss", "penalty"):
         if getattr(kind, method) is not getattr(Model, method):

@@ -294,8 +294,8 @@ def test_a_setting_that_a_class_does_not_have_is_told_with_its_settings(train: T
 @pytest.mark.parametrize(
     ("model", "probe", "message"),
     [
-        ("kmeans", "lr_find", "KMeans is fitted in a single pass"),
-        ("kmeans", "batch_size", "KMeans is fitted in a single pass"),
+        ("kmeans", "lr_find", "KMeans learns without gradients"),
+        ("kmeans", "batch_size", "KMeans learns without gradients"),
         ("gan", "lr_find", "GAN has several optimizers"),
         ("plain_gan", "lr_find", "PlainGAN has several optimizers or steps them manually"),
         ("dqn", "batch_size", "CartPole does not have a batch size"),

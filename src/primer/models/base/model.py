@@ -283,7 +283,7 @@ class Model(LowOverheadModule, Optimization, ABC):
                 "self.optimize(name, step) for each of them, so that clipping and schedules apply"
             )
         if self.trainer.is_last_batch:  # Before validation starts, so that the metrics of an epoch are complete.
-            self._log_training()
+            self.log_training()
             if not self.automatic_optimization and self.has_optimizer_groups():
                 self._advance_schedules("epoch")
 
@@ -299,10 +299,11 @@ class Model(LowOverheadModule, Optimization, ABC):
 
     def on_train_epoch_end(self) -> None:
         if not self.trainer.is_last_batch:  # max_steps or max_time ended the run within the epoch.
-            self._log_training()
+            self.log_training()
         self.advance_plateaus(training=True)
 
-    def _log_training(self) -> None:
+    def log_training(self) -> None:
+        """Logs the metrics of training at the end of an epoch. Override it to log more, and call ``super()``."""
         loss = self.evaluation.mean_loss("train", self.trainer.strategy)
         self._log_unless_logged({} if loss is None else {"train/loss": loss}, on_step=False, on_epoch=True)
         groups = [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups if "lr" in group]

@@ -213,7 +213,7 @@ class Optimization(Weighting):
                 f"regularization: {type(self).__name__} has no dense weights that L1 or L2 could act on: set "
                 "regularization.l1=0 regularization.l2=0"
             )
-        self.run_length = self._compute_run_length()
+        self.run_length = self.compute_run_length()
         optimizers, schedulers = [], []
         for part in groups.values():
             optimizer = build_optimizer(self.optimizer, part, self.l2, fused=not clips_scaled, factors=factors)
@@ -240,7 +240,7 @@ class Optimization(Weighting):
                 "try data.batch_size=full"
             )
 
-    def _compute_run_length(self) -> tuple[int | float, int | float]:
+    def compute_run_length(self) -> tuple[int | float, int | float]:
         """Returns the number of steps and of epochs in the run. Infinite data is one epoch."""
         trainer = self.trainer
         if trainer.limit_train_batches == 0:

@@ -9,14 +9,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from primer.batch import Batch
 from primer.errors import InputError
-from primer.models.base.model import Model
+from primer.models.base.gradient_free import GradientFree
 from primer.objectives import Objective
 from primer.spec import Spec
 
 
-class SinglePass(Model):
+class SinglePass(GradientFree):
     """A model that computes its buffers from the whole training part at once, such as k-means or a decision tree.
 
     A subclass registers its buffers in the constructor, with any size, lists their names in ``fitted``, and fills them
@@ -36,15 +35,13 @@ class SinglePass(Model):
         self.register_buffer("is_fitted", torch.tensor(False))
 
     @abstractmethod
-    def fit(self, train: Batch) -> None:
+    def fit(self, train: Any) -> None:
         """Fills the buffers.
 
         Args:
-            train: the whole training part, standardized but not augmented, on the model's device.
+            train: the whole training part as a ``Batch``, standardized but not augmented, or the ``Dynamics`` of an
+                environment, on the model's device.
         """
-
-    def configure_optimizers(self) -> None:
-        return None
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -66,11 +63,6 @@ class SinglePass(Model):
         with torch.no_grad():
             self.fit(data.whole("train").to(self.device))
             self.is_fitted.fill_(True)
-
-    def training_step(self, batch: Any, batch_idx: int) -> None:
-        with torch.no_grad():
-            step = self.step(batch)
-        self._latest = step.loss.detach(), step.count
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         for name in self.fitted:

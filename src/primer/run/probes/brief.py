@@ -12,7 +12,7 @@ from lightning import Callback
 
 from primer.data.source import DataSource
 from primer.errors import InputError
-from primer.models.base import Model, SinglePass
+from primer.models.base import GradientFree, Model
 from primer.optim import Schedule
 from primer.run.building import build_trainer
 
@@ -53,8 +53,8 @@ class Probe:
             raise InputError(f"{probe} uses one device: set accelerator.devices=1")
         if probe == "probe=summary":
             return
-        if isinstance(self.model, SinglePass):
-            raise InputError(f"{probe}: {name} is fitted in a single pass, without training steps")
+        if isinstance(self.model, GradientFree):
+            raise InputError(f"{probe}: {name} learns without gradients, so there are no training steps")
         if probe == "probe=lr_find" and not self.model.automatic_optimization:
             raise InputError(f"{probe}: {name} has several optimizers or steps them manually; the test needs one")
         if probe == "probe=batch_size" and not hasattr(self.datamodule, "batch_size"):

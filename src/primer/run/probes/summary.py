@@ -10,7 +10,7 @@ import torch
 from primer.batch import Batch
 from primer.callbacks.report import describe_layers
 from primer.data.base import DataModule
-from primer.models.base import Model, SinglePass
+from primer.models.base import GradientFree, Model
 from primer.records import run_folder
 from primer.records.console import show_table
 from primer.run.probes.brief import Probe
@@ -46,7 +46,7 @@ def rows(layers: list[dict[str, Any]]) -> dict[str, str]:
 def first_batch(probe: Probe) -> Batch | None:
     """Returns two samples of the training part; None if the data does not have batches of samples, or the model
     cannot compute anything before it is fitted."""
-    if not isinstance(probe.datamodule, DataModule) or isinstance(probe.model, SinglePass):
+    if not isinstance(probe.datamodule, DataModule) or isinstance(probe.model, GradientFree):
         return None
     batch = next(iter(probe.datamodule.loader("train", train=False)))
     return batch.select(torch.arange(min(2, batch.size)), tagged=isinstance(probe.model.spec.target, Tags))
