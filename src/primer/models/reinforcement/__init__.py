@@ -1,0 +1,1 @@
+"""Models that learn by acting in an environment."""
