@@ -108,6 +108,27 @@ class Episodes(NamedTuple):
         return len(self.returns)
 
 
+class Pulls(NamedTuple):
+    """One step of several bandits side by side.
+
+    Attributes:
+        arms: ``(runs,)`` the arm that was pulled.
+        rewards: ``(runs,)``.
+        regrets: ``(runs,)`` the difference between the mean reward of the best arm and that of the pulled one.
+        optimal: ``(runs,)`` whether the pulled arm is the best one.
+    """
+
+    arms: Tensor
+    rewards: Tensor
+    regrets: Tensor
+    optimal: Tensor
+
+    @property
+    def size(self) -> int:
+        """The number of runs."""
+        return len(self.arms)
+
+
 class Dynamics(NamedTuple):
     """The dynamics of an environment with finite states: a Markov decision process, in double precision.
 

@@ -1,5 +1,6 @@
 """Training callbacks."""
 
+from primer.callbacks.acting import ActingPictures
 from primer.callbacks.attention import AttentionMaps
 from primer.callbacks.baseline import Baseline
 from primer.callbacks.ema import EMA
@@ -13,6 +14,6 @@ from primer.callbacks.samples import Samples
 from primer.callbacks.word_vectors import WordVectorFiles
 
 __all__ = [
-    "EMA", "AttentionMaps", "Baseline", "Gradients", "Pictures", "PredictionFile", "Progress", "Report", "Samples",
-    "StopOnNaN", "WordVectorFiles",
+    "EMA", "ActingPictures", "AttentionMaps", "Baseline", "Gradients", "Pictures", "PredictionFile", "Progress", "Report",
+    "Samples", "StopOnNaN", "WordVectorFiles",
 ]  # fmt: skip

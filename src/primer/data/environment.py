@@ -67,6 +67,10 @@ class Environment(DataSource):
     def make(self) -> Env:
         """Creates one environment, such as ``gymnasium.make("CartPole-v1")``."""
 
+    def make_rendered(self) -> Env:
+        """Creates one environment whose method ``render`` returns a frame, if it can be rendered."""
+        return self.make()
+
     def describe(self, env: Env) -> EnvironmentSpec | FiniteEnvironment:
         """Returns what an agent sees and does in an environment.
 

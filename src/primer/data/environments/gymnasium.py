@@ -8,7 +8,7 @@ import numpy as np
 
 from primer.data.environment import Environment
 from primer.data.loading.experience import Env
-from primer.errors import InputError, suggest
+from primer.errors import InputError, closest
 from primer.spec import Environment as EnvironmentSpec
 from primer.spec import FiniteEnvironment
 
@@ -32,17 +32,25 @@ class Gymnasium(Environment):
         self.id, self.options = id, dict(options or {})
 
     def make(self) -> Env:
+        return self._make()
+
+    def make_rendered(self) -> Env:
+        modes = getattr(getattr(self.make(), "unwrapped", None), "metadata", {}).get("render_modes", ())
+        return self._make(render_mode="rgb_array") if "rgb_array" in modes else self.make()
+
+    def _make(self, **more: Any) -> Env:
         try:
             import gymnasium
         except ImportError:
             raise InputError("data=gymnasium and others need gymnasium: pip install 'primer[rl]'") from None
         # The checker compares each step with the spaces, which takes longer than the step itself.
-        settings = {"disable_env_checker": True} | self.options
+        settings = {"disable_env_checker": True} | self.options | more
         try:
             return gymnasium.make(self.id, **settings)  # type: ignore[return-value]
         except gymnasium.error.UnregisteredEnv as error:
-            hint = suggest(self.id, sorted(gymnasium.registry))
-            raise InputError(f"data.id={self.id}: {_first_line(error)}; {hint}") from error
+            near = closest(self.id, sorted(gymnasium.registry))
+            hint = f"; did you mean {near}?" if near else ""
+            raise InputError(f"data.id={self.id}: gymnasium does not have it{hint}") from error
         except (gymnasium.error.Error, ImportError, TypeError) as error:
             raise InputError(f"data.id={self.id}: {_first_line(error)}") from error
 
