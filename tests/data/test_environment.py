@@ -235,6 +235,7 @@ def test_the_spec_describes_environments_of_gymnasium(data: Gymnasium, kind: Any
     [
         ({"id": "CartPol-v1"}, r"data.id=CartPol-v1: .*did you mean CartPole-v1\?"),
         ({"id": "CartPole-v1", "options": {"wind": 1}}, "data.id=CartPole-v1: .*wind"),
+        ({"id": "CartPole-v1", "max_episode_steps": 0}, "max_episode_steps must be at least 1"),
         ({"id": "Taxi-v3"}, "data.id=Taxi-v3: .*Taxi-v4"),
     ],
 )

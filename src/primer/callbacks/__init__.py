@@ -14,6 +14,6 @@ from primer.callbacks.samples import Samples
 from primer.callbacks.word_vectors import WordVectorFiles
 
 __all__ = [
-    "EMA", "ActingPictures", "AttentionMaps", "Baseline", "Gradients", "Pictures", "PredictionFile", "Progress", "Report",
-    "Samples", "StopOnNaN", "WordVectorFiles",
+    "EMA", "ActingPictures", "AttentionMaps", "Baseline", "Gradients", "Pictures", "PredictionFile", "Progress",
+    "Report", "Samples", "StopOnNaN", "WordVectorFiles",
 ]  # fmt: skip

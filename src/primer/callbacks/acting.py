@@ -23,9 +23,11 @@ from primer.reports.publish import log_failure, publish
 from primer.spec import Arms, FiniteEnvironment
 from primer.spec import Environment as EnvironmentSpec
 
-EPISODE_SEED, SIDE, NAMED = 2_000_000, 60, {(4,): ("position", "velocity", "angle", "angular velocity")}
-"""The seed of the episode that is shown, the number of points on each side of a slice of observations, and the names of
-the parts of an observation by its shape."""
+EPISODE_SEED, SIDE = 2_000_000, 60
+"""The seed of the episode that is shown, and the number of points on each side of a slice of observations."""
+
+NAMED: dict[tuple[int, ...], tuple[str, ...]] = {(4,): ("position", "velocity", "angle", "angular velocity")}
+"""The names of the parts of an observation by its shape."""
 
 
 class ActingPictures(Callback):

@@ -1,4 +1,4 @@
-"""Draws what a model that acts has learned: its policy on a grid, its values, an episode, and the regret of a bandit."""
+"""Draws what an agent has learned: its policy on a grid, its values, an episode, and the regret of a bandit."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def draw_policy(
 
 
 def _write_cell(axes: Axes, row: int, column: int, values: np.ndarray, moves: Sequence[str], middle: float) -> None:
-    best = values.argmax()
+    best = int(values.argmax())
     move = (moves[best] if moves else str(best)) if np.ptp(values) > 1e-9 else ""
     color = "black" if values[best] > middle else "white"
     size = TEXT + 4 if len(move) <= 1 else TEXT - 3
@@ -76,7 +76,9 @@ def _write_cell(axes: Axes, row: int, column: int, values: np.ndarray, moves: Se
     axes.text(column, row + 0.33, f"{values[best]:.3g}", ha="center", va="center", color=color, fontsize=TEXT - 4)
 
 
-def draw_values(values: Float[Tensor, "rows columns actions"], x: np.ndarray, y: np.ndarray, names: list[str]) -> Figure:
+def draw_values(
+    values: Float[Tensor, "rows columns actions"], x: np.ndarray, y: np.ndarray, names: list[str]
+) -> Figure:
     """Draws the value of the best action, and which one that is, over two parts of the observation.
 
     Args:
@@ -89,8 +91,8 @@ def draw_values(values: Float[Tensor, "rows columns actions"], x: np.ndarray, y:
     panels = (("value of the best action", table.max(-1), "viridis"), ("best action", table.argmax(-1), "tab10"))
     for number, (title, shown, colors) in enumerate(panels):
         axes = figure.add_subplot(1, 2, number + 1)
-        limits = {"vmin": 0, "vmax": 9} if colors == "tab10" else {}
-        mesh = axes.pcolormesh(x, y, shown, cmap=colors, shading="auto", **limits)
+        low, high = (0, 9) if colors == "tab10" else (None, None)
+        mesh = axes.pcolormesh(x, y, shown, cmap=colors, shading="auto", vmin=low, vmax=high)
         label_axes(axes, names[0], names[1], title)
         if number == 0:
             figure.colorbar(mesh, ax=axes)

@@ -50,7 +50,7 @@ def test_both_agree(name: str, record_figure: Callable[[str], None]) -> None:
     record_figure(f"value and policy iteration on {name}: V(start) {models[0].start_value:.6f}, {sweeps} sweeps")
     assert difference < 1e-8
     assert models[0].start_value.item() == pytest.approx(START_VALUES.get(name, models[1].start_value.item()), abs=1e-6)
-    assert models[1].sweeps < models[0].sweeps
+    assert models[1].sweeps <= models[0].sweeps
 
 
 @pytest.mark.parametrize("gamma", [-0.1, 1.0])

@@ -19,17 +19,28 @@ class Gymnasium(Environment):
     Args:
         id: its name, such as ``MountainCar-v0``.
         options: further arguments of ``gymnasium.make``, such as ``{is_slippery: false}``.
+        max_episode_steps: the number of steps after which an episode is truncated; by default that of the environment.
         settings: those of ``Environment``.
 
     Raises:
-        InputError: if gymnasium is not installed, or does not have the environment or the options.
+        InputError: if the number is less than 1, gymnasium is not installed, or it does not have the environment or the
+            options.
     """
 
     inputs = EnvironmentSpec | FiniteEnvironment
 
-    def __init__(self, *, id: str, options: dict[str, Any] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        id: str,
+        options: dict[str, Any] | None = None,
+        max_episode_steps: int | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(**settings)
-        self.id, self.options = id, dict(options or {})
+        if max_episode_steps is not None and max_episode_steps < 1:
+            raise InputError(f"max_episode_steps must be at least 1, not {max_episode_steps}")
+        self.id, self.options, self.max_episode_steps = id, dict(options or {}), max_episode_steps
 
     def make(self) -> Env:
         return self._make()
@@ -44,7 +55,7 @@ class Gymnasium(Environment):
         except ImportError:
             raise InputError("data=gymnasium and others need gymnasium: pip install 'primer[rl]'") from None
         # The checker compares each step with the spaces, which takes longer than the step itself.
-        settings = {"disable_env_checker": True} | self.options | more
+        settings = {"disable_env_checker": True, "max_episode_steps": self.max_episode_steps} | self.options | more
         try:
             return gymnasium.make(self.id, **settings)  # type: ignore[return-value]
         except gymnasium.error.UnregisteredEnv as error:

@@ -73,18 +73,18 @@ class Exploration:
         self.start_e, self.end_e, self.exploration_fraction = start_e, end_e, exploration_fraction
         self.seen, self.total = 0, 0.0
 
-    def plan(self, model: Model, steps_per_batch: int) -> None:
-        """Sets the number of steps of the whole run, of which a batch has ``steps_per_batch``.
+    def plan(self, model: Model, steps: int | float) -> None:
+        """Sets the number of steps of the whole run, without accumulated batches.
 
         Raises:
             InputError: if only a time limit ends the run.
         """
-        if model.run_length[0] == float("inf"):
+        if steps == float("inf"):
             raise InputError(
                 f"{type(model).__name__} explores less and less during the run, which therefore needs an end: set "
                 "trainer.max_epochs or trainer.max_steps"
             )
-        self.total = float(model.run_length[0] * model.accumulated_batches() * steps_per_batch)
+        self.total = float(steps * model.accumulated_batches())
 
     @property
     def epsilon(self) -> float:

@@ -110,8 +110,9 @@ class BanditPolicy(GradientFree):
         if self.policy == "softmax":  # The largest sum with Gumbel noise is distributed like a softmax.
             return means / self.exploration - (-self._uniform().clamp(min=1e-20).log()).log()
         if self.policy == "thompson" and self.bernoulli:  # The prior is uniform, the posterior a beta distribution.
-            successes = torch._standard_gamma(1 + self.sums, generator=self._generator)
-            return successes / (successes + torch._standard_gamma(1 + pulls - self.sums, generator=self._generator))
+            gamma = torch._standard_gamma  # type: ignore[reportPrivateImportUsage]  # Beta does not take a generator.
+            successes = gamma(1 + self.sums, generator=self._generator)
+            return successes / (successes + gamma(1 + pulls - self.sums, generator=self._generator))
         if self.policy == "thompson":  # The prior is a standard normal distribution.
             noise = torch.randn(pulls.shape, generator=self._generator, device=self.device)
             return self.sums / (pulls + 1) + noise / (pulls + 1).sqrt()

@@ -39,7 +39,8 @@ class DQN(Agent):
         double: whether the network chooses the next action and the target network evaluates it (van Hasselt, Guez and
             Silver 2016), instead of the maximum of the target network, which overestimates.
         dueling: whether Q is the sum of the value of the state and the advantages of the actions (Wang et al. 2016).
-        loss: of the temporal difference: ``huber`` or ``mse``.
+        loss: of the temporal difference: ``mse``, or ``huber``, which suits rewards clipped to [-1, 1] but can diverge
+            on others: it gives the rare ends of episodes, where errors are large, too little weight.
         batch_size: number of transitions that are sampled for a gradient step.
         buffer_size: number of the latest transitions to sample from.
         learning_starts: number of steps of environments before the first gradient step.
@@ -63,7 +64,7 @@ class DQN(Agent):
         hidden_sizes: Sequence[int] = (120, 84),
         double: bool = True,
         dueling: bool = False,
-        loss: Literal["huber", "mse"] = "huber",
+        loss: Literal["huber", "mse"] = "mse",
         batch_size: int = 128,
         buffer_size: int = 10_000,
         learning_starts: int = 10_000,
@@ -88,7 +89,7 @@ class DQN(Agent):
             raise InputError(f"learning_starts must be at least 0, not {learning_starts}")
         if not 0 < tau <= 1:
             raise InputError(f"tau must be more than 0 and at most 1, not {tau}")
-        self.double, self.loss, self.batch_size = double, loss, batch_size
+        self.is_double, self.loss, self.batch_size = double, loss, batch_size
         self.learning_starts, self.train_frequency = learning_starts, train_frequency
         self.target_network_frequency, self.tau, self.gamma = target_network_frequency, tau, check_gamma(gamma)
         self.exploration = Exploration(start_e, end_e, exploration_fraction)
@@ -123,7 +124,10 @@ class DQN(Agent):
 
     # Learning.
 
-    def configure_optimizers(self) -> Any:
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if stage != "fit":
+            return
         envs = count_envs(self)
         if self.train_frequency % envs:
             raise InputError(
@@ -134,9 +138,11 @@ class DQN(Agent):
             raise InputError(
                 f"model.buffer_size={self.memory.size} holds fewer transitions than one step of data.num_envs={envs}"
             )
-        configured = super().configure_optimizers()
-        self.exploration.plan(self, self.train_frequency)
-        return configured
+
+    def compute_run_length(self) -> tuple[int | float, int | float]:
+        length = super().compute_run_length()
+        self.exploration.plan(self, length[0] * self.train_frequency)
+        return length
 
     @property
     def steps_per_batch(self) -> int:  # type: ignore[override]
@@ -161,7 +167,7 @@ class DQN(Agent):
         """Returns the value of the observations that follow, according to the target network."""
         encoded = self.encode(observations)
         target = self.target(encoded)
-        if not self.double:
+        if not self.is_double:
             return target.max(1).values
         return target.gather(1, self.network(encoded).argmax(1, keepdim=True)).squeeze(1)
 

@@ -40,5 +40,5 @@ class SARSA(TemporalDifference):
 
     def load_resume_state(self, state: dict[str, Any]) -> None:
         super().load_resume_state(state)
-        states, actions = state["planned"] or (None, None)
-        self.planned = None if states is None else (states.to(self.device), actions.to(self.device))
+        planned = [tensor.to(self.device) for tensor in state["planned"]]
+        self.planned = (planned[0], planned[1]) if planned else None

@@ -65,8 +65,8 @@ class TemporalDifference(Agent, GradientFree):
         self.register_buffer("values", torch.full((spec.input.states, spec.input.actions), float(initial_value)))
 
     def configure_optimizers(self) -> None:
-        self.run_length = self.compute_run_length()
-        self.exploration.plan(self, self.steps_per_batch * count_envs(self))
+        length, _ = self.compute_run_length()
+        self.exploration.plan(self, length * self.steps_per_batch * count_envs(self))
 
     def forward(self, inputs: Int[Tensor, " batch"], lengths: Tensor | None = None) -> Float[Tensor, "batch actions"]:
         return self.values[inputs]
