@@ -15,14 +15,14 @@ import torch
 from PIL import Image
 
 from primer.batch import Batch
-from primer.cli.choices import groups
+from primer.cli.choices import groups, target_of
 from primer.cli.composition import compose_checked, compose_resolved
 from primer.cli.listing import compatible_pairs
-from primer.config.instantiate import instantiate, instantiate_partial
+from primer.config.instantiate import instantiate, instantiate_partial, locate
 from primer.config.paths import CONFIGS
-from primer.data.base import DataModule
 from primer.data.images.images import TorchvisionImages
-from primer.models.base import SinglePass
+from primer.data.source import DataSource
+from primer.models.base import Model, SinglePass
 from primer.objectives import Objective
 from primer.regularization import Regularization
 from primer.run.building import build_data, build_loggers, build_model, build_schedule
@@ -44,6 +44,12 @@ FITTED = {
 }
 """Settings with which models that are fitted in a single pass fit any data, and quickly."""
 
+ENVIRONMENTS = [data for data in groups()["data"] if "environments" in str(target_of("data", data))]
+"""Data in which models act, instead of batches of samples."""
+
+ACTING = [pair for pair in compatible_pairs() if pair[1] in ENVIRONMENTS]
+LEARNING = [pair for pair in compatible_pairs() if pair[1] not in ENVIRONMENTS]
+
 SMALL: dict[str, tuple[str, ...]] = {
     "pos_tags": ("data.sentences=60",),
     "dates": ("data.samples=80",),
@@ -55,6 +61,9 @@ SMALL: dict[str, tuple[str, ...]] = {
     "copy_memory": ("data.samples=60", "data.length=5"),
     "opinions": ("data.sentences=60",),
     "masked_text": ("data.train_size=2000",),
+    **dict.fromkeys(ENVIRONMENTS, ("data.steps_per_epoch=20", "data.eval_episodes=2", "data.num_envs=10")),
+    "gymnasium": ("data.id=FrozenLake-v1", "data.steps_per_epoch=20", "data.eval_episodes=2", "data.num_envs=10"),
+    "bandit": ("data.runs=20", "data.steps_per_epoch=2", "data.eval_steps=4"),
 }
 
 
@@ -112,8 +121,8 @@ def config_of(*overrides: str) -> dict[str, Any]:
 
 
 @cache
-def data_of(name: str) -> DataModule:
-    sizes = ("data.batch_size=8", "data.eval_batch_size=8")
+def data_of(name: str) -> DataSource:
+    sizes = () if name in ENVIRONMENTS else ("data.batch_size=8", "data.eval_batch_size=8")
     return build_data(config_of(f"data={name}", *sizes, *SMALL.get(name, ()))).prepare()
 
 
@@ -135,7 +144,7 @@ def _free_memory() -> Iterator[None]:
     gc.collect()
 
 
-@pytest.mark.parametrize(("model", "data"), compatible_pairs(), ids=["-".join(pair) for pair in compatible_pairs()])
+@pytest.mark.parametrize(("model", "data"), LEARNING, ids=["-".join(pair) for pair in LEARNING])
 def test_two_training_steps(model: str, data: str, quiet_trainer) -> None:
     large = ["model.hidden_size=48"] if model.startswith(LARGE) else list(FITTED.get(model, ()))
     regularization = f"regularization={'none' if model in SPARSE else 'light'}"
@@ -154,18 +163,33 @@ def test_two_training_steps(model: str, data: str, quiet_trainer) -> None:
     assert math.isfinite(metrics["test/loss"])
 
 
+@pytest.mark.parametrize(("model", "data"), ACTING, ids=["-".join(pair) for pair in ACTING])
+def test_every_agent_acts_in_every_environment(model: str, data: str, quiet_trainer) -> None:
+    starts = ("model.learning_starts=20",) if model == "dqn" else ()
+    config = config_of(f"model={model}", f"data={data}", *starts, *SMALL[data])
+    network = build_model(config, data_of(data), instantiate(config["regularization"], Regularization))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    trainer = quiet_trainer(max_epochs=1, limit_test_batches=1)
+    trainer.fit(network, datamodule=data_of(data))
+    if model == "dqn":
+        assert any(not torch.equal(network.state_dict()[name], before[name]) for name in before)
+    (metrics,) = trainer.test(network, datamodule=data_of(data), verbose=False)
+    assert math.isfinite(metrics["test/regret" if model == "bandit" else "test/return"])
+
+
 @pytest.mark.parametrize("choice", groups()["experiment"])
-def test_two_training_steps_of_every_experiment(choice: str, command, tmp_path: Path) -> None:
-    data = compose_checked("train", [f"experiment={choice}"]).hydra.runtime.choices.data
-    limits = ("max_steps=2", "limit_val_batches=1", "limit_test_batches=1", "compile=false")
-    sizes = ("data.batch_size=8", "data.eval_batch_size=8", "accelerator=cpu", "logger=none")
+def test_two_training_steps_of_every_experiment(choice: str, command) -> None:
+    choices = compose_checked("train", [f"experiment={choice}"]).hydra.runtime.choices
+    data, single = choices.data, issubclass(locate(target_of("model", choices.model), Model), SinglePass)
+    limits = (*(() if single else ("max_steps=2",)), "limit_val_batches=1", "limit_test_batches=1", "compile=false")
+    sizes = () if data in ENVIRONMENTS else ("data.batch_size=8", "data.eval_batch_size=8")
+    common = ("accelerator=cpu", "logger=none")
     trainer = [f"trainer.{setting}" for setting in limits]
-    metrics = train(command("train", choice, f"experiment={choice}", *SMALL.get(data, ()), *sizes, *trainer))
-    is_fitted = (
-        "is_fitted" in torch.load(tmp_path / choice / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
-    )
-    assert metrics["steps"] == (0 if is_fitted else 2)
-    assert math.isfinite(metrics["test/loss"])
+    metrics = train(command("train", choice, f"experiment={choice}", *SMALL.get(data, ()), *sizes, *common, *trainer))
+    assert metrics["steps"] == (0 if single else 2)
+    tested = [value for name, value in metrics.items() if name.startswith("test/")]
+    assert tested
+    assert all(math.isfinite(value) for value in tested)
 
 
 @pytest.mark.parametrize(
