@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for name in ("step", "language_model", "tagging", "augmentation", "flags", "startup", "memory", "vmap"):
+for name in ("step", "language_model", "dqn", "tagging", "augmentation", "flags", "startup", "memory", "vmap"):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]], check=True)
