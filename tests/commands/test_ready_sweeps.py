@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from primer.cli.checks import check_config
 from primer.cli.choices import groups
 from primer.cli.composition import compose_checked
 from primer.records.jobs import Job, write_job
-from primer.reports.sweep_pictures import PICTURES
+from primer.reports.sweep import read_sweep
+from primer.reports.sweep_pictures import PICTURES, draw_curves
 
 SWEEPS = [name for name in groups()["sweep"] if name != "none"]
 
@@ -69,6 +71,19 @@ def test_a_sweep_has_valid_jobs_and_ends_in_a_picture(sweep: str, tmp_path: Path
     with Image.open(tmp_path / "sweep.png") as picture:
         assert len(picture.convert("RGB").getcolors(2**24) or []) > 50
     assert "The answer of the sweep" in (tmp_path / "summary.html").read_text()
+
+
+def test_curves_show_the_spread_over_seeds(tmp_path: Path) -> None:
+    write_jobs(tmp_path, "seeds")
+    sweep = read_sweep(tmp_path)
+    assert sweep.comparison
+    (axes,) = draw_curves(sweep, sweep.comparison.groups, "best/val/loss").axes
+    last = [1 / (number + 1) for number in range(4)]
+    assert axes.lines[0].get_ydata()[-1] == pytest.approx(statistics.fmean(last))
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx(3)
+    assert band.min() == pytest.approx(statistics.fmean(last) - statistics.pstdev(last))
+    assert axes.get_legend().get_texts()[0].get_text() == "all runs"
 
 
 def test_all_optimizers_but_those_for_sparse_gradients_are_compared() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -243,6 +244,12 @@ def test_an_environment_that_does_not_exist_is_rejected(settings: dict[str, Any]
     with pytest.raises(InputError, match=message) as error:
         Gymnasium(**settings).prepare()
     assert "\n" not in str(error.value)
+
+
+def test_a_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    with pytest.raises(InputError, match=r"data=gymnasium and others need gymnasium: pip install 'primer\[rl\]'"):
+        ClassicControl(id="CartPole-v1").prepare()
 
 
 def test_dynamics_are_known_or_estimated() -> None:

@@ -136,12 +136,13 @@ def render(env: Any) -> np.ndarray | None:
     return frame if isinstance(frame, np.ndarray) and frame.ndim == 3 else None
 
 
-def gif(frames: list[np.ndarray], most: int = 200) -> bytes:
+def gif(frames: list[np.ndarray], most: int = 100) -> bytes:
     """Returns the content of a GIF file with at most that many frames."""
     from PIL import Image
 
     stride = -(-len(frames) // most)
-    images = [Image.fromarray(frame).quantize(64) for frame in frames[::stride]]
+    fast = Image.Quantize.FASTOCTREE  # The default takes four times as long.
+    images = [Image.fromarray(frame).quantize(64, fast) for frame in frames[::stride]]
     content = io.BytesIO()
     images[0].save(content, "GIF", save_all=True, append_images=images[1:], duration=40 * stride, loop=0)
     return content.getvalue()

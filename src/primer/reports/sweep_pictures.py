@@ -102,7 +102,8 @@ def draw_gap(sweep: Sweep, groups: Sequence[Group], goal: str) -> Figure:
 
 
 def draw_curves(sweep: Sweep, groups: Sequence[Group], goal: str) -> Figure:
-    """Draws the goal of each setting over the epochs, best first in the legend: the mean over repetitions."""
+    """Draws the goal of each setting over the epochs, best first in the legend: the mean over repetitions, in a band of
+    their standard deviation."""
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(9, 5.2, layout="constrained")
@@ -120,6 +121,10 @@ def draw_curves(sweep: Sweep, groups: Sequence[Group], goal: str) -> Figure:
             style = STYLES[k // 10 % len(STYLES)]
             axes.plot(list(means), list(means.values()), color=f"C{k % 10}", linestyle=style,
                       label=label)  # fmt: skip
+            if len(group.runs) > 1:
+                spread = {epoch: statistics.pstdev(by_epoch[epoch]) for epoch in means}
+                low, high = ([means[epoch] + sign * spread[epoch] for epoch in means] for sign in (-1, 1))
+                axes.fill_between(list(means), low, high, color=f"C{k % 10}", alpha=0.2, linewidth=0)
     if metric.endswith("loss") and lowest > 0:
         axes.set_yscale("log")
     _label_goal(axes, "epoch", goal)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import re
+import shlex
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,9 +149,10 @@ def test_what_does_not_fit_is_rejected(setting: str, message: str, run_in_proces
     assert message in result.err
 
 
-def test_a_run_draws_pictures_and_resumes_exactly(run_in_process: Callable[..., Any]) -> None:
-    common = (*SMALL, "trainer.max_epochs=2", "scheduler=none", "model.start_e=0.3", "model.end_e=0.3",
-              "regularization.l2=1e-4", "trainer.gradient_clip_val=1")  # fmt: skip
+def test_a_run_draws_pictures_and_resumes_exactly_after_a_signal(
+    run_in_process: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = (*SMALL, "trainer.max_epochs=2", "regularization.l2=1e-4", "trainer.gradient_clip_val=1")
 
     def state(folder: Path) -> dict[str, torch.Tensor]:
         return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
@@ -159,8 +164,20 @@ def test_a_run_draws_pictures_and_resumes_exactly(run_in_process: Callable[..., 
     assert metrics["steps"] == 60
     for name in ("curves", "values", "episode"):
         assert (whole.folder / "pictures" / f"{name}.png").is_file()
-    stopped = run_in_process("train.py", *common, "trainer.max_steps=42")
-    resumed = run_in_process("train.py", f"resume={stopped.folder}", "trainer.max_steps=-1")
+
+    sample, calls = ReplayBuffer.sample, iter(range(1, 1000))
+
+    def sample_or_end(buffer: ReplayBuffer, count: int) -> Transition:
+        if next(calls) == 35:  # In the second epoch, in the middle of episodes.
+            os.kill(os.getpid(), signal.SIGTERM)
+        return sample(buffer, count)
+
+    monkeypatch.setattr(ReplayBuffer, "sample", sample_or_end)
+    stopped = run_in_process("train.py", *common)
+    assert stopped.status == 143
+    found = re.fullmatch(r"terminated: saved step 44 \(epoch 2\); to continue: python train\.py (.*)\n", stopped.err)
+    assert found, stopped.err
+    resumed = run_in_process("train.py", *shlex.split(found[1]), logs=False)
     assert resumed.status == 0, resumed.err
     expected, found = state(whole.folder), state(resumed.folder)
     assert all(torch.equal(found[name], value) for name, value in expected.items())
