@@ -15,7 +15,7 @@ from primer.callbacks.predicting import plane, sequence_examples
 from primer.data.base import DataModule
 from primer.data.loading.scaling import unstandardize
 from primer.errors import InputError
-from primer.models.base import Model
+from primer.models.base import Model, SinglePass
 from primer.models.layers.activations import activation_functions
 from primer.records.loggers import CSV
 from primer.reports import images as drawing
@@ -83,7 +83,7 @@ class Pictures(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: Model) -> None:
         file = next((logger.path for logger in trainer.loggers if isinstance(logger, CSV)), None)
-        if file is None or not file.exists() or not trainer.is_global_zero:
+        if file is None or not file.exists() or not trainer.is_global_zero or isinstance(pl_module, SinglePass):
             return
         with log_failure(self.dirpath, "curves"):
             checkpoint = trainer.checkpoint_callback

@@ -23,6 +23,7 @@ def draw_clusters(
     clusters: Int[Tensor, " samples"],
     names: Sequence[str],
     centers: Float[Tensor, "clusters 2"] | None = None,
+    labels: tuple[str, str] = ("first component", "second component"),
 ) -> Figure:
     """Draws samples in a plane in the color of their cluster, and the centers of the clusters."""
     from matplotlib import colormaps
@@ -42,7 +43,7 @@ def draw_clusters(
     if centers is not None:
         middle = centers.cpu().numpy()
         axes.scatter(middle[:, 0], middle[:, 1], s=90, color="black", marker="+", linewidths=1.8, label="center")
-    label_axes(axes, "first component", "second component")
+    label_axes(axes, *labels)
     add_legend(axes, columns=4)
     return figure
 
@@ -51,7 +52,7 @@ def draw_elbow(inertias: Float[Tensor, " counts"], chosen: int) -> Figure:
     """Draws the inertia per sample over the number of clusters, from 1."""
     figure = new_figure(6.4, 4.4, layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(range(1, len(inertias) + 1), inertias.cpu().numpy(), marker="o", color=TRAIN, label="one start each")
+    axes.plot(range(1, len(inertias) + 1), inertias.cpu().numpy(), marker="o", color=TRAIN, label="training samples")
     axes.axvline(chosen, color=REFERENCE, linestyle="--", linewidth=1.2, label=f"model.clusters={chosen}")
     label_axes(axes, "clusters", "inertia per sample")
     add_legend(axes)

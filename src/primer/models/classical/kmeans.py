@@ -22,8 +22,9 @@ from primer.spec import Spec
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LARGEST, SAMPLES = 10, 5000
-"""The elbow is drawn up to at least this number of clusters, from at most this number of training samples."""
+LARGEST, SAMPLES, STARTS = 10, 5000, 3
+"""The elbow is drawn up to at least this number of clusters, from at most this number of training samples and of
+initializations."""
 
 
 class KMeans(Clustering):
@@ -69,7 +70,8 @@ class KMeans(Clustering):
         if self.elbow:
             some = sample(points, SAMPLES)
             most = min(max(LARGEST, 2 * self.clusters), len(some))
-            inertias = [self._run(some, k, starts=1).inertia_ / len(some) for k in range(1, most + 1)]
+            starts = min(STARTS, self.starts)
+            inertias = [self._run(some, k, starts).inertia_ / len(some) for k in range(1, most + 1)]
             self.inertias = to_buffer(inertias, points)
 
     def _run(self, points: Tensor, clusters: int, starts: int) -> Any:

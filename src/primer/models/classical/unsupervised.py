@@ -111,8 +111,11 @@ class Clustering(Unsupervised):
     def pictures(self) -> dict[str, Callable[[], Figure]]:
         centers = self.cluster_centers()
         projected = None if centers is None else centers @ self.basis.T
+        labels = ("first component", "second component")
+        if isinstance(self.spec.input, Vector) and len(self.spec.input.names) == 2:
+            labels = tuple(f"{name}, standardized" for name in self.spec.input.names)
         return super().pictures() | {
-            "clusters": lambda: draw_clusters(self.shown, self.shown_clusters, self.cluster_names(), projected)
+            "clusters": lambda: draw_clusters(self.shown, self.shown_clusters, self.cluster_names(), projected, labels)
         }
 
 
