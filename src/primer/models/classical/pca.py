@@ -64,7 +64,9 @@ class PCA(Unsupervised):
             raise InputError(f"model.components={count}: the training part has only {len(points)} samples")
         points = precise(points)
         mean = points.mean(0)
-        _, singular_values, directions = torch.linalg.svd(points - mean, full_matrices=False)
+        # The triangular factor has the same singular values and directions, and few rows.
+        triangular = torch.linalg.qr(points - mean, mode="r").R
+        _, singular_values, directions = torch.linalg.svd(triangular, full_matrices=False)
         largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
         directions = directions * largest.sign()  # The sign of a direction is arbitrary: its largest entry is positive.
         self.mean.copy_(mean)
