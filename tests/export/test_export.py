@@ -10,16 +10,24 @@ from typing import Any
 import jaxtyping
 import pytest
 import torch
+from helpers.classical import fitted
 from helpers.commands import CommandResult
 from safetensors import safe_open
 from torch import nn
 
 from primer import load
 from primer.__main__ import main
+from primer.data.tables.tables import Diabetes, Wine
 from primer.errors import InputError
 from primer.export.export import check, write_onnx, write_torch
 from primer.export.graph import Graph
 from primer.models.base import Model, Step
+from primer.models.classical.decision_tree import DecisionTree
+from primer.models.classical.gaussian_naive_bayes import GaussianNaiveBayes
+from primer.models.classical.kmeans import KMeans
+from primer.models.classical.knn import KNN
+from primer.models.classical.random_forest import RandomForest
+from primer.models.classical.svm import SVM
 from primer.models.convolutional.alexnet import AlexNet
 from primer.models.convolutional.edge_filters import EdgeFilters
 from primer.models.convolutional.lenet import LeNet
@@ -95,9 +103,15 @@ MODELS: dict[str, Callable[[], Model]] = {
     "seq2seq none": lambda: Seq2Seq(
         Spec(TOKENS, Sequence(WORDS)), max_length=4, attention="none", bidirectional=False, beam_size=3, **SMALL
     ),
+    "knn": lambda: fitted(KNN, Wine().prepare()),
+    "svm": lambda: fitted(SVM, Wine().prepare()),
+    "svm values": lambda: fitted(SVM, Diabetes().prepare()),
+    "decision tree": lambda: fitted(DecisionTree, Diabetes().prepare()),
+    "random forest": lambda: fitted(RandomForest, Wine().prepare(), trees=5),
+    "naive bayes": lambda: fitted(GaussianNaiveBayes, Wine().prepare()),
 }
 WRITERS = {"onnx": write_onnx, "pt2": write_torch}
-FAST_CASES = [("mlp", "onnx"), ("lenet", "onnx"), ("gru classes", "onnx"), ("seq2seq", "pt2")]
+FAST_CASES = [("mlp", "onnx"), ("lenet", "onnx"), ("gru classes", "onnx"), ("seq2seq", "pt2"), ("random forest", "pt2")]
 CASES = [
     (name, suffix) if (name, suffix) in FAST_CASES else pytest.param(name, suffix, marks=pytest.mark.slow)
     for name in MODELS
@@ -155,6 +169,8 @@ class Branching(Linear):
 def test_models_without_a_graph_are_rejected_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was trained without targets"):
         Graph(Autoencoder(Spec(FAR, NoTarget())))
+    with pytest.raises(InputError, match="KMeans was trained without targets"):
+        Graph(fitted(KMeans, Wine().prepare(), clusters=2))
     with pytest.raises(InputError, match="Branching cannot be exported with format=torch: ") as caught:
         write_torch(Branching(Spec(FAR, CLASSES)), tmp_path / "model.pt2", {})
     assert "\n" not in str(caught.value)

@@ -28,7 +28,7 @@ def precise(values: Tensor) -> Tensor:
 
 def distances(points: Tensor, others: Tensor) -> Tensor:
     """Returns the Euclidean distances ``(points, others)``."""
-    return torch.cdist(precise(points), precise(others), compute_mode="use_mm_for_euclid_dist_if_necessary")
+    return torch.cdist(precise(points), precise(others), compute_mode="use_mm_for_euclid_dist")
 
 
 def draw_seed() -> int:

@@ -111,7 +111,7 @@ class SVM(Supervised):
         if count == 2:
             return values
         first, second = torch.triu_indices(count, count, offset=1, device=values.device)
-        votes, sums = values.new_zeros(len(values), count), values.new_zeros(len(values), count)
+        votes, sums = values.new_zeros(values.shape[0], count), values.new_zeros(values.shape[0], count)
         votes.index_add_(1, torch.cat([first, second]), torch.cat([values <= 0, values > 0], 1).to(values.dtype))
         sums.index_add_(1, torch.cat([first, second]), torch.cat([-values, values], 1))
         return votes + sums / (3 * (sums.abs() + 1))
@@ -124,7 +124,7 @@ class SVM(Supervised):
             sigmoids = torch.cat([1 - sigmoids, sigmoids], 1)
         sums = sigmoids.sum(1, keepdim=True)
         probabilities = torch.where(sums > 0, sigmoids / sums, 1 / len(self.classes))
-        return probabilities.new_zeros(len(points), self.estimates).index_copy_(1, self.classes, probabilities)
+        return probabilities.new_zeros(points.shape[0], self.estimates).index_copy_(1, self.classes, probabilities)
 
 
 def fit_classifier(points: np.ndarray, targets: np.ndarray, settings: dict[str, Any]) -> dict[str, np.ndarray]:

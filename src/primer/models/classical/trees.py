@@ -54,7 +54,7 @@ class Trees(Supervised):
     def fit_estimator(self, points: Tensor, targets: Tensor) -> Any:
         """Returns the estimator, fitted."""
         y = targets.cpu().numpy() if self.is_classifier else to_array(targets)
-        return self.estimator().fit(to_array(points), y)
+        return self.estimator().fit(to_array(points), y[:, 0] if y.shape[1:] == (1,) else y)
 
     def keep(self, estimator: Any, device: torch.device) -> None:
         """Fills the buffers from a fitted estimator."""
@@ -79,7 +79,7 @@ class Trees(Supervised):
     def estimate(self, points: Tensor) -> Tensor:
         points = points.float()
         trees = torch.arange(len(self.feature), device=points.device)
-        node = torch.zeros(len(points), len(trees), dtype=torch.long, device=points.device)
+        node = torch.zeros(points.shape[0], len(trees), dtype=torch.long, device=points.device)
         for _ in range(len(self.levels)):
             is_left = points.gather(1, self.feature[trees, node]) <= self.threshold[trees, node]
             node = torch.where(is_left, self.left[trees, node], self.right[trees, node])
