@@ -11,7 +11,9 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule
+from primer.data.tables.tables import Table
 from primer.models.base import SinglePass
+from primer.spec import Classes, Spec, Vector
 
 
 def fitted(kind: type[SinglePass], data: DataModule, **settings: Any) -> Any:
@@ -28,6 +30,14 @@ def arrays(data: DataModule, part: str) -> tuple[np.ndarray, np.ndarray]:
     batch = data.whole(part)  # type: ignore[arg-type]
     assert batch.targets is not None
     return batch.inputs.flatten(1).double().numpy(), batch.targets.numpy()
+
+
+def whole_table(kind: type[Table]) -> tuple[Spec, Batch]:
+    """Returns all samples of a table of scikit-learn with classes, standardized, and their spec."""
+    table, targets = kind().load(), Classes(kind.names)
+    points = (table.data - table.data.mean(0)) / table.data.std(0)
+    batch = Batch(torch.from_numpy(points).float(), torch.from_numpy(table.target).long())
+    return Spec(Vector(points.shape[1]), targets), batch
 
 
 def probabilities(model: Any, batch: Batch) -> Tensor:
