@@ -113,7 +113,8 @@ class Clustering(Unsupervised):
         projected = None if centers is None else centers @ self.basis.T
         labels = ("first component", "second component")
         if isinstance(self.spec.input, Vector) and len(self.spec.input.names) == 2:
-            labels = tuple(f"{name}, standardized" for name in self.spec.input.names)
+            first, second = self.spec.input.names
+            labels = f"{first}, standardized", f"{second}, standardized"
         return super().pictures() | {
             "clusters": lambda: draw_clusters(self.shown, self.shown_clusters, self.cluster_names(), projected, labels)
         }
