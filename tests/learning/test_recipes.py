@@ -37,6 +37,15 @@ def test_default_run(command: Callable[..., Any], tmp_path: Path, record_figure:
         ("text_glove", "embeddings", "similarity", 0.15, 1),
         ("adding_gru", None, "mse", 0, 0.01),
         ("adding_rnn", None, "mse", 0.15, 0.18),  # Predicting the mean scores 0.167.
+        ("digits_knn", None, "accuracy", 0.975, 1),
+        ("digits_svm", None, "accuracy", 0.975, 1),
+        ("wine_tree", None, "accuracy", 0.85, 1),
+        ("spam_svm", "spam", "accuracy", 0.92, 1),
+        ("iris_kmeans", None, "ari", 0.45, 1),
+        ("iris_gaussian_mixture", None, "ari", 0.7, 1),
+        ("moons_dbscan", None, "ari", 1, 1),
+        ("iris_som", None, "topographic_error", 0, 0.07),
+        ("mnist_pca", "MNIST", "explained_variance", 0.825, 0.835),
     ],
 )
 def test_experiment(
