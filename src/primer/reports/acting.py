@@ -33,8 +33,8 @@ def draw_policy(
     values: Float[Tensor, "states actions"], grid: tuple[int, ...], moves: Sequence[str], path: Sequence[int] = ()
 ) -> Figure:
     """Draws the value of each cell of a grid, and the best action there. States where all actions are worth the same,
-    such as the end of an episode, have no action. If a cell has several states, up to four of them are drawn, first
-    those that the path visits.
+    such as the end of an episode, have no action. If a cell has several states, up to four of them are drawn: those
+    that the path visits.
 
     Args:
         values: of each action in each state.
@@ -43,7 +43,7 @@ def draw_policy(
         path: the states of an episode, which are connected by a line.
     """
     per_cell = len(values) // (grid[0] * grid[1])
-    layers = list(dict.fromkeys([state % per_cell for state in path] + list(range(per_cell))))[:MAX_PANELS]
+    layers = list(dict.fromkeys(state % per_cell for state in path or range(per_cell)))[:MAX_PANELS]
     table = values.double().cpu().reshape(*grid, per_cell, -1).numpy()
     best = table.max(-1)
     low, high = best[:, :, layers].min(), best[:, :, layers].max()

@@ -143,4 +143,4 @@ def test_policies_rank_as_in_the_literature(quiet_trainer, record_figure: Callab
     fractions = list(found.values())
     record_figure(f"ten_armed_bandits, best arm at the end: {', '.join(f'{value:.3f}' for value in fractions)}")
     assert fractions == sorted(fractions)
-    assert fractions == pytest.approx([0.36, 0.60, 0.81, 0.87, 0.92], abs=0.03)
+    assert fractions == pytest.approx([0.35, 0.59, 0.80, 0.90, 0.92], abs=0.015)

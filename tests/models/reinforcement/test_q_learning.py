@@ -15,6 +15,7 @@ from primer.errors import InputError
 from primer.models.reinforcement.agent import Exploration
 from primer.models.reinforcement.q_learning import QLearning
 from primer.models.reinforcement.sarsa import SARSA
+from primer.run.training import train
 from primer.spec import FiniteEnvironment, NoTarget, Spec
 
 pytest.importorskip("gymnasium")
@@ -129,3 +130,10 @@ def test_q_learning_walks_along_the_cliff_and_sarsa_keeps_away(
     assert returns["q_learning"][0] == -13
     assert returns["sarsa"][0] == -17
     assert returns["sarsa"][1] > returns["q_learning"][1]
+
+
+@pytest.mark.slow
+def test_the_recipe_of_taxi(command: Callable[..., Any], record_figure: Callable[[str], None]) -> None:
+    metrics = train(command("train", "run", "experiment=taxi_q_learning", "accelerator=cpu"))
+    record_figure(f"taxi_q_learning: return {metrics['test/return']:.2f}")
+    assert metrics["test/return"] >= 7.5

@@ -15,6 +15,7 @@ from primer.errors import InputError
 from primer.models.reinforcement.dynamic_programming import DynamicProgramming
 from primer.models.reinforcement.policy_iteration import PolicyIteration
 from primer.models.reinforcement.value_iteration import ValueIteration
+from primer.run.training import train
 from primer.spec import FiniteEnvironment, NoTarget, Spec
 
 pytest.importorskip("gymnasium")
@@ -91,3 +92,11 @@ def test_what_does_not_fit_is_rejected(
 def test_it_is_abstract() -> None:
     with pytest.raises(TypeError, match="abstract"):
         DynamicProgramming(Spec(FiniteEnvironment(2, 2), NoTarget()))  # type: ignore[abstract]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["value_iteration", "policy_iteration"])
+def test_the_recipe(model: str, command: Callable[..., Any]) -> None:
+    metrics = train(command("train", "run", "experiment=frozen_lake_value_iteration", f"model={model}"))
+    assert metrics["train/start_value"] == pytest.approx(START_VALUES["FrozenLake-v1"], abs=1e-6)
+    assert metrics["test/return"] == pytest.approx(0.74, abs=0.015)
