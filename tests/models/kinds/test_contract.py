@@ -284,7 +284,7 @@ def test_what_a_single_pass_cannot_continue_is_rejected(overrides: tuple[str, ..
 
 
 def test_a_setting_that_a_class_does_not_have_is_told_with_its_settings(train: Train, tmp_path: Path) -> None:
-    message = error_line(train("model=dqn", "+data.num_env=3"), tmp_path)
+    message = error_line(train("model=plain_dqn", "+data.num_env=3"), tmp_path)
     assert "CartPole does not accept num_env; did you mean num_envs?" in message
 
 
@@ -298,7 +298,7 @@ def test_a_setting_that_a_class_does_not_have_is_told_with_its_settings(train: T
         ("kmeans", "batch_size", "KMeans learns without gradients"),
         ("gan", "lr_find", "GAN has several optimizers"),
         ("plain_gan", "lr_find", "PlainGAN has several optimizers or steps them manually"),
-        ("dqn", "batch_size", "CartPole does not have a batch size"),
+        ("plain_dqn", "batch_size", "CartPole does not have a batch size"),
     ],
 )
 def test_a_probe_that_does_not_apply_is_rejected(
@@ -307,7 +307,7 @@ def test_a_probe_that_does_not_apply_is_rejected(
     assert f"probe={probe}: {message}" in error_line(train(f"model={model}", f"debug={probe}"), tmp_path)
 
 
-@pytest.mark.parametrize("model", ["kmeans", "gan", "dqn", "vae"])
+@pytest.mark.parametrize("model", ["kmeans", "gan", "plain_dqn", "vae"])
 def test_every_kind_of_model_has_a_summary(model: str, train: Train) -> None:
     metrics = metrics_of(train(f"model={model}", "debug=summary"))
     assert (metrics["summary/parameters"] > 0) == (model != "kmeans")

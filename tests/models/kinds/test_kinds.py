@@ -18,7 +18,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "gan": ("trainer.gradient_clip_val=1", "scheduler=step", "scheduler.interval=step", "scheduler.step_size=7"),
     "kmeans": (),
     "skip_gram": ("optimizer=sgd", "data.sentences=200"),
-    "dqn": (),
+    "plain_dqn": (),
     "masked_lm": ("data.sentences=200",),
     "simclr": ("regularization/augmentation=shift",),
 }
@@ -30,7 +30,7 @@ METRICS = {
     "gan": {"train/discriminator", "val/loss", "test/loss"},
     "kmeans": {"train/loss", "val/loss", "test/loss"},
     "skip_gram": {"train/loss", "val/loss", "test/loss"},
-    "dqn": {"train/loss", "val/return", "test/return"},
+    "plain_dqn": {"train/loss", "val/return", "test/return"},
     "masked_lm": {"train/loss", "val/loss", "test/loss"},
     "simclr": {"train/loss", "val/loss", "test/loss"},
 }
@@ -69,12 +69,12 @@ def test_a_model_is_trained_evaluated_and_loaded(kind: str, train: Callable[...,
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("kmeans", "gan")])
 def test_training_improves_the_metric(kind: str, train: Callable[..., Any]) -> None:
-    extra = ("data.steps_per_epoch=300", "optimizer.lr=0.003") if kind == "dqn" else ()
+    extra = ("data.steps_per_epoch=300", "optimizer.lr=0.003") if kind == "plain_dqn" else ()
     result = train(f"model={kind}", "trainer.max_epochs=6", "test=false", *KINDS[kind], *extra)
     rows = [line.split(",") for line in (result.folder / "metrics.csv").read_text().splitlines()]
-    column = rows[0].index("train/loss" if kind != "dqn" else "val/return")
+    column = rows[0].index("train/loss" if kind != "plain_dqn" else "val/return")
     first, last = float(rows[1][column]), float(rows[-1][column])
-    assert last > first if kind == "dqn" else last < first
+    assert last > first if kind == "plain_dqn" else last < first
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,7 +86,7 @@ def test_a_run_resumed_within_an_epoch_equals_an_uninterrupted_one(kind: str, tr
         resumed = train(*common, f"resume={whole}/checkpoints/best.ckpt")
     else:
         common = (f"model={kind}", *KINDS[kind], "trainer.max_epochs=2", "data.batch_size=32")
-        common = common if kind != "dqn" else common[:-1]
+        common = common if kind != "plain_dqn" else common[:-1]
         whole = train(*common).folder
         expected, metrics = weights_of(whole), metrics_of(whole)
         stop = int(metrics["steps"] * 0.7)
