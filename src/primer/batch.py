@@ -90,6 +90,10 @@ class Transition(NamedTuple):
         """The number of transitions."""
         return len(self.actions)
 
+    def to(self, device: torch.device | str) -> Transition:
+        """Returns the transitions on ``device``."""
+        return Transition(*(tensor.to(device) for tensor in self))
+
 
 class Episodes(NamedTuple):
     """Whole episodes.

@@ -21,7 +21,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_clos
 from lightning.pytorch.profilers import PassThroughProfiler
 from torch import Tensor
 
-from primer.batch import Batch
+from primer.batch import Batch, Transition
 
 # Lightning queries NVIDIA's driver for the number of GPUs before each optimizer step, which takes 0.1 ms if there is no
 # GPU; PyTorch's own check is immediate. Only forking after CUDA has been initialized needs the former.
@@ -66,7 +66,7 @@ class LowOverheadModule(L.LightningModule):
 
     def _call_batch_hook(self, hook_name: str, *args: Any) -> Any:
         # For every batch, Lightning looks up whether the model or the data overrides each of three hooks.
-        if self._skips_batch_hooks and isinstance(args[0], Batch):
+        if self._skips_batch_hooks and isinstance(args[0], Batch | Transition):
             return args[0].to(args[1]) if hook_name == "transfer_batch_to_device" else args[0]
         return super()._call_batch_hook(hook_name, *args)
 
