@@ -1,8 +1,8 @@
 """The time per training step of DQN in Primer, compared with a hand-written loop of the same algorithm.
 
 Both step ten CartPole environments, store their transitions in a replay buffer, and take a gradient step on 128 of them
-with double Q-learning, for the network of ``experiment=cartpole_dqn``. The two alternate epoch by epoch, and ratios are
-computed per pair, so that drifts in machine speed cancel out.
+with double Q-learning and a linear schedule, for the network of ``experiment=cartpole_dqn``. The two alternate epoch by
+epoch, and ratios are computed per pair, so that drifts in machine speed cancel out.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def hand_written() -> Any:
     network, target = q_network(), q_network()
     target.load_state_dict(network.state_dict())
     optimizer = torch.optim.Adam(network.parameters(), lr=2.5e-4, fused=True)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS * (PAIRS + 1))
     now, following = torch.zeros(2, SIZE, 4)
     actions = torch.zeros(SIZE, dtype=torch.long)
     rewards, terminated = torch.zeros(2, SIZE)
@@ -79,6 +80,7 @@ def hand_written() -> Any:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            schedule.step()
             if seen % 500 == 0:
                 target.load_state_dict(network.state_dict())
         return (time.perf_counter() - start) / STEPS
