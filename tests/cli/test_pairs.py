@@ -37,7 +37,7 @@ SPARSE = ("word2vec", "glove")
 """Models whose weights have sparse gradients, so that L1 and L2 are rejected."""
 
 FITTED = {
-    "dbscan": ("model.eps=1000",),
+    "dbscan": ("model.eps=1000.0",),
     "gaussian_mixture": ("model.covariance=diag",),
     "kmeans": ("model.elbow=false",),
     "random_forest": ("model.trees=5",),
