@@ -323,6 +323,7 @@ def test_single_callbacks_compose_the_default() -> None:
         "attention",
         "samples",
         "word_vectors",
+        "latent_space",
         "predictions",
         "report",
     ]

@@ -6,6 +6,7 @@ from primer.callbacks.baseline import Baseline
 from primer.callbacks.ema import EMA
 from primer.callbacks.finite import StopOnNaN
 from primer.callbacks.gradients import Gradients
+from primer.callbacks.latent_space import LatentSpace
 from primer.callbacks.pictures import Pictures
 from primer.callbacks.prediction_file import PredictionFile
 from primer.callbacks.progress import Progress
@@ -14,6 +15,6 @@ from primer.callbacks.samples import Samples
 from primer.callbacks.word_vectors import WordVectorFiles
 
 __all__ = [
-    "EMA", "ActingPictures", "AttentionMaps", "Baseline", "Gradients", "Pictures", "PredictionFile", "Progress",
-    "Report", "Samples", "StopOnNaN", "WordVectorFiles",
+    "EMA", "ActingPictures", "AttentionMaps", "Baseline", "Gradients", "LatentSpace", "Pictures", "PredictionFile",
+    "Progress", "Report", "Samples", "StopOnNaN", "WordVectorFiles",
 ]  # fmt: skip

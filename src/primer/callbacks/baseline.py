@@ -16,6 +16,8 @@ from primer.data.text.masking import Maskable
 from primer.data.text.tagging import count_tags
 from primer.data.text.token_stream import TokenStream
 from primer.models.base import Model
+from primer.models.generative.autoencoder import Autoencoder
+from primer.models.generative.pca import PCA, fit_pca
 from primer.objectives import ModelLoss, Objective, auto
 from primer.spec import Classes, MaskedToken, NextToken, Spec, Tags, Tokens, Values
 
@@ -34,8 +36,9 @@ class Baseline(Callback):
     """Tests a baseline beside the model, and logs its metrics as ``baseline/test/…``.
 
     The baseline is estimated from the training part alone: the most frequent class, the mean, the last value of a
-    series, the most frequent tag of each word, or the frequencies of tokens. Models whose objective is their own, data
-    without such a baseline, and metrics that the model does not have are left out.
+    series, the most frequent tag of each word, or the frequencies of tokens. That of an autoencoder is a principal
+    component analysis (PCA) with codes of the same size. Other models whose objective is their own, data without such a
+    baseline, and metrics that the model does not have are left out.
 
     Attributes:
         description: what the baseline of the last test predicts; empty if there was none.
@@ -46,6 +49,8 @@ class Baseline(Callback):
     def __init__(self) -> None:
         self.description = ""
         self._reference: Reference | None = None
+        self._pca: PCA | None = None
+        self._error = torch.zeros(2)
         self._counted = False
         self._objective: Objective
         self._metrics: MetricCollection
@@ -56,6 +61,11 @@ class Baseline(Callback):
         self._reference = find_reference(pl_module.spec, data) if named and isinstance(data, DataModule) else None
         self.description = self._reference.description if self._reference else ""
         self._counted = False
+        self._pca = None
+        if isinstance(pl_module, Autoencoder) and isinstance(data, DataModule):
+            self._pca, self._error = fit_pca(data, pl_module), torch.zeros(2, device=pl_module.device)
+        if self._pca:
+            self.description = f"PCA with {pl_module.code_size} components"
         if self._reference:
             self._objective = auto(pl_module.spec.target).to(pl_module.device).eval()
             self._metrics = self._objective.metrics().to(pl_module.device)
@@ -63,12 +73,22 @@ class Baseline(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: Model, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
+        if self._pca and isinstance(batch, Batch) and batch.size:
+            assert isinstance(pl_module, Autoencoder)
+            samples = pl_module.original(batch.inputs).flatten(1)
+            self._error += torch.stack(
+                [(self._pca(samples) - samples).square().mean(1).sum(), samples.new_tensor(batch.size)]
+            )
         if self._reference and batch.size and isinstance(outputs, Tensor):  # Otherwise, the model has no metrics.
             self._counted = True
             guess = self._reference.outputs(batch)
             self._metrics.update(self._objective.predict(guess), batch.targets, inputs=batch.inputs, outputs=guess)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Model) -> None:
+        if self._pca:
+            total, count = trainer.strategy.reduce(self._error, reduce_op="sum")  # type: ignore[misc]
+            pl_module.log("baseline/test/loss", total / count)
+            return
         if not self._counted:
             self.description = ""
             return

@@ -1,0 +1,1 @@
+"""Models that learn to reconstruct or to generate data."""

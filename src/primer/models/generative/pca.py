@@ -1,0 +1,53 @@
+"""Principal component analysis: what a linear autoencoder of the same size achieves at best."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from primer.data.base import DataModule
+from primer.data.loading.stream import Stream
+from primer.models.generative.coder import Coder
+from primer.spec import Image, Vector
+
+LARGEST = 4096
+"""The largest number of values of a sample: more would take long."""
+
+
+class PCA(NamedTuple):
+    """The mean of samples, and the orthonormal directions along which they vary most.
+
+    Attributes:
+        mean: ``(values,)``.
+        components: ``(components, values)``.
+    """
+
+    mean: Tensor
+    components: Tensor
+
+    def __call__(self, samples: Float[Tensor, "batch values"]) -> Float[Tensor, "batch values"]:
+        """Reconstructs samples from their coordinates along the components."""
+        mean, components = self.mean.to(samples.device), self.components.to(samples.device)
+        return mean + (samples - mean) @ components.T @ components
+
+
+def fit_pca(data: DataModule, model: Coder) -> PCA | None:
+    """Fits as many components as the model's codes have numbers to the training part, in the units in which the model
+    reconstructs samples. None if samples are too large, or do not fit in memory."""
+    assert isinstance(model.spec.input, Vector | Image)
+    if model.spec.input.size > LARGEST or isinstance(data.stored("train", train=False), Stream):
+        return None
+    size = model.spec.input.size
+    count, total, products = 0, torch.zeros(size, dtype=torch.float64), torch.zeros(size, size, dtype=torch.float64)
+    for batch in data.loader("train", train=False):
+        samples = model.original(batch.inputs).flatten(1)
+        count += batch.size
+        total += samples.sum(0).cpu()
+        products += (samples.T @ samples).cpu()
+    mean = total / count
+    covariance = products / count - mean[:, None] * mean
+    _, vectors = torch.linalg.eigh(covariance)  # In ascending order.
+    return PCA(mean.float(), vectors.T.flip(0)[: model.code_size].float())
