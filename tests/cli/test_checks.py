@@ -324,6 +324,8 @@ def test_single_callbacks_compose_the_default() -> None:
         "samples",
         "word_vectors",
         "latent_space",
+        "generated_samples",
+        "sample_quality",
         "predictions",
         "report",
     ]

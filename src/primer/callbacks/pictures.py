@@ -17,6 +17,7 @@ from primer.data.loading.scaling import unstandardize
 from primer.errors import InputError
 from primer.models.base import Model, SinglePass
 from primer.models.layers.activations import activation_functions
+from primer.objectives import ModelLoss
 from primer.records.loggers import CSV
 from primer.reports import images as drawing
 from primer.reports import layers, predictions
@@ -24,7 +25,7 @@ from primer.reports.activations import draw_activations
 from primer.reports.curves import draw_curves, read_history
 from primer.reports.figures import short
 from primer.reports.publish import log_failure, publish
-from primer.spec import Classes, Image, Tags, Values, Vector
+from primer.spec import Classes, Image, NoTarget, Spec, Tags, Values, Vector
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,7 +92,10 @@ class Pictures(Callback):
             publish(trainer, self.dirpath, "curves", draw_curves(read_history(file), *goal))
 
     def on_test_start(self, trainer: Trainer, pl_module: Model) -> None:
-        self.collected = Collected(pl_module.spec, self.images, self.mistakes)
+        spec = pl_module.spec
+        if isinstance(pl_module.objective, ModelLoss):  # The model does not predict the targets.
+            spec = Spec(spec.input, NoTarget())
+        self.collected = Collected(spec, self.images, self.mistakes)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: Model, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0

@@ -32,6 +32,8 @@ class Evaluate:
     beam_size: int | None
     samples: dict | None
     word_vectors: dict | None
+    generated_samples: dict | None
+    sample_quality: dict | None
     predictions: dict | None
 
 

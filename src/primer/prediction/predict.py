@@ -15,6 +15,7 @@ from primer.data.loading.image_format import image_converter
 from primer.data.loading.loader import TensorLoader
 from primer.data.loading.scaling import standardize
 from primer.errors import InputError
+from primer.objectives import ModelLoss
 from primer.prediction.encoded import Encoded
 from primer.prediction.images import as_pictures, encode_images
 from primer.prediction.predictions import Outcome, Predictions, concatenate, decode
@@ -110,6 +111,8 @@ def encode(spec: Spec, inputs: Any) -> Encoded:
 def predict_encoded(model: TrainedModel, encoded: Encoded, batch_size: int) -> Predictions:
     """Predicts from encoded inputs, in their order. Batches are those of a test on the same samples, in which samples
     of similar length share a batch, so that the results are the same to the last digit."""
+    if isinstance(model.objective, ModelLoss):
+        raise InputError(f"{type(model).__name__} was trained without targets, so there is nothing to predict")
     spec, data = model.spec, encoded.batch
     loader = TensorLoader(
         data,

@@ -98,7 +98,8 @@ def set_beam_size(model: Model, beam_size: int) -> None:
 
 
 def build_callbacks(config: dict[str, Any], model: Model) -> list[L.Callback]:
-    """Builds the callbacks that write the predictions, sample from a language model, and judge word vectors.
+    """Builds the callbacks that write the predictions, sample from a model, and judge word vectors and generated
+    images.
 
     Raises:
         InputError: if there is a prompt but the model is not a language model.
@@ -106,5 +107,5 @@ def build_callbacks(config: dict[str, Any], model: Model) -> list[L.Callback]:
     samples = config["samples"]
     if samples is not None and samples["prompt"] is not None and not isinstance(model.spec.target, NextToken):
         raise InputError(f"samples.prompt: {type(model).__name__} is not a language model, so it cannot take a prompt")
-    names = ("samples", "word_vectors", "predictions")
+    names = ("samples", "word_vectors", "generated_samples", "sample_quality", "predictions")
     return [instantiate(config[name], L.Callback) for name in names if config[name] is not None]

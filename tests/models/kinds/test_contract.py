@@ -45,7 +45,7 @@ def error_line(result: Any, tmp_path: Path) -> str:
 
 
 def test_metrics_logged_by_a_model_select_the_best_checkpoint(train: Train) -> None:
-    result = train("model=vae", "trainer.max_epochs=4")
+    result = train("model=small_vae", "trainer.max_epochs=4")
     metrics, rows = metrics_of(result), epochs_of(result)
     losses = [float(row["val/loss"]) for row in rows]
     assert len(set(losses)) == 4
@@ -88,7 +88,7 @@ def test_a_single_pass_model_rejects_gradient_settings(setting: str, train: Trai
 
 
 def test_a_penalty_without_effect_on_an_overridden_training_step_is_rejected(train: Train, tmp_path: Path) -> None:
-    message = error_line(train("model=vae", *QUICK, "regularization.l1=0.1"), tmp_path)
+    message = error_line(train("model=small_vae", *QUICK, "regularization.l1=0.1"), tmp_path)
     assert "VAE overrides training_step, so L1 and L2 would have no effect" in message
 
 
@@ -112,14 +112,20 @@ def test_data_without_targets_requires_a_custom_loss(train: Train, tmp_path: Pat
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        (("model=autoencoder", "regularization.dropout=0.3"), "regularization.dropout has no effect on Autoencoder"),
+        (
+            ("model=small_autoencoder", "regularization.dropout=0.3"),
+            "regularization.dropout has no effect on Autoencoder",
+        ),
         (("model=mlp", "regularization.stochastic_depth=0.3"), "regularization.stochastic_depth has no effect on MLP"),
-        (("model=vae", "regularization.label_smoothing=0.1"), "regularization.label_smoothing has no effect on VAE"),
+        (
+            ("model=small_vae", "regularization.label_smoothing=0.1"),
+            "regularization.label_smoothing has no effect on VAE",
+        ),
         (
             ("data=diabetes", "regularization.label_smoothing=0.1"),
             "regularization.label_smoothing has no effect on MLP",
         ),
-        (("model=gan", "scheduler=plateau"), "scheduler needs a metric, and GAN does not name one"),
+        (("model=small_gan", "scheduler=plateau"), "scheduler needs a metric, and GAN does not name one"),
     ],
 )
 def test_regularization_and_schedules_without_effect_are_refused(
@@ -164,7 +170,7 @@ def test_an_unknown_direction_requires_mode(train: Train, tmp_path: Path) -> Non
 
 
 def test_the_error_for_a_metric_that_is_never_logged_lists_those_that_are(train: Train) -> None:
-    result = train("model=vae", "monitor=val/elbo", "mode=max", "trainer.max_epochs=2")
+    result = train("model=small_vae", "monitor=val/elbo", "mode=max", "trainer.max_epochs=2")
     assert result.status == 1
     assert "monitor=val/elbo: the model does not log that metric; it logs val/loss" in result.err
 
@@ -296,7 +302,7 @@ def test_a_setting_that_a_class_does_not_have_is_told_with_its_settings(train: T
     [
         ("kmeans", "lr_find", "KMeans learns without gradients"),
         ("kmeans", "batch_size", "KMeans learns without gradients"),
-        ("gan", "lr_find", "GAN has several optimizers"),
+        ("small_gan", "lr_find", "GAN has several optimizers"),
         ("plain_gan", "lr_find", "PlainGAN has several optimizers or steps them manually"),
         ("plain_dqn", "batch_size", "CartPole does not have a batch size"),
     ],
@@ -307,11 +313,11 @@ def test_a_probe_that_does_not_apply_is_rejected(
     assert f"probe={probe}: {message}" in error_line(train(f"model={model}", f"debug={probe}"), tmp_path)
 
 
-@pytest.mark.parametrize("model", ["kmeans", "gan", "plain_dqn", "vae"])
+@pytest.mark.parametrize("model", ["kmeans", "small_gan", "plain_dqn", "small_vae"])
 def test_every_kind_of_model_has_a_summary(model: str, train: Train) -> None:
     metrics = metrics_of(train(f"model={model}", "debug=summary"))
     assert (metrics["summary/parameters"] > 0) == (model != "kmeans")
 
 
 def test_the_learning_rate_of_a_model_with_its_own_training_step_is_found(train: Train) -> None:
-    assert metrics_of(train("model=vae", "debug=lr_find"))["lr_find/lr"] > 0
+    assert metrics_of(train("model=small_vae", "debug=lr_find"))["lr_find/lr"] > 0

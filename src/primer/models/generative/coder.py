@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from primer.models.base import Model
+from primer.models.generative.unsupervised import Unsupervised
 from primer.models.layers.coders import Architecture, build_decoder, build_encoder, resolve_architecture
 from primer.models.layers.validation import check_sizes
 from primer.objectives import Objective
-from primer.spec import Image, NoTarget, Spec, Vector
+from primer.spec import Image, Spec, Vector
 
 
-class Coder(Model):
-    """A model with an encoder from samples to short codes, and a decoder from codes to samples. Labels are ignored.
-
-    Images are reconstructed as intensities in [0, 1], by a sigmoid in the last layer; vectors are reconstructed as
-    standardized values.
+class Coder(Unsupervised):
+    """A model with an encoder from samples to short codes, and a decoder from codes to samples.
 
     Args:
         spec: description of the data set.
@@ -33,12 +29,6 @@ class Coder(Model):
     Raises:
         InputError: if a size is less than 1, or the architecture does not fit the data.
     """
-
-    inputs = Vector | Image
-    targets = NoTarget
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -58,10 +48,6 @@ class Coder(Model):
         layout = resolve_architecture(architecture, kind, channels)
         self.encoder = build_encoder(kind, encoded, layout, hidden_sizes, channels)
         self.decoder = build_decoder(kind, code_size, layout, hidden_sizes, channels)
-        scale = (kind.mean, kind.std) if isinstance(kind, Image) and kind.mean else ((0.0,), (1.0,))
-        for name, values in zip(("mean", "std"), scale, strict=True):
-            shape = (-1, 1, 1) if isinstance(kind, Image) else (-1,)
-            self.register_buffer(name, torch.tensor(values).view(shape), persistent=False)
 
     def encode(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch code"]:
         """Returns the code of each standardized sample."""
@@ -69,13 +55,8 @@ class Coder(Model):
 
     def decode(self, codes: Float[Tensor, "batch code"]) -> Float[Tensor, "batch ..."]:
         """Returns the standardized sample of each code."""
-        decoded = self.decoder(codes)
-        return (decoded.sigmoid() - self.mean) / self.std if isinstance(self.spec.input, Image) else decoded
+        return self.activate(self.decoder(codes))
 
     def forward(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:  # type: ignore[override]
         """Reconstructs standardized samples."""
         return self.decode(self.encode(inputs))
-
-    def original(self, inputs: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
-        """Returns what is reconstructed: the intensities of images in [0, 1], or standardized vectors."""
-        return inputs * self.std + self.mean
