@@ -150,7 +150,9 @@ def test_two_training_steps(model: str, data: str, quiet_trainer) -> None:
     regularization = f"regularization={'none' if model in SPARSE else 'light'}"
     config = config_of(f"model={model}", f"data={data}", regularization, *large, *SMALL.get(data, ()))
     datamodule = data_of(data)
-    network = build_model(config, datamodule, instantiate(config["regularization"], Regularization))
+    settings = instantiate(config["regularization"], Regularization)
+    datamodule.augmentation = list(settings.augmentation.values())  # Several views of a sample require one.
+    network = build_model(config, datamodule, settings)
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     trainer = quiet_trainer(max_steps=2, limit_val_batches=1, limit_test_batches=1)
     trainer.fit(network, datamodule=datamodule)

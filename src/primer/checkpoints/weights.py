@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from primer.checkpoints import reading
+from primer.config.instantiate import locate
 from primer.data.base import DataModule
 from primer.data.source import DataSource
 from primer.errors import InputError
@@ -20,6 +21,9 @@ from primer.spec import UNKNOWN, Classes, Image, Input, Spec, Target
 
 HEAD = "head."
 """Prefix of the names of the last layer's parameters."""
+
+BACKBONE = "backbone."
+"""Prefix of the names of the parameters that a model pre-trains for another."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,10 @@ def read_weights(source: str, kind: type[Model], settings: Mapping[str, Any], da
 def from_checkpoint(source: str, kind: type[Model]) -> Weights:
     """Reads the weights of a run folder or a Primer checkpoint."""
     content = reading.read_checkpoint(source)
+    settings = {key: value for key, value in content["primer"]["model"].items() if key != "_target_"}
     trained = content["primer"]["model"]["_target_"]
+    if locate(trained, Model).backbone_class(**settings) is kind:
+        return of_backbone(source, content)
     if trained != f"{kind.__module__}.{kind.__qualname__}":
         raise InputError(f"weights={source} are for {trained.split('.')[-1]}, not for {kind.__name__}")
     spec = Spec.from_dict(content["primer"]["spec"])
@@ -70,6 +77,17 @@ def from_checkpoint(source: str, kind: type[Model]) -> Weights:
     if stem is not None and isinstance(spec.input, Image):
         stem = stem_for(spec.input, stem)
     return Weights(source, content["state_dict"], spec.input, spec.target, stem)
+
+
+def of_backbone(source: str, content: Mapping[str, Any]) -> Weights:
+    """Returns the weights of the model that a run has pre-trained, without its last layer."""
+    spec = Spec.from_dict(content["primer"]["spec"])
+    state = {
+        name.removeprefix(BACKBONE): tensor
+        for name, tensor in content["state_dict"].items()
+        if name.startswith(BACKBONE)
+    }
+    return Weights(source, state, spec.input, spec.target)
 
 
 def from_safetensors(file: Path, kind: type[Model], settings: Mapping[str, Any]) -> Weights:

@@ -230,6 +230,12 @@ class Model(LowOverheadModule, Optimization, ABC):
         knows."""
         return None
 
+    @classmethod
+    def backbone_class(cls, **settings: Any) -> type[Model] | None:
+        """Returns the class of the model that a model with these settings pre-trains as its ``backbone``; None if it
+        does not pre-train another."""
+        return None
+
     # Steps and hooks that Lightning calls.
 
     @with_signature
