@@ -41,10 +41,13 @@ from primer.config.paths import ROOT
 PRELOADED = (hydra, sklearn.datasets, primer.callbacks, primer.run)
 """What is imported above is shared by all runs."""
 
+DROPOUT = ("regularization.dropout=0.3",)
+
 MODELS = {
-    "MLP, digits": ("model=mlp", "data=digits", "regularization/augmentation=shift"),
-    "LSTM, pos_tags": ("model=lstm", "data=pos_tags", "data.sentences=800"),
-    "seq2seq, dates": ("model=seq2seq", "data=dates", "data.samples=1000", "model.hidden_size=32"),
+    "MLP, digits": ("model=mlp", "data=digits", "regularization/augmentation=shift", *DROPOUT),
+    "LSTM, pos_tags": ("model=lstm", "data=pos_tags", "data.sentences=800", *DROPOUT),
+    "seq2seq, dates": ("model=seq2seq", "data=dates", "data.samples=1000", "model.hidden_size=32", *DROPOUT),
+    "GAN, digits": ("model=gan", "data=digits", "model.channels=[8,16]", "model.spectral_norm=true"),
 }
 TRAINING = {
     "Adam": ("optimizer=adam",),
@@ -54,8 +57,8 @@ TRAINING = {
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 EPOCHS, ATTEMPTS = 4, 10
 COMMON = (
-    "regularization.dropout=0.3", f"trainer.max_epochs={EPOCHS}", "accelerator=cpu", "callbacks.last.minutes=0.002",
-    "~callbacks.pictures", "~callbacks.attention",
+    f"trainer.max_epochs={EPOCHS}", "accelerator=cpu", "callbacks.last.minutes=0.002", "~callbacks.pictures",
+    "~callbacks.attention",
 )  # fmt: skip
 
 

@@ -18,20 +18,20 @@ from primer.reports.publish import log_failure, publish
 from primer.spec import Image
 
 SHOWN, EPOCHS, SHEET = 10, 12, 8
-"""The number of samples of an epoch, the largest number of epochs that are shown, and the number of rows and columns of
+"""The number of samples of an epoch, the largest number of epochs that are kept, and the number of rows and columns of
 samples at the end of the test."""
 
 
 class GeneratedSamples(Callback):
     """Draws images that a generative model generates; other models and other data are skipped:
 
-    - ``samples_over_time.png``: samples from the same noise in each of a few epochs, at the start of its validation,
-      so that averaged weights are used where the run averages them;
+    - ``samples_over_time.png``: samples from the same noise in up to 12 epochs, drawn at the start of validation, so
+      that averaged weights are used where the run averages them;
     - ``samples.png``: samples at the end of the test, each row of one class if the model is conditional.
 
     Args:
         dirpath: the directory of the pictures.
-        every_n_epochs: how often samples are drawn in training; None for never.
+        every_n_epochs: how often samples are drawn in training, less often in a long run; None for never.
 
     Raises:
         InputError: if the number is less than 1.
@@ -41,27 +41,29 @@ class GeneratedSamples(Callback):
         if every_n_epochs is not None and every_n_epochs < 1:
             raise InputError(f"callbacks.generated_samples.every_n_epochs must be at least 1, not {every_n_epochs}")
         self.dirpath, self.every_n_epochs = Path(dirpath), every_n_epochs
-        self.rows: dict[str, Tensor] = {}
+        self.drawn: dict[str, Tensor] = {}
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: Model, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        epoch = trainer.current_epoch + 1
-        wanted = self.every_n_epochs is not None and epoch % self.every_n_epochs == 0
-        if batch_idx or not wanted or trainer.sanity_checking or not shows_samples(pl_module):
+        if batch_idx or not self.every_n_epochs or trainer.sanity_checking or not shows_samples(pl_module):
             return
-        with torch.no_grad():
-            images = draw_samples(pl_module, SHOWN)
-        self.rows[f"epoch {epoch}"] = (images * 255).round().byte()
+        epoch, interval = trainer.current_epoch + 1, self.every_n_epochs
+        while epoch > EPOCHS * interval:
+            interval *= 2
+        self.drawn = {name: images for name, images in self.drawn.items() if int(name) % interval == 0}
+        if epoch % interval == 0:
+            with torch.no_grad():
+                images = draw_samples(pl_module, SHOWN)
+            self.drawn[str(epoch)] = (images * 255).round().byte()
 
     def on_fit_end(self, trainer: Trainer, pl_module: Model) -> None:
-        if not self.rows or not trainer.is_global_zero:
+        if not self.drawn or not trainer.is_global_zero:
             return
         with log_failure(self.dirpath, "samples_over_time"):
-            names = list(self.rows)
-            chosen = torch.linspace(0, len(names) - 1, min(EPOCHS, len(names))).round().long().tolist()
-            images = torch.stack([self.rows[names[k]] for k in chosen]) / 255
-            figure = draw_rows(images, [names[k] for k in chosen], "samples from the same noise over time")
+            images = torch.stack([images.cpu() for images in self.drawn.values()]) / 255
+            labels = [f"epoch {epoch}" for epoch in self.drawn]
+            figure = draw_rows(images, labels, "samples from the same noise over time")
             publish(trainer, self.dirpath, "samples_over_time", figure)
 
     def on_test_end(self, trainer: Trainer, pl_module: Model) -> None:
@@ -78,10 +80,10 @@ class GeneratedSamples(Callback):
                 publish(trainer, self.dirpath, "samples", draw_rows(images, labels, "samples"))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"images_by_epoch": self.drawn}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = state_dict["rows"]
+        self.drawn = state_dict["images_by_epoch"]
 
 
 def shows_samples(model: Model) -> bool:

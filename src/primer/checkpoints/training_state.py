@@ -29,6 +29,7 @@ FREE: dict[str, Any] = {
     "metrics_row": list[Any],
     "cuda": list[Tensor],
     "envs": list[Any],
+    "images_by_epoch": dict[str, Tensor],
 }
 """Entries that depend on how far a run is, or on its machine, with their types."""
 

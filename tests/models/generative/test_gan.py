@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from primer.batch import Batch
+from primer.callbacks import GeneratedSamples
 from primer.errors import InputError
 from primer.models.generative.gan import GAN
 from primer.spec import Classes, Image, NoTarget, Spec, Vector
@@ -135,6 +138,15 @@ def test_a_run_draws_samples_and_logs_both_losses(more: tuple[str, ...], run_in_
     assert {"samples", "samples_over_time", "curves"} <= drawn
 
 
+def test_samples_of_a_long_run_are_drawn_less_often(tmp_path: Path) -> None:
+    model, drawing = GAN(GRAY, **SMALL), GeneratedSamples(tmp_path)
+    for epoch in range(40):
+        trainer: Any = SimpleNamespace(current_epoch=epoch, sanity_checking=False)
+        drawing.on_validation_batch_start(trainer, model, None, 0)
+    assert list(drawing.drawn) == [str(epoch) for epoch in range(4, 41, 4)]
+    assert drawing.drawn["4"].shape == (10, 1, 8, 8)
+
+
 def test_a_run_learns_the_mean_and_spread_of_a_table(run_in_process) -> None:
     import primer
 
@@ -149,3 +161,20 @@ def test_a_run_learns_the_mean_and_spread_of_a_table(run_in_process) -> None:
     assert 0.6 < samples.std(0).mean() < 1.4
     # Alcohol and proline rise together in the data, which independent columns would miss.
     assert torch.corrcoef(samples.T)[0, 12] > 0.3
+
+
+def test_a_run_resumed_within_an_epoch_equals_an_uninterrupted_one(run_in_process) -> None:
+    settings = ("model=gan", *QUICK, "model.spectral_norm=true", "regularization.ema=0.9", "~callbacks.pictures")
+    whole = run_in_process("train.py", *settings).folder
+    stopped = run_in_process("train.py", *settings, "trainer.max_steps=25", "test=false").folder
+    resumed = run_in_process("train.py", f"resume={stopped}", "trainer.max_steps=-1", "test=true", logs=False)
+    assert resumed.folder == stopped, resumed.err
+    first, second = (torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (whole, stopped))
+    assert first["global_step"] > 25
+    for name, value in first["state_dict"].items():
+        assert torch.equal(value, second["state_dict"][name]), name
+    rows = [content["callbacks"]["GeneratedSamples"]["images_by_epoch"] for content in (first, second)]
+    assert list(rows[0]) == ["1", "2"]
+    assert all(torch.equal(images, rows[1][epoch]) for epoch, images in rows[0].items())
+    metrics = [json.loads((run / "metrics.json").read_text()) for run in (whole, stopped)]
+    assert metrics[1] | {"fit_seconds": 0} == metrics[0] | {"fit_seconds": 0}
