@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from lightning import Callback, Trainer
@@ -15,6 +15,7 @@ from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.generative.autoencoder import Autoencoder
 from primer.models.generative.coder import Coder
+from primer.models.self_supervised.backbone import Pretraining
 from primer.reports.images import original
 from primer.reports.latent_space import draw_latent_map, draw_rows
 from primer.reports.publish import SPREAD, log_failure, publish
@@ -27,15 +28,9 @@ NEIGHBORS, STEPS = 8, 10
 """The number of nearest neighbors of a sample, and of steps from one sample to another."""
 
 
-@runtime_checkable
-class Encoding(Protocol):
-    """A model that encodes samples."""
-
-    def encode(self, inputs: Tensor) -> Tensor: ...
-
-
 class LatentSpace(Callback):
-    """Draws what a model that encodes samples has learned, at the end of the test; other models are skipped:
+    """Draws what an autoencoder or a model that pre-trains another has learned, at the end of the test; other models
+    are skipped:
 
     - ``reconstructions.png``: images above their reconstructions, and corrupted ones if the model denoises;
     - ``interpolations.png``: what is decoded between the codes of two images;
@@ -66,7 +61,12 @@ class LatentSpace(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: Model, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if not self.samples or not isinstance(pl_module, Encoding) or not isinstance(batch, Batch) or not batch.size:
+        if (
+            not self.samples
+            or not isinstance(pl_module, Coder | Pretraining)
+            or not isinstance(batch, Batch)
+            or not batch.size
+        ):
             return
         size = batch.size // pl_module.views  # Of several views of each sample, the first.
         inputs = batch.inputs[:size]
@@ -81,7 +81,7 @@ class LatentSpace(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: Model) -> None:
         rows, self.collected = self.collected.rows, Top(0)
-        if not rows or not isinstance(pl_module, Encoding) or not trainer.is_global_zero:
+        if not rows or not isinstance(pl_module, Coder | Pretraining) or not trainer.is_global_zero:
             return
         _, inputs, codes, classes = rows
         data = getattr(trainer, "datamodule", None)

@@ -75,6 +75,13 @@ def test_backbones_are_pretrained(backbone: str) -> None:
     assert any(parameter.grad is not None for parameter in model.backbone.parameters())
 
 
+@pytest.mark.parametrize("backbone", ["alexnet", "vgg", "mobilenet_v2"])
+def test_large_backbones_lose_their_last_layer(backbone: str) -> None:
+    with torch.device("meta"):
+        model = SimCLR(Spec(Image(3, 32, 32), NoTarget()), backbone)
+        assert model.encode(torch.empty(2, 3, 32, 32)).shape == (2, model.features)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

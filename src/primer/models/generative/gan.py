@@ -137,12 +137,14 @@ class GAN(Unsupervised, Generative):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         classes = batch.targets if self.class_names else None
-        fake = self.generate(torch.randn(batch.size, self.noise_size, device=self.device), classes)
+        trains_generator = batch_idx % self.discriminator_steps == 0
+        with torch.set_grad_enabled(trains_generator):
+            fake = self.generate(torch.randn(batch.size, self.noise_size, device=self.device), classes)
         settings = {"on_step": False, "on_epoch": True, "batch_size": batch.size}
         loss = self.discriminator_loss(batch.inputs, fake.detach(), classes)
         self.log("train/discriminator", loss.detach(), **settings)
         self.optimize("discriminator", Step(loss, batch.size))
-        if batch_idx % self.discriminator_steps:
+        if not trains_generator:
             return
         self.discriminator.eval()  # Spectral normalization keeps its estimate of the singular values.
         loss = self.generator_loss(fake, classes)

@@ -47,7 +47,10 @@ def fit_pca(data: DataModule, model: Coder) -> PCA | None:
         count += batch.size
         total += samples.sum(0).cpu()
         products += (samples.T @ samples).cpu()
-    mean = total / count
-    covariance = products / count - mean[:, None] * mean
+    sums = torch.cat([products, total[None], torch.full_like(total, count)[None]])
+    if data.trainer is not None and data.trainer.world_size > 1:  # Each process has read a part of the samples.
+        sums = data.trainer.strategy.reduce(sums.float().to(model.device), reduce_op="sum").cpu().double()  # type: ignore[union-attr]
+    mean = sums[-2] / sums[-1]
+    covariance = sums[:-2] / sums[-1] - mean[:, None] * mean
     _, vectors = torch.linalg.eigh(covariance)  # In ascending order.
     return PCA(mean.float(), vectors.T.flip(0)[: model.code_size].float())
