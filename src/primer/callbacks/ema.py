@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 
 from primer.errors import InputError
+from primer.models.base import Model
 
 Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
@@ -18,7 +19,8 @@ class EMA(WeightAveraging):
     and Juditsky 1992; Tarvainen and Valpola 2017). Running statistics of normalization layers are averaged as well.
 
     The averaged weights are validated, tested and saved in checkpoints. Training continues with the original weights,
-    which checkpoints also contain so that a run can be resumed.
+    which checkpoints also contain so that a run can be resumed. A model may have only a part of its weights averaged:
+    its ``averaged_part``.
 
     The decay at step :math:`t` is :math:`\min(d, (1 + t) / (10 + t))`, so that the initial weights do not dominate the
     average of a short run.
@@ -43,6 +45,25 @@ class EMA(WeightAveraging):
                 torch._foreach_copy_(list(averages), list(values))  # pyright: ignore[reportPrivateImportUsage]
 
         super().__init__(multi_avg_fn=average)
+        self._copied: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert self._average_model is not None
+        assert isinstance(pl_module, Model)
+        part = pl_module.averaged_part()
+        averaged = {id(tensor) for tensor in (*part.parameters(), *part.buffers())}
+        copy = self._average_model.module
+        pairs = zip((*copy.parameters(), *copy.buffers()), (*pl_module.parameters(), *pl_module.buffers()), strict=True)
+        others = [(mean.detach(), value.detach()) for mean, value in pairs if id(value) not in averaged]
+        self._copied = [mean for mean, _ in others], [value for _, value in others]
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self._copied[0]:
+            with torch.no_grad():
+                torch._foreach_copy_(*self._copied)  # pyright: ignore[reportPrivateImportUsage]
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn == "fit":  # A test uses the averaged weights alone.

@@ -173,6 +173,11 @@ def test_a_run_resumed_within_an_epoch_equals_an_uninterrupted_one(run_in_proces
     assert first["global_step"] > 25
     for name, value in first["state_dict"].items():
         assert torch.equal(value, second["state_dict"][name]), name
+    latest = first["current_model_state"]
+    changed = {
+        name.split(".")[0] for name, value in first["state_dict"].items() if not torch.equal(value, latest[name])
+    }
+    assert changed == {"generator"}  # Only its weights are averaged.
     rows = [content["callbacks"]["GeneratedSamples"]["images_by_epoch"] for content in (first, second)]
     assert list(rows[0]) == ["1", "2"]
     assert all(torch.equal(images, rows[1][epoch]) for epoch, images in rows[0].items())

@@ -156,6 +156,10 @@ class Model(LowOverheadModule, Optimization, ABC):
         loss, count = self.objective.loss(outputs, batch.targets)  # type: ignore[arg-type]
         return Step(loss, count, outputs)
 
+    def averaged_part(self) -> nn.Module:
+        """Returns the part of the model whose weights ``regularization.ema`` averages; by default, all of it."""
+        return self
+
     def predict_batch(self, batch: Batch, outputs: Tensor | None = None) -> Tensor:
         """Returns predictions in the form of the targets. ``outputs`` avoids computing them again."""
         return self.objective.predict(self.forward_batch(batch) if outputs is None else outputs)

@@ -41,8 +41,8 @@ class GAN(Unsupervised, Generative):
       2017), with the gradient at random points between real and generated samples.
 
     The loss of a stage is the generator's; ``train/generator`` and ``train/discriminator`` are logged in training. It
-    says little about the samples, so the latest checkpoint is the best one. Average the weights of the generator with
-    ``regularization.ema``.
+    says little about the samples, so the latest checkpoint is the best one. ``regularization.ema`` averages the weights
+    of the generator.
 
     Args:
         spec: description of the data set.
@@ -110,6 +110,9 @@ class GAN(Unsupervised, Generative):
 
     def optimizer_groups(self) -> dict[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
+
+    def averaged_part(self) -> nn.Module:
+        return self.generator  # The discriminator has to be that of the latest step to judge.
 
     def generate(
         self, noise: Float[Tensor, "count size"], classes: Int[Tensor, " count"] | None = None
