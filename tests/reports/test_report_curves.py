@@ -62,6 +62,13 @@ def test_loss_selects_the_metric_that_is_drawn_beside_it(file) -> None:
     assert draw_curves(read_history(file), "val/loss", "min").axes[1].get_ylabel() == "accuracy"
 
 
+def test_the_losses_of_a_generator_and_a_discriminator_share_a_panel() -> None:
+    names = ("val/loss", "train/generator", "train/discriminator", "val/fid")
+    figure = draw_curves({name: [(1, 2.0 + k), (2, 1.0)] for k, name in enumerate(names)})
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "training loss", "fid"]
+    assert lines(figure.axes[1]) == {"discriminator": [[1, 4], [2, 1]], "generator": [[1, 3], [2, 1]]}
+
+
 def test_best_epoch() -> None:
     history = {"val/f1": [(1, 0.5), (2, 0.7), (3, 0.7)]}
     assert find_best_epoch(history, "val/f1", "max") == 2

@@ -17,8 +17,22 @@ if TYPE_CHECKING:
 History = dict[str, list[tuple[int, float]]]
 """For each metric, its value after each epoch that logged it, counted from 1."""
 
-HEADLINES = ("entity_f1", "accuracy", "mase", "r2", "exact_match", "per", "perplexity", "return")
+HEADLINES = (
+    "entity_f1",
+    "accuracy",
+    "mase",
+    "r2",
+    "exact_match",
+    "per",
+    "perplexity",
+    "return",
+    "fid",
+    "probe_accuracy",
+)
 """The metrics that are drawn besides the loss if the loss selects the best epoch: the first that was logged."""
+
+ADVERSARIES = {"train/discriminator": TRAIN, "train/generator": VALIDATION}
+"""The two losses of a generative adversarial network, and their colors."""
 
 
 def read_history(file: Path) -> History:
@@ -53,6 +67,8 @@ def draw_curves(history: History, monitor: str | None = None, mode: Literal["min
     losses = [name for name in ("train/loss", "val/loss") if name in history]
     metric = find_headline(history, monitor)
     panels = [(losses, "loss")] if losses else []
+    adversaries = [name for name in ADVERSARIES if name in history]
+    panels += [(adversaries, "training loss")] if adversaries else []
     panels += [(metric, metric[0].partition("/")[2])] if metric else []
     panels += [(["lr"], "learning rate")] if "lr" in history else []
     figure = new_figure(5.2 * max(1, len(panels)), 4.2, layout="constrained")
@@ -86,6 +102,8 @@ def find_headline(history: History, monitor: str | None) -> list[str]:
 def _plot(axes: Axes, history: History, name: str) -> None:
     epochs, values = zip(*history[name], strict=True)
     stage, color = ("validation", VALIDATION) if name.startswith("val/") else ("training", TRAIN)
+    if name in ADVERSARIES:
+        stage, color = name.partition("/")[2], ADVERSARIES[name]
     marker = "o" if len(epochs) == 1 else None
     axes.plot(epochs, values, label=stage if "/" in name else None, color=color, linewidth=1.8, marker=marker)
     if name == "lr" and min(values) > 0 and max(values) > 100 * min(values):
