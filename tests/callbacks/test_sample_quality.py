@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
+from torch.nn import functional as F
 
 from primer import __main__
-from primer.callbacks.sample_quality import frechet_distance, recall
+from primer.callbacks.sample_quality import SampleQuality, frechet_distance, recall
+from primer.data.images.images import MNIST
+from primer.spec import Image
 
 QUICK = ("trainer.max_epochs=1", "~callbacks.report", "~callbacks.pictures", "accelerator=cpu")
 
@@ -40,6 +44,27 @@ def test_recall_counts_the_modes_that_are_covered() -> None:
     assert recall(real, fake) == pytest.approx(0.7, abs=0.06)
     assert recall(real, real) == 1
     assert recall(real, torch.zeros(50, 4)) == 0
+
+
+def test_the_included_classifier_tells_real_digits_from_others(data_dir_or_skip) -> None:
+    features = SampleQuality()._load_features("mnist")
+    assert features is not None
+    assert (features.shape, features.classes) == ((1, 28, 28), 10)
+    assert SampleQuality()._load_features("digits") is None
+    data = MNIST(data_dir=data_dir_or_skip("MNIST").parent).prepare()
+    assert isinstance(data.spec.input, Image)
+    train, test = (data.whole(part) for part in ("val", "test"))
+    images = {"real": test.inputs[:5000], "blurred": F.avg_pool2d(test.inputs[:5000], 3, 1, 1)}
+    real = features(train.inputs, data.spec.input)[0]
+    predicted = {name: features(some, data.spec.input) for name, some in images.items()}
+    assert (predicted["real"][1] == test.targets[:5000]).float().mean() > 0.985  # type: ignore[index]
+    assert frechet_distance(real, predicted["real"][0]) < 1
+    assert frechet_distance(real, predicted["blurred"][0]) > 10
+
+
+def test_the_included_classifier_is_small() -> None:
+    file = resources.files("primer.data") / "embedded" / "mnist.safetensors"
+    assert len(file.read_bytes()) < 1_000_000
 
 
 @pytest.fixture

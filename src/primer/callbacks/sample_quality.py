@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,8 @@ from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.generative.generative import Generative
 from primer.objectives import Objective
+from primer.records.console import say
 from primer.spec import Image, Spec
-
-CLASSIFIERS = Path(__file__).parents[1] / "data" / "embedded"
-"""The folder of the classifiers that Primer includes, by the name of the data set."""
 
 NEIGHBORS, MOST = 3, 5000
 """The neighbor whose distance is the radius around a sample, and the largest number of samples that recall is computed
@@ -28,7 +27,8 @@ from (Kynkäänniemi et al. 2019)."""
 
 
 class SampleQuality(Callback):
-    r"""Compares generated images with the real ones of validation and test, as many of each; other models are skipped.
+    r"""Compares generated images with the real ones of validation and test, as many of each. Other models and runs of
+    several processes are skipped.
 
     - ``fid``: the Fréchet distance of normal distributions fitted to the features of both (Heusel et al. 2017),
       :math:`\|\mu_1 - \mu_2\|^2 + \mathrm{tr}(\Sigma_1 + \Sigma_2 - 2 (\Sigma_1 \Sigma_2)^{1/2})`. The features are the
@@ -64,27 +64,32 @@ class SampleQuality(Callback):
         self._generator = torch.Generator()
 
     def setup(self, trainer: Trainer, pl_module: Model, stage: str) -> None:
-        data = getattr(trainer, "datamodule", None)
-        image = pl_module.spec.input
+        image, data = pl_module.spec.input, type(getattr(trainer, "datamodule", None)).__name__
         self.features = None
-        if not isinstance(pl_module, Generative) or not isinstance(image, Image) or trainer.world_size > 1:
+        if not isinstance(pl_module, Generative) or not isinstance(image, Image):
             return
-        file = CLASSIFIERS / f"{type(data).__name__.lower()}.safetensors"
+        features, shape = self._load_features(data.lower()), (image.channels, image.height, image.width)
+        if features is not None and features.shape != shape and self.classifier is not None:
+            raise InputError(
+                f"callbacks.sample_quality.classifier={self.classifier} is for images of shape {features.shape}, but "
+                f"these have {shape}"
+            )
+        if features is None or features.shape != shape:
+            return
+        if trainer.world_size > 1:
+            say("note: generated images are judged in runs of a single process only, so there is no FID")
+            return
+        self.features = features.to(pl_module.device)
+
+    def _load_features(self, data: str) -> Features | None:
         if self.classifier is not None:
             file = Path(self.classifier).expanduser()
             if not file.is_file():
                 raise InputError(f"callbacks.sample_quality.classifier={self.classifier}: there is no such file")
-        if not file.is_file():
-            return
-        features = Features(file)
-        if features.shape != (image.channels, image.height, image.width):
-            if self.classifier is not None:
-                raise InputError(
-                    f"callbacks.sample_quality.classifier={self.classifier} is for images of shape {features.shape}, "
-                    f"but these have {(image.channels, image.height, image.width)}"
-                )
-            return
-        self.features = features.to(pl_module.device)
+            return Features(file)
+        # A run of experiment=mnist_lenet, exported with format=safetensors.
+        with resources.as_file(resources.files("primer.data") / "embedded" / f"{data}.safetensors") as file:
+            return Features(file) if file.is_file() else None
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: Model) -> None:
         self._start(pl_module)
