@@ -27,6 +27,9 @@ def test_default_run(command: Callable[..., Any], tmp_path: Path, record_figure:
         ("mnist_mlp", "MNIST", "accuracy", 0.984, 1),
         ("mnist_lenet", "MNIST", "accuracy", 0.9905, 1),
         ("mnist_vit", "MNIST", "accuracy", 0.985, 1),
+        ("mnist_autoencoder", "MNIST", "loss", 0, 0.0135),  # PCA has 0.0168.
+        ("mnist_vae", "MNIST", "elbo", -105, -80),
+        ("mnist_gan", "MNIST", "fid", 0, 10),
         ("brown_lstm", "pos", "accuracy", 0.973, 1),
         ("sequential_mnist_lstm", "MNIST", "accuracy", 0.985, 1),
         ("reviews_lstm", "sentiment", "accuracy", 0.75, 1),
@@ -62,6 +65,28 @@ def test_experiment(
     value = train(command("train", "run", f"experiment={name}", *folder))[f"test/{metric}"]
     record_figure(f"python train.py experiment={name}: test/{metric} {value:.4f}")
     assert low <= value <= high
+
+
+@pytest.mark.slow
+def test_features_learned_without_labels_help_with_few_labels(
+    command: Callable[..., Any],
+    tmp_path: Path,
+    data_dir_or_skip: Callable[[str], Path],
+    record_figure: Callable[[str], None],
+) -> None:
+    folder = f"paths.data_dir={data_dir_or_skip('MNIST').parent}"
+    pretraining = ("experiment=mnist_simclr", folder, "test=false")
+    train(command("train", "learned", *pretraining))
+    train(command("train", "random", *pretraining, "optimizer.lr=0", "trainer.max_epochs=1"))
+    probe = ("experiment=mnist_few_labels", folder, "transfer=frozen", "regularization/augmentation=none")
+    for labels, margin in ((100, 0.15), (300, 0.1)):
+        size = f"data.train_size={labels}"
+        learned, random = (
+            train(command("train", f"{name}{labels}", *probe, size, f"weights={tmp_path}/{name}"))["test/accuracy"]
+            for name in ("learned", "random")
+        )
+        record_figure(f"mnist_simclr, {labels} labels: test/accuracy {learned:.4f}, random features {random:.4f}")
+        assert learned > random + margin
 
 
 @pytest.mark.slow
