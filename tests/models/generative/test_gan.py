@@ -150,7 +150,7 @@ def test_samples_of_a_long_run_are_drawn_less_often(tmp_path: Path) -> None:
 def test_a_run_learns_the_mean_and_spread_of_a_table(run_in_process) -> None:
     import primer
 
-    settings = ("model=gan", "data=wine", "model.noise_size=16", "optimizer.betas=[0.5,0.999]", "data.batch_size=32")
+    settings = ("model=gan", "data=wine", "model.noise_size=16", "optimizer.lr=0.001", "data.batch_size=32")
     length = ("trainer.max_epochs=300", "trainer.check_val_every_n_epoch=300")
     result = run_in_process("train.py", *settings, *length, "callbacks=[_checkpoint]", "accelerator=cpu")
     assert result.status == 0, result.err
