@@ -13,7 +13,7 @@ class Batch(NamedTuple):
 
     Attributes:
         inputs: images ``(batch, channels, height, width)``, vectors ``(batch, features)``, series ``(batch, time,
-            features)`` or tokens ``(batch, time)``.
+            features)``, tokens ``(batch, time)``, or users and items ``(batch, 2)``.
         targets: classes ``(batch,)``, class probabilities ``(batch, classes)`` of mixed images, values ``(batch,
             values)``, or tags and sequences ``(batch, time)``, padded with ``primer.spec.IGNORE``. None for unlabeled
             data.

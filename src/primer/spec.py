@@ -17,7 +17,7 @@ IGNORE = -100
 """The target of padding positions, which losses and metrics ignore."""
 
 UNSEEN = "<unseen>"
-"""The tag that replaces every tag that does not occur in the training part."""
+"""Replaces every tag, user or item that does not occur in the training part."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,16 @@ class Tokens:
     lowercase: bool = False
     max_length: int | None = None
     word_length: int = 20
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Pairs of a user and an item, of shape ``(2,)``: an index into ``users`` and one into ``items``, whose first entry
+    stands for all those that do not occur in the training part. ``names`` are the columns of users and of items."""
+
+    users: tuple[str, ...]
+    items: tuple[str, ...]
+    names: tuple[str, ...] = ("user", "item")
 
 
 @dataclass(frozen=True)
@@ -243,9 +253,9 @@ class Arms:
     rewards: str = "gaussian"
 
 
-Input = Image | Vector | Series | Tokens | Environment | FiniteEnvironment | Arms
+Input = Image | Vector | Series | Tokens | Interactions | Environment | FiniteEnvironment | Arms
 Target = Classes | Values | Tags | Sequence | NextToken | MaskedToken | Context | Cooccurrence | NoTarget
-INPUTS = (Image, Vector, Series, Tokens, Environment, FiniteEnvironment, Arms)
+INPUTS = (Image, Vector, Series, Tokens, Interactions, Environment, FiniteEnvironment, Arms)
 TARGETS = (Classes, Values, Tags, Sequence, NextToken, MaskedToken, Context, Cooccurrence, NoTarget)
 TYPES: dict[str, type] = {kind.__name__: kind for kind in (*INPUTS, *TARGETS)}
 

@@ -51,9 +51,9 @@ def test_scaled_errors_differ_after_a_perfect_first_batch() -> None:
 def test_metrics_depend_on_the_statistics_of_the_target(objective: Any) -> None:
     plain = Values(("a", "b"), (0.0, 0.0), (1.0, 1.0))
     naive = Values(("a t+1",), (0.0,), (1.0,), (1.0,), continues=(0,))
-    assert set(objective(plain).metrics()) == {"mse", "mae", "r2"}
-    assert set(objective(naive).metrics()) == {"mse", "mae", "r2", "mase", "relative_mae"}
-    assert set(objective(TARGET).metrics()) == {"mse", "mae", "r2", "mase", "relative_mae", "mase_seasonal"}
+    assert set(objective(plain).metrics()) == {"mse", "rmse", "mae", "r2"}
+    assert set(objective(naive).metrics()) == {"mse", "rmse", "mae", "r2", "mase", "relative_mae"}
+    assert set(objective(TARGET).metrics()) == {"mse", "rmse", "mae", "r2", "mase", "relative_mae", "mase_seasonal"}
 
 
 @pytest.mark.parametrize("horizon", [1, 3])

@@ -255,7 +255,7 @@ HIGHER_IS_BETTER = {
     **dict.fromkeys(("entity_precision", "entity_recall", "entity_f1"), True),
     **dict.fromkeys(("exact_match", "token_accuracy", "r2"), True),
     **dict.fromkeys(("edit_distance_rate", "wer", "per", "perplexity", "bits_per_character"), False),
-    **dict.fromkeys(("mse", "mae", "mase", "mase_seasonal", "relative_mae"), False),
+    **dict.fromkeys(("mse", "rmse", "mae", "mase", "mase_seasonal", "relative_mae"), False),
 }
 
 
@@ -362,6 +362,7 @@ def test_regression_metrics_match_scikit_learn(columns: int, chunks: int) -> Non
     predictions = targets + torch.randn(20, columns)
     metrics = compute_metrics(MSE(Values(tuple("xyz"[:columns]))), predictions, targets, chunks)
     assert metrics["mse"] == pytest.approx(sklearn.metrics.mean_squared_error(targets, predictions), rel=1e-5)
+    assert metrics["rmse"] == pytest.approx(float(metrics["mse"]) ** 0.5, rel=1e-5)
     assert metrics["mae"] == pytest.approx(sklearn.metrics.mean_absolute_error(targets, predictions), rel=1e-5)
     assert metrics["r2"] == pytest.approx(sklearn.metrics.r2_score(targets, predictions), rel=1e-4)
 

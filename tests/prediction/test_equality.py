@@ -206,4 +206,4 @@ def test_tables_with_missing_and_unseen_values_equal_the_test(
     shuffled.to_csv(new, index=False)
     capsys.readouterr()
     assert rows_of(run_predict(new)) == expected
-    assert "note: categories that training did not see are encoded as zeros: color=green (1)" in capsys.readouterr().err
+    assert "note: values that training did not see are encoded as zeros: color=green (1)" in capsys.readouterr().err

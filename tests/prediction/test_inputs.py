@@ -57,7 +57,7 @@ def test_unseen_categories_are_encoded_as_zeros_or_an_error(caplog: pytest.LogCa
     row = {"age": 1, "color": "green", "size": 2}
     with caplog.at_level(logging.WARNING):
         assert table_inputs([row]) == [[1, 0, 0, 0, 2]]
-    assert caplog.messages == ["categories that training did not see are encoded as zeros: color=green (1)"]
+    assert caplog.messages == ["values that training did not see are encoded as zeros: color=green (1)"]
     strict = Vector(1, columns=(Column("color", ("blue",), unseen="error"),))
     with pytest.raises(
         InputError, match=r"^inputs\[1\]: 'color' is 'green', which is none of the categories of training"

@@ -12,6 +12,7 @@ from torchmetrics import MetricCollection
 
 from primer.batch import Batch
 from primer.data.base import DataModule
+from primer.data.recommendation.biases import fit_biases
 from primer.data.text.masking import Maskable
 from primer.data.text.tagging import count_tags
 from primer.data.text.token_stream import TokenStream
@@ -19,7 +20,7 @@ from primer.models.base import Model
 from primer.models.generative.autoencoder import Autoencoder
 from primer.models.generative.pca import PCA, fit_pca
 from primer.objectives import ModelLoss, Objective, auto
-from primer.spec import Classes, MaskedToken, NextToken, Spec, Tags, Tokens, Values
+from primer.spec import Classes, Interactions, MaskedToken, NextToken, Spec, Tags, Tokens, Values
 
 SELDOM = 1e-6
 """The count of a token that does not occur in the training part, so that its probability is not 0."""
@@ -35,10 +36,10 @@ class Reference(NamedTuple):
 class Baseline(Callback):
     """Tests a baseline beside the model, and logs its metrics as ``baseline/test/…``.
 
-    The baseline is estimated from the training part alone: the most frequent class, the mean, the last value of a
-    series, the most frequent tag of each word, or the frequencies of tokens. That of an autoencoder is a principal
-    component analysis (PCA) with codes of the same size. Other models whose objective is their own, data without such a
-    baseline, and metrics that the model does not have are left out.
+    The baseline is estimated from the training part alone: the most frequent class, the mean, biases of users and
+    items, the last value of a series, the most frequent tag of each word, or the frequencies of tokens. That of an
+    autoencoder is a principal component analysis (PCA) with codes of the same size. Other models whose objective is
+    their own, data without such a baseline, and metrics that the model does not have are left out.
 
     Attributes:
         description: what the baseline of the last test predicts; empty if there was none.
@@ -108,6 +109,8 @@ def find_reference(spec: Spec, data: DataModule) -> Reference | None:
     if isinstance(target, Values) and target.continues:
         columns = list(target.continues)
         return Reference("the last value of the series", lambda batch: batch.inputs[:, -1, columns].float())
+    if isinstance(target, Values) and isinstance(spec.input, Interactions):
+        return bias_reference(spec.input, target, data)
     if isinstance(target, Values):
         zeros = torch.zeros(len(target.names))  # In standardized values.
         return Reference("the mean of the training part", lambda batch: _repeat(zeros, batch.size, batch))
@@ -121,6 +124,20 @@ def find_reference(spec: Spec, data: DataModule) -> Reference | None:
             lambda batch: _repeat(frequencies, batch.inputs.numel(), batch).unflatten(0, batch.inputs.shape),
         )
     return None
+
+
+def bias_reference(kind: Interactions, target: Values, data: DataModule) -> Reference:
+    """Returns the baseline of ratings: the sum of the mean, a bias of the user and one of the item."""
+    train = data.whole("train")
+    assert train.targets is not None
+    values = (train.targets[:, 0] - target.mean[0]) / target.std[0]
+    users, items = fit_biases(train.inputs, values, len(kind.users), len(kind.items))
+
+    def outputs(batch: Batch) -> Tensor:
+        user, item = batch.inputs.cpu().unbind(1)
+        return (users[user] + items[item])[:, None].to(batch.inputs.device)
+
+    return Reference("the mean plus biases of users and of items", outputs)
 
 
 def tag_reference(spec: Spec, data: DataModule) -> Reference | None:

@@ -20,7 +20,7 @@ from primer.objectives.model_loss import ModelLoss
 from primer.records import run_folder
 from primer.reports.html import write_html
 from primer.reports.publish import gather_objects, log_failure
-from primer.spec import IGNORE, PADDING, Classes, Tags, Tokens, Values, Vector
+from primer.spec import IGNORE, PADDING, Classes, Interactions, Tags, Tokens, Values, Vector
 
 MAX_FEATURES, MAX_WORDS = 6, 40
 """The maximum numbers of features and of words shown of a mistake."""
@@ -76,7 +76,9 @@ class Report(Callback):
         if self._few is None:
             self._few = batch.select(torch.arange(min(2, batch.size)), tagged=isinstance(pl_module.spec.target, Tags))
         target = pl_module.spec.target
-        if not isinstance(target, Classes | Values) or not isinstance(pl_module.spec.input, Vector | Tokens):
+        if not isinstance(target, Classes | Values) or not isinstance(
+            pl_module.spec.input, Vector | Tokens | Interactions
+        ):
             return
         if not self.mistakes or not isinstance(outputs, Tensor) or batch.targets is None:
             return
@@ -172,6 +174,9 @@ def describe_input(model: Model, inputs: Tensor) -> str:
         words = inputs[..., 0] if inputs.ndim == 2 else inputs
         indices = [index for index in words.tolist() if index not in (PADDING, IGNORE)]
         return " ".join(kind.vocabulary[index] for index in indices[:MAX_WORDS]) + (" …" * (len(indices) > MAX_WORDS))
+    if isinstance(kind, Interactions):
+        user, item = inputs.tolist()
+        return f"{kind.names[0]} {kind.users[user]}, {kind.names[1]} {kind.items[item]}"
     assert isinstance(kind, Vector)
     chosen = inputs.abs().argsort(descending=True)[:MAX_FEATURES].sort().values
     mean, std = (torch.tensor(each) if each else None for each in (kind.mean, kind.std))

@@ -14,7 +14,7 @@ from primer.config.instantiate import check_target
 from primer.config.types import check_type, shorten
 from primer.errors import InputError
 from primer.models.base.model import FORMAT
-from primer.spec import INPUTS, TARGETS, Classes, Environment, FiniteEnvironment, Sequence, Tokens
+from primer.spec import INPUTS, TARGETS, Classes, Environment, FiniteEnvironment, Interactions, Sequence, Tokens
 
 Plain = None | bool | int | float | str
 
@@ -227,6 +227,8 @@ def check_lengths(path: str, kind: type, values: dict[str, Any]) -> None:
             raise InputError(f"{path}.grid must be a number of rows and of columns that divide the number of states")
         if len(values["moves"]) not in (0, values["actions"]):
             raise InputError(f"{path}.moves must have {values['actions']} entries, not {len(values['moves'])}")
+    if kind is Interactions and not (values["users"] and values["items"] and entries == 2):
+        raise InputError(f"{path} must have users, items, and the names of two columns")
     words = len(values.get("vocabulary", ()))
     if "vocabulary" in values and words < (2 if kind is Tokens else 1):
         raise InputError(f"{path}.vocabulary must not be empty")

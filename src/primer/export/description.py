@@ -9,7 +9,7 @@ import torch
 
 from primer.export.graph import input_type, labels, output_name
 from primer.models.base import Model
-from primer.spec import Image, MaskedToken, NextToken, Sequence, Series, Tags, Tokens, Values, Vector
+from primer.spec import Image, Interactions, MaskedToken, NextToken, Sequence, Series, Tags, Tokens, Values, Vector
 
 
 def describe(model: Model, format: str, file: str, difference: float) -> dict[str, Any]:
@@ -54,6 +54,10 @@ def describe_inputs(model: Model) -> list[dict[str, Any]]:
         values = "one column per feature, in the unit of the data; time is at least 2"
         shape = ["batch", "time", kind.features]
         return [first | {"shape": shape, "values": values, "names": list(kind.names)}]
+    if isinstance(kind, Interactions):
+        values = "indices of a user and an item; 0 is one that training did not see"
+        names = {"names": list(kind.names), "users": list(kind.users), "items": list(kind.items)}
+        return [first | {"shape": ["batch", 2], "values": values} | names]
     assert isinstance(kind, Tokens)
     first |= {
         "shape": ["batch", "time", 1 + kind.word_length] if kind.characters else ["batch", "time"],

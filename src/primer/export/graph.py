@@ -19,6 +19,7 @@ from primer.spec import (
     Cooccurrence,
     Environment,
     Image,
+    Interactions,
     MaskedToken,
     NextToken,
     NoTarget,
@@ -38,9 +39,10 @@ class Graph(nn.Module):
     """Standardizes raw inputs, runs a model and converts its outputs.
 
     Inputs are images ``(batch, channels, height, width)`` with pixels from 0 to ``spec.input.maximum``, vectors
-    ``(batch, features)`` or series ``(batch, time, features)`` in their unit, or tokens ``(batch, time)`` and, for
-    models of padded sequences, their ``lengths`` ``(batch,)``. The output is probabilities of classes, tags or the next
-    token, values in their unit, or the tokens of decoded sequences.
+    ``(batch, features)`` or series ``(batch, time, features)`` in their unit, indices of users and items
+    ``(batch, 2)``, or tokens ``(batch, time)`` and, for models of padded sequences, their ``lengths`` ``(batch,)``. The
+    output is probabilities of classes, tags or the next token, values in their unit, or the tokens of decoded
+    sequences.
 
     Args:
         model: a trained model, on the CPU. It is put in evaluation mode, and a sequence model decodes greedily, up to a
@@ -70,7 +72,7 @@ class Graph(nn.Module):
         self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        if not isinstance(self.spec.input, Tokens):
+        if not isinstance(self.spec.input, Tokens | Interactions):
             inputs = self.standardize(inputs)
         if isinstance(self.spec.target, Sequence):
             return self.model.predict_batch(Batch(inputs, None, lengths))
@@ -104,7 +106,7 @@ def scaling(kind: Any) -> tuple[Tensor, Tensor]:
 
 def input_type(kind: Any) -> torch.dtype:
     """Returns the type of the inputs of the graph: values far from zero need double precision."""
-    if isinstance(kind, Tokens):
+    if isinstance(kind, Tokens | Interactions):
         return torch.int64
     return torch.float64 if getattr(kind, "offset", ()) else torch.float32
 
@@ -133,6 +135,9 @@ def example(spec: Spec, batch: int, time: int, seed: int) -> tuple[Tensor, ...]:
     if isinstance(kind, Image):
         shape = kind.native or (kind.channels, kind.height, kind.width)
         return (torch.rand(batch, *shape, generator=generator) * kind.maximum,)
+    if isinstance(kind, Interactions):
+        sizes = len(kind.users), len(kind.items)
+        return (torch.stack([torch.randint(size, (batch,), generator=generator) for size in sizes], 1),)
     if isinstance(kind, Tokens):
         lengths = torch.randint(1, time + 1, (batch,), generator=generator)
         lengths[0] = time

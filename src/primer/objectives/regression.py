@@ -55,7 +55,12 @@ class Regression(Objective):
 
     def metrics(self) -> MetricCollection:
         assert isinstance(self.target, Values)
-        metrics = {"mse": MeanSquaredError(), "mae": MeanAbsoluteError(), "r2": R2(self.mean, self.std)}
+        metrics = {
+            "mse": MeanSquaredError(),
+            "rmse": MeanSquaredError(squared=False),
+            "mae": MeanAbsoluteError(),
+            "r2": R2(self.mean, self.std),
+        }
         # Compute groups would merge the two scaled errors if the first batch has only perfect forecasts.
         return MetricCollection(metrics | forecast_metrics(self.target), compute_groups=False)
 

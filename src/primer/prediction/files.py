@@ -15,7 +15,7 @@ from typing import IO, Any
 from primer.data.readers.csv_rows import SkipRows, parse_delimiter
 from primer.data.readers.folders import list_files
 from primer.errors import InputError, suggest
-from primer.spec import Image, Input, Vector
+from primer.spec import Image, Input, Interactions, Vector
 
 CHUNK = 8192
 """The number of rows that are read at once."""
@@ -88,11 +88,11 @@ def read_inputs(
         table = suffix in TABLES
         separator = parse_delimiter(delimiter) if delimiter and suffix == ".csv" else TABLES.get(suffix, ",")
         rows = read_table(path, columns, separator, skip_rows) if table else read_json(path, columns)
-        if isinstance(kind, Vector):
+        if isinstance(kind, Vector | Interactions):
             return rows
         (column,) = columns
         return ((location, value[column] if value else None, error) for location, value, error in rows)
-    if isinstance(kind, Vector):
+    if isinstance(kind, Vector | Interactions):
         raise InputError(f"{path}: a table must be a file {', '.join([*TABLES, *JSON_LINES])}")
     return read_sentences(path) if suffix in (".conllu", ".conll") else read_texts(path)
 

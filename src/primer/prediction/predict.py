@@ -18,6 +18,7 @@ from primer.errors import InputError
 from primer.objectives import ModelLoss
 from primer.prediction.encoded import Encoded
 from primer.prediction.images import as_pictures, encode_images
+from primer.prediction.interactions import encode_interactions
 from primer.prediction.predictions import Outcome, Predictions, concatenate, decode
 from primer.prediction.series import encode_series
 from primer.prediction.tables import encode_table
@@ -27,6 +28,7 @@ from primer.spec import (
     Context,
     Cooccurrence,
     Image,
+    Interactions,
     MaskedToken,
     NextToken,
     NoTarget,
@@ -101,6 +103,8 @@ def encode(spec: Spec, inputs: Any) -> Encoded:
         return encode_images(spec.input, inputs)
     if isinstance(spec.input, Vector):
         return encode_table(spec.input, inputs)
+    if isinstance(spec.input, Interactions):
+        return encode_interactions(spec.input, inputs)
     if isinstance(spec.input, Series):
         return encode_series(spec.input, inputs)
     if isinstance(spec.input, Tokens):
@@ -188,10 +192,10 @@ def default_batch_size(model: TrainedModel) -> int:
 
 
 def describe_unseen(unseen: Counter[tuple[str, str]]) -> str:
-    """Describes the categories that were encoded as zeros."""
+    """Describes the categories, users or items that were encoded as zeros."""
     shown = ", ".join(f"{column}={category} ({count:,})" for (column, category), count in unseen.most_common(5))
     more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
-    return f"categories that training did not see are encoded as zeros: {shown}{more}"
+    return f"values that training did not see are encoded as zeros: {shown}{more}"
 
 
 def _decoded(model: TrainedModel, loader: TensorLoader, order: Tensor, tokens: Any) -> Iterator[Predictions]:

@@ -26,7 +26,7 @@ from primer.records.table_writer import TableWriter
 from primer.run.accelerators import check_accelerator
 from primer.run.evaluation import set_beam_size
 from primer.run.training import redirect_library_logs
-from primer.spec import Image, NextToken, Series, Tags, Tokens, Vector
+from primer.spec import Image, Interactions, NextToken, Series, Tags, Tokens, Vector
 
 MAX_REPORTED = 20
 """The number of inputs with an error that are printed; the others are counted."""
@@ -124,6 +124,8 @@ def predict_chunks(
     columns = []
     if isinstance(kind, Vector):
         columns = [column.name for column in table_columns(kind)]
+    elif isinstance(kind, Interactions):
+        columns = list(kind.names)
     elif isinstance(kind, Tokens):
         columns = [config["column"] or text_column(data)]
     chunk_size = size if isinstance(kind, Image) else max(1, CHUNK // size) * size

@@ -1,0 +1,98 @@
+"""Reads files of ratings: tables with column names, and the layouts of MovieLens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from primer.data.readers.cells import CellFormat
+from primer.data.readers.columns import TextColumn
+from primer.data.readers.csv_rows import Row, read_cells
+from primer.data.readers.lines import read_lines
+from primer.errors import InputError, suggest
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "user": ("user", "user_id", "userId"),
+    "item": ("item", "item_id", "itemId", "movie", "movie_id", "movieId"),
+    "rating": ("rating",),
+    "time": ("time", "timestamp"),
+}
+"""The columns of a file without column names, in this order, and how files call them."""
+DOUBLE_COLON = "::"
+"""The separator of ``ratings.dat`` of MovieLens."""
+
+
+def read_columns(
+    path: Path, names: Mapping[str, str | None], optional: Sequence[str] = (), delimiter: str | None = None
+) -> dict[str, TextColumn]:
+    """Returns the columns of a file of ratings.
+
+    Cells are separated by ``::``, tabs or commas, whichever the first line has. If its first two cells are followed by
+    numbers, such as ``196 242 3 881250949``, the file does not have column names, and its columns are those of
+    ``COLUMNS``.
+
+    Args:
+        path: the file.
+        names: for each of some keys of ``COLUMNS``, the name of the column; None finds it.
+        optional: the keys that may be missing.
+        delimiter: the character between cells; None finds it.
+
+    Returns:
+        The columns that the file has, by key. None of their cells is missing.
+
+    Raises:
+        InputError: if the file cannot be read, or a column or a cell is missing, with the line.
+    """
+    rows = read_separated(path, delimiter)
+    if not rows:
+        raise InputError(f"{path}, line 1: the file is empty; expected users, items and ratings")
+    first, cells = rows[0]
+    number = CellFormat().number
+    if len(cells) >= len(COLUMNS) - 1 and all(number(cell) is not None for cell in cells[2:4]):
+        header = [*COLUMNS][: len(cells)] + [f"column {k}" for k in range(len(COLUMNS) + 1, len(cells) + 1)]
+    else:
+        header, rows = cells, rows[1:]
+    if not rows:
+        raise InputError(f"{path}, line {first + 1}: there are no rows after the column names")
+    columns: dict[str, TextColumn] = {}
+    lines = [line for line, _ in rows]
+    for line, row in rows:
+        if len(row) != len(header):
+            raise InputError(f"{path}, line {line}: {len(row)} cells, but expected {len(header)}: {', '.join(header)}")
+    for key, name in names.items():
+        found = [name] if name is not None else [known for known in COLUMNS[key] if known in header]
+        if not found and key in optional:
+            continue
+        if not found or found[0] not in header:
+            hint = suggest(found[0] if found else key, header)
+            setting = "" if name else f"; data.{key} names it"
+            raise InputError(
+                f"{path}, line {first}: there is no column {found[0] if found else key!r}; {hint}{setting}"
+            )
+        position = header.index(found[0])
+        columns[key] = TextColumn(path, found[0], [row[position] for _, row in rows], lines)
+        _check_present(columns[key])
+    return columns
+
+
+def read_separated(path: Path, delimiter: str | None = None) -> list[Row]:
+    """Returns the stripped cells of each row that is not blank, with its line number; see ``read_columns``."""
+    if delimiter is not None:
+        return read_cells(path, delimiter)
+    lines = read_lines(path)
+    first = next((line for line in lines if line.strip()), "")
+    if DOUBLE_COLON not in first:
+        return read_cells(path, "\t" if "\t" in first else ",")
+    return [
+        (number, [cell.strip() for cell in line.split(DOUBLE_COLON)])
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+
+
+def _check_present(column: TextColumn) -> None:
+    """Raises ``InputError`` if a cell is missing."""
+    is_missing = CellFormat().is_missing
+    for k, cell in enumerate(column.cells):
+        if is_missing(cell):
+            raise InputError(f"{column.location(k)} is {'missing' if not cell else repr(cell) + ', a missing value'}")
