@@ -14,8 +14,12 @@ import torch
 
 import primer
 from primer.batch import Batch
+from primer.checkpoints.schema import check_spec
 from primer.data.recommendation.ratings import Ratings
 from primer.errors import InputError
+from primer.export.description import describe_inputs
+from primer.export.export import trace
+from primer.export.graph import example
 from primer.models.recommendation.matrix_factorization import MatrixFactorization
 from primer.objectives import GaussianNLL
 from primer.run.training import train
@@ -108,6 +112,24 @@ def check_predictions(run: Any, run_in_process, folder: Path) -> None:
     assert float(rows[1].split(",")[1]) == pytest.approx(values[0, 0], rel=1e-5)
     assert rows[2] == "3,,'user' is missing"
     assert float(rows[3].split(",")[1]) == pytest.approx(model.predict([{"user": "?x", "item": items[0]}]).values[0, 0])
+
+
+def test_it_is_exported() -> None:
+    model = filled().eval()
+    program, names = trace(model)
+    (pairs,) = example(SPEC, 5, 2, seed=1)
+    assert names == ["inputs"]
+    torch.testing.assert_close(program.module()(pairs), model.predict_batch(Batch(pairs)))
+    (inputs,) = describe_inputs(model)
+    assert (inputs["type"], inputs["users"]) == ("int64", ["", "a", "b", "c"])
+
+
+def test_malformed_interactions_are_refused() -> None:
+    plain = SPEC.to_dict()
+    check_spec(plain)
+    for change in ({"items": []}, {"names": ["user"]}):
+        with pytest.raises(InputError, match="must have users, items, and the names of two columns"):
+            check_spec(plain | {"input": plain["input"] | change})
 
 
 def test_invalid_settings_are_rejected() -> None:
