@@ -18,7 +18,7 @@ from primer.data.text.tagging import count_tags
 from primer.data.text.token_stream import TokenStream
 from primer.models.base import Model
 from primer.models.generative.autoencoder import Autoencoder
-from primer.models.generative.pca import PCA, fit_pca
+from primer.models.generative.best_linear import BestLinear, fit_best_linear
 from primer.objectives import ModelLoss, Objective, auto
 from primer.spec import Classes, Interactions, MaskedToken, NextToken, Spec, Tags, Tokens, Values
 
@@ -50,7 +50,7 @@ class Baseline(Callback):
     def __init__(self) -> None:
         self.description = ""
         self._reference: Reference | None = None
-        self._pca: PCA | None = None
+        self._pca: BestLinear | None = None
         self._error = torch.zeros(2)
         self._counted = False
         self._objective: Objective
@@ -64,7 +64,7 @@ class Baseline(Callback):
         self._counted = False
         self._pca = None
         if isinstance(pl_module, Autoencoder) and isinstance(data, DataModule):
-            self._pca, self._error = fit_pca(data, pl_module), torch.zeros(2, device=pl_module.device)
+            self._pca, self._error = fit_best_linear(data, pl_module), torch.zeros(2, device=pl_module.device)
         if self._pca:
             self.description = f"PCA with {pl_module.code_size} components"
         if self._reference:

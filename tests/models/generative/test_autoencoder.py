@@ -13,7 +13,7 @@ from primer.data.images.digits import Digits
 from primer.data.tables.tables import Wine
 from primer.errors import InputError
 from primer.models.generative.autoencoder import Autoencoder
-from primer.models.generative.pca import fit_pca
+from primer.models.generative.best_linear import fit_best_linear
 from primer.spec import Image, NoTarget, Spec, Vector
 
 GRAY = Spec(Image(1, 28, 28, (0.13,), (0.31,)), NoTarget())
@@ -94,7 +94,7 @@ def test_convolutions_are_rejected_for_vectors() -> None:
 @pytest.mark.parametrize("data", [Digits(), Wine()])
 def test_pca_agrees_with_scikit_learn(data: Digits | Wine) -> None:
     model = Autoencoder(data.prepare().spec, code_size=5)
-    pca = fit_pca(data, model)
+    pca = fit_best_linear(data, model)
     assert pca is not None
     train, test = (model.original(data.whole(part).inputs).flatten(1) for part in ("train", "test"))
     reference = PCA(5, svd_solver="full").fit(train.double().numpy())
@@ -104,7 +104,7 @@ def test_pca_agrees_with_scikit_learn(data: Digits | Wine) -> None:
 
 def test_samples_that_are_too_large_have_no_baseline() -> None:
     model = Autoencoder(Spec(Image(3, 64, 64), NoTarget()), hidden_sizes=[2])
-    assert fit_pca(Digits().prepare(), model) is None
+    assert fit_best_linear(Digits().prepare(), model) is None
 
 
 @pytest.mark.parametrize("architecture", ["dense", "convolutional"])

@@ -1,4 +1,4 @@
-"""Principal component analysis: what a linear autoencoder of the same size achieves at best."""
+"""What a linear autoencoder of a given size achieves at best: principal component analysis (Baldi and Hornik 1989)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGEST = 4096
 """The largest number of values of a sample: more would take long."""
 
 
-class PCA(NamedTuple):
+class BestLinear(NamedTuple):
     """The mean of samples, and the orthonormal directions along which they vary most.
 
     Attributes:
@@ -34,7 +34,7 @@ class PCA(NamedTuple):
         return mean + (samples - mean) @ components.T @ components
 
 
-def fit_pca(data: DataModule, model: Coder) -> PCA | None:
+def fit_best_linear(data: DataModule, model: Coder) -> BestLinear | None:
     """Fits as many components as the model's codes have numbers to the training part, in the units in which the model
     reconstructs samples. None if samples are too large, or do not fit in memory."""
     assert isinstance(model.spec.input, Vector | Image)
@@ -53,4 +53,4 @@ def fit_pca(data: DataModule, model: Coder) -> PCA | None:
     mean = sums[-2] / sums[-1]
     covariance = sums[:-2] / sums[-1] - mean[:, None] * mean
     _, vectors = torch.linalg.eigh(covariance)  # In ascending order.
-    return PCA(mean.float(), vectors.T.flip(0)[: model.code_size].float())
+    return BestLinear(mean.float(), vectors.T.flip(0)[: model.code_size].float())
