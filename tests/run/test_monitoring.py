@@ -18,11 +18,12 @@ from primer.data.text.bio import BIO
 from primer.errors import InputError
 from primer.models.feedforward.linear import Linear
 from primer.models.recurrent.lstm import LSTM
+from primer.models.reinforcement.q_learning import QLearning
 from primer.regularization import Regularization
 from primer.run.building import build_callbacks, build_model
 from primer.run.monitoring import check_monitors
 from primer.run.training import train
-from primer.spec import Classes, Spec, Tags, Tokens, Vector
+from primer.spec import Classes, FiniteEnvironment, NoTarget, Spec, Tags, Tokens, Vector
 
 OVERRIDES = ["monitor=val/accuracy", "scheduler=plateau", "regularization=light", "paths.output_dir=x"]
 
@@ -85,6 +86,7 @@ def test_a_mode_that_contradicts_the_metric_is_rejected(overrides: list[str], me
         build_callbacks(config, build_model(config, data, Regularization()), data, Regularization())
 
 
+AGENT = QLearning(Spec(FiniteEnvironment(4, 2), NoTarget()))
 TAGGER = LSTM(Spec(Tokens(("<pad>", "<unk>", "Bo")), Tags(("O", "B-PER", "I-PER"))))
 CLASSIFIER = Linear(Spec(Vector(2), Classes(("no", "yes"))))
 
@@ -104,6 +106,8 @@ def watching(name: str, *callbacks: str) -> dict[str, Any]:
         (CLASSIFIER, "val/confusion", False),
         (CLASSIFIER, "val/entity_f1", False),
         (CLASSIFIER, "train/loss", True),
+        (AGENT, "val/return", True),
+        (AGENT, "val/loss", False),
     ],
 )
 def test_only_logged_metrics_can_be_monitored(model: Any, name: str, logged: bool) -> None:

@@ -120,6 +120,12 @@ def metric_mode(name: str, model: Model) -> Mode | None:
     return None if higher is None else "max" if higher else "min"
 
 
+def _overridden_by_a_user(kind: type[Model], hook: str) -> bool:
+    """Returns whether a class that is not one of Primer's own, which list their metrics, overrides a method."""
+    owner = next(owner for owner in kind.__mro__ if hook in vars(owner))
+    return owner not in Model.__mro__ and not owner.__module__.startswith("primer.models.")
+
+
 def has_validation(config: dict[str, Any], datamodule: DataSource) -> bool:
     """Returns whether the run has any validation."""
     return bool(datamodule.sizes().get("val")) and config["trainer"]["limit_val_batches"] != 0
@@ -127,12 +133,12 @@ def has_validation(config: dict[str, Any], datamodule: DataSource) -> bool:
 
 def check_monitors(config: dict[str, Any], model: Model, datamodule: DataSource) -> None:
     """Raises ``InputError`` if the config names a metric that the run does not log."""
-    known = ["train/loss", "lr", "val/loss", *(f"val/{name}" for name in model.objective.scalar_names())]
+    known = [*model.logged_losses, "lr", *(f"val/{name}" for name in model.objective.scalar_names())]
     known += [*model.logged_metrics, *([model.monitor] if model.monitor else [])]
     known = list(dict.fromkeys(known))
     nodes = [node for node in config["callbacks"].values() if isinstance(node, dict) and "_target_" in node]
     patterns = [*known, *(pattern for node in nodes for pattern in _logged_by(import_target(node["_target_"])))]
-    if any(getattr(type(model), hook) is not getattr(Model, hook) for hook in LOGGING_HOOKS):
+    if any(_overridden_by_a_user(type(model), hook) for hook in LOGGING_HOOKS):
         patterns.append("*")
     for path, name in configured_monitors(config):
         if not any(fnmatch(name, pattern) for pattern in patterns):

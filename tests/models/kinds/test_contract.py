@@ -84,7 +84,7 @@ def test_a_setting_without_effect_is_rejected(setting: str, message: str, train:
     "setting", ["optimizer=sgd", "scheduler=cosine", "regularization.ema=0.9", "trainer.max_epochs=3"]
 )
 def test_a_single_pass_model_rejects_gradient_settings(setting: str, train: Train, tmp_path: Path) -> None:
-    assert "which is fitted in a single pass" in error_line(train("model=kmeans", setting), tmp_path)
+    assert "which is fitted in a single pass" in error_line(train("model=small_kmeans", setting), tmp_path)
 
 
 def test_a_penalty_without_effect_on_an_overridden_training_step_is_rejected(train: Train, tmp_path: Path) -> None:
@@ -282,8 +282,8 @@ def test_a_training_metric_can_be_monitored_with_validations_within_an_epoch(tra
     ],
 )
 def test_what_a_single_pass_cannot_continue_is_rejected(overrides: tuple[str, ...], named: str, train: Train) -> None:
-    run = train("model=kmeans", "test=false").folder
-    result = train("model=kmeans", *(text.format(run=run) for text in overrides))
+    run = train("model=small_kmeans", "test=false").folder
+    result = train("model=small_kmeans", *(text.format(run=run) for text in overrides))
     assert result.status == 2
     assert named in result.err
     assert len(result.err.strip().splitlines()) == 1
@@ -300,8 +300,8 @@ def test_a_setting_that_a_class_does_not_have_is_told_with_its_settings(train: T
 @pytest.mark.parametrize(
     ("model", "probe", "message"),
     [
-        ("kmeans", "lr_find", "KMeans learns without gradients"),
-        ("kmeans", "batch_size", "KMeans learns without gradients"),
+        ("small_kmeans", "lr_find", "KMeans learns without gradients"),
+        ("small_kmeans", "batch_size", "KMeans learns without gradients"),
         ("small_gan", "lr_find", "GAN has several optimizers"),
         ("plain_gan", "lr_find", "PlainGAN has several optimizers or steps them manually"),
         ("plain_dqn", "batch_size", "CartPole does not have a batch size"),
@@ -313,10 +313,10 @@ def test_a_probe_that_does_not_apply_is_rejected(
     assert f"probe={probe}: {message}" in error_line(train(f"model={model}", f"debug={probe}"), tmp_path)
 
 
-@pytest.mark.parametrize("model", ["kmeans", "small_gan", "plain_dqn", "small_vae"])
+@pytest.mark.parametrize("model", ["small_kmeans", "small_gan", "plain_dqn", "small_vae"])
 def test_every_kind_of_model_has_a_summary(model: str, train: Train) -> None:
     metrics = metrics_of(train(f"model={model}", "debug=summary"))
-    assert (metrics["summary/parameters"] > 0) == (model != "kmeans")
+    assert (metrics["summary/parameters"] > 0) == (model != "small_kmeans")
 
 
 def test_the_learning_rate_of_a_model_with_its_own_training_step_is_found(train: Train) -> None:

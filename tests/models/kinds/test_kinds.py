@@ -16,7 +16,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "small_autoencoder": (),
     "small_vae": (),
     "small_gan": ("trainer.gradient_clip_val=1", "scheduler=step", "scheduler.interval=step", "scheduler.step_size=7"),
-    "kmeans": (),
+    "small_kmeans": (),
     "skip_gram": ("optimizer=sgd", "data.sentences=200"),
     "plain_dqn": (),
     "masked_lm": ("data.sentences=200",),
@@ -28,7 +28,7 @@ METRICS = {
     "small_autoencoder": {"train/loss", "val/loss", "test/loss"},
     "small_vae": {"train/largest", "train/loss", "val/loss", "test/loss"},
     "small_gan": {"train/discriminator", "val/loss", "test/loss"},
-    "kmeans": {"train/loss", "val/loss", "test/loss"},
+    "small_kmeans": {"train/loss", "val/loss", "test/loss"},
     "skip_gram": {"train/loss", "val/loss", "test/loss"},
     "plain_dqn": {"train/loss", "val/return", "test/return"},
     "masked_lm": {"train/loss", "val/loss", "test/loss"},
@@ -51,7 +51,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_is_trained_evaluated_and_loaded(kind: str, train: Callable[..., Any]) -> None:
-    result = train(f"model={kind}", "trainer.max_epochs=3" if kind != "kmeans" else "seed=0", *KINDS[kind])
+    result = train(f"model={kind}", "trainer.max_epochs=3" if kind != "small_kmeans" else "seed=0", *KINDS[kind])
     assert result.status == 0, result.err
     metrics = metrics_of(result.folder)
     assert logged(metrics) == METRICS[kind]
@@ -67,7 +67,7 @@ def test_a_model_is_trained_evaluated_and_loaded(kind: str, train: Callable[...,
         assert torch.equal(value, best["state_dict"][name]), name
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("kmeans", "small_gan")])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("small_kmeans", "small_gan")])
 def test_training_improves_the_metric(kind: str, train: Callable[..., Any]) -> None:
     extra = ("data.steps_per_epoch=300", "optimizer.lr=0.003") if kind == "plain_dqn" else ()
     result = train(f"model={kind}", "trainer.max_epochs=6", "test=false", *KINDS[kind], *extra)
@@ -79,8 +79,8 @@ def test_training_improves_the_metric(kind: str, train: Callable[..., Any]) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_resumed_within_an_epoch_equals_an_uninterrupted_one(kind: str, train: Callable[..., Any]) -> None:
-    if kind == "kmeans":  # Its only epoch is validated twice, in the middle and at the end.
-        common = ("model=kmeans", "trainer.val_check_interval=0.5", "trainer.check_val_every_n_epoch=1")
+    if kind == "small_kmeans":  # Its only epoch is validated twice, in the middle and at the end.
+        common = ("model=small_kmeans", "trainer.val_check_interval=0.5", "trainer.check_val_every_n_epoch=1")
         whole = train(*common).folder
         expected, metrics = weights_of(whole), metrics_of(whole)
         resumed = train(*common, f"resume={whole}/checkpoints/best.ckpt")

@@ -60,6 +60,8 @@ class Model(LowOverheadModule, Optimization, ABC):
     """Whether a lower or a higher ``monitor`` is better, for a metric that the model logs itself."""
     logged_metrics: ClassVar[tuple[str, ...]] = ()
     """Metrics that the model logs itself, besides the losses and those of its objective; ``*`` matches anything."""
+    logged_losses: ClassVar[tuple[str, ...]] = ("train/loss", "val/loss")
+    """The losses that ``monitor`` may name."""
     views: ClassVar[int] = 1
     """Number of augmented views of each sample in a batch: with 2, a batch of ``n`` samples has ``2 n`` rows, and rows
     ``i`` and ``n + i`` are views of the same sample."""

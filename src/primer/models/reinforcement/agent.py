@@ -26,6 +26,7 @@ class Agent(Model):
     monitor = "val/return"
     mode = "max"
     logged_metrics = ("train/return", "val/return", "val/length")
+    logged_losses = ("train/loss",)
     steps_per_batch: int = 1
     """Number of steps of all environments in a training batch."""
 

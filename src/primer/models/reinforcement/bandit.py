@@ -56,6 +56,7 @@ class BanditPolicy(GradientFree):
     targets = NoTarget
     monitor = None
     logged_metrics = ("train/optimal_arm", "train/regret")
+    logged_losses = ()
     counts: Tensor
     sums: Tensor
 
