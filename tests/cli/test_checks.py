@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from itertools import zip_longest
 
 import pytest
@@ -17,6 +18,7 @@ from primer.config.paths import CONFIGS, ROOT
 from primer.errors import InputError, suggest
 
 
+@cache
 def compatible_models(data: str) -> list[str]:
     return [model for model in groups()["model"] if is_compatible(target_of("model", model), target_of("data", data))]
 
@@ -321,6 +323,7 @@ def test_single_callbacks_compose_the_default() -> None:
         "baseline",
         "pictures",
         "attention",
+        "acting",
         "samples",
         "word_vectors",
         "latent_space",

@@ -152,8 +152,9 @@ def test_two_training_steps(model: str, data: str, quiet_trainer) -> None:
     config = config_of(f"model={model}", f"data={data}", regularization, *large, *SMALL.get(data, ()))
     datamodule = data_of(data)
     settings = instantiate(config["regularization"], Regularization)
-    datamodule.augmentation = list(settings.augmentation.values())  # Several views of a sample require one.
     network = build_model(config, datamodule, settings)
+    if network.views > 1:  # They require an augmentation.
+        datamodule.augmentation = list(settings.augmentation.values())
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     trainer = quiet_trainer(max_steps=2, limit_val_batches=1, limit_test_batches=1)
     trainer.fit(network, datamodule=datamodule)

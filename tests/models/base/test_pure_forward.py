@@ -11,16 +11,18 @@ from torch.func import functional_call
 from primer.cli.choices import groups, target_of
 from primer.cli.composition import compose_resolved
 from primer.config.instantiate import import_target
-from primer.models.base import SinglePass
+from primer.models.base import GradientFree, SinglePass
+from primer.models.reinforcement.agent import Agent
 from primer.regularization import Regularization
 from primer.run.building import build_data, build_model
 
 CONFIG_OF_CLASS = {
     target: name
     for name in reversed(groups()["model"])
-    if not issubclass(import_target(target := str(target_of("model", name))), SinglePass)
+    if not issubclass(import_target(target := str(target_of("model", name))), SinglePass | GradientFree | Agent)
 }
-"""One config of each model class that has parameters. Buffers that are fitted have no size before."""
+"""One config of each model class that has parameters. Buffers that are fitted have no size before, and
+the batches of agents are experience."""
 
 
 @pytest.mark.parametrize("name", CONFIG_OF_CLASS.values())
