@@ -234,7 +234,7 @@ def test_each_augmentation_step_of_a_list_is_checked_against_the_data() -> None:
         "primer.regularization.Flip",
         "primer.regularization.Shift",
     }
-    assert targets_of("regularization/augmentation", "none") == targets_of("regularization/augmentation", "flop") == []
+    assert targets_of("regularization/augmentation", "none") == targets_of("regularization/augmentation", "flop") == ()
 
 
 @pytest.mark.parametrize(

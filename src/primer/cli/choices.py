@@ -38,16 +38,17 @@ def target_of(group: str, choice: str) -> str | None:
     return next((target for target in inherited if target), None)
 
 
-def targets_of(group: str, choice: str) -> list[str]:
+@cache
+def targets_of(group: str, choice: str) -> tuple[str, ...]:
     """Returns every ``_target_`` in the file of a choice, at any depth, and in the choices that its defaults list."""
     from omegaconf import OmegaConf
 
     file = CONFIGS / group / f"{choice}.yaml"
     if not file.is_file():
-        return []
+        return ()
     content: Any = OmegaConf.to_container(OmegaConf.load(file))
     names = [name for name in content.pop("defaults", []) if isinstance(name, str) and name != "_self_"]
-    return [*targets(content), *(target for name in names for target in targets_of(group, name))]
+    return (*targets(content), *(target for name in names for target in targets_of(group, name)))
 
 
 def types_of(target: str | None, side: str) -> list[str]:
