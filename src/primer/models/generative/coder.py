@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from primer.models.generative.unsupervised import Unsupervised
+from primer.models.generative.sample_model import SampleModel
 from primer.models.layers.coders import Architecture, build_decoder, build_encoder, resolve_architecture
 from primer.models.layers.validation import check_sizes
 from primer.objectives import Objective
 from primer.spec import Image, Spec, Vector
 
 
-class Coder(Unsupervised):
+class Coder(SampleModel):
     """A model with an encoder from samples to short codes, and a decoder from codes to samples.
 
     Args:

@@ -16,9 +16,9 @@ from primer.batch import Batch
 from primer.errors import InputError
 from primer.models.base import Step
 from primer.models.generative.generative import Generative
-from primer.models.generative.unsupervised import Unsupervised
+from primer.models.generative.sample_model import SampleModel
 from primer.models.layers.coders import Architecture, build_decoder, build_encoder, resolve_architecture
-from primer.models.layers.validation import check_sizes
+from primer.models.layers.validation import check_choice, check_not_negative, check_sizes
 from primer.objectives import Objective
 from primer.spec import Classes, Image, Spec, Vector
 
@@ -28,7 +28,7 @@ SLOPE = 0.2
 """Negative slope of the discriminator's activation (Radford et al. 2016)."""
 
 
-class GAN(Unsupervised, Generative):
+class GAN(SampleModel, Generative):
     r"""A generative adversarial network (Goodfellow et al. 2014): a generator turns noise into samples, and a
     discriminator scores how real samples look. For images, both are convolutional (DCGAN, Radford et al. 2016), but the
     discriminator has no batch normalization.
@@ -86,10 +86,8 @@ class GAN(Unsupervised, Generative):
         kind = spec.input
         assert isinstance(kind, Vector | Image)
         check_sizes(noise_size=noise_size, discriminator_steps=discriminator_steps)
-        if loss not in ("non_saturating", "hinge", "wasserstein_gp"):
-            raise InputError(f"loss must be one of non_saturating, hinge, wasserstein_gp, not {loss!r}")
-        if gradient_penalty < 0:
-            raise InputError(f"gradient_penalty must be at least 0, not {gradient_penalty}")
+        check_choice("loss", loss, ("non_saturating", "hinge", "wasserstein_gp"))
+        check_not_negative(gradient_penalty=gradient_penalty)
         if conditional and not isinstance(spec.target, Classes):
             raise InputError("conditional=true requires data with classes")
         self.noise_size, self.loss, self.gradient_penalty = noise_size, loss, gradient_penalty

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from primer.batch import Batch
-from primer.errors import InputError
 from primer.models.base import Step
 from primer.models.generative.coder import Coder
 from primer.models.generative.generative import Generative
 from primer.models.layers.coders import Architecture
+from primer.models.layers.validation import check_not_negative
 from primer.objectives import Objective
 from primer.spec import Image, Spec
 
@@ -66,8 +66,7 @@ class VAE(Coder, Generative):
         objective: Objective | None = None,
     ) -> None:
         super().__init__(spec, code_size, 2 * code_size, architecture, hidden_sizes, channels, objective)
-        if beta < 0:
-            raise InputError(f"beta must be at least 0, not {beta}")
+        check_not_negative(beta=beta)
         self.beta, self.noise_size = beta, code_size
         self._moments: list[Tensor] = []
 

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import nn
 
 from primer.errors import InputError
-from primer.models.layers.validation import check_sizes
+from primer.models.layers.validation import check_choice, check_sizes
 from primer.spec import Image, Vector
 
 Architecture = Literal["auto", "dense", "convolutional"]
@@ -25,8 +25,7 @@ def resolve_architecture(architecture: Architecture, kind: Image | Vector, chann
     Raises:
         InputError: if the name is unknown, or the inputs are not images, or smaller than the convolutions need.
     """
-    if architecture not in ("auto", "dense", "convolutional"):
-        raise InputError(f"architecture must be one of auto, dense, convolutional, not {architecture!r}")
+    check_choice("architecture", architecture, ("auto", "dense", "convolutional"))
     if architecture == "dense" or (architecture == "auto" and isinstance(kind, Vector)):
         return "dense"
     if isinstance(kind, Vector):

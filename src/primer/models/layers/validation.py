@@ -42,14 +42,14 @@ def check_layers(**counts: int) -> None:
             raise InputError(f"{name} must be at most {MAX_LAYERS}, not {count}")
 
 
-def check_not_negative(**values: float) -> None:
+def check_not_negative(**values: int | float) -> None:
     """Raises ``InputError`` for the first value that is less than 0."""
     for name, value in values.items():
         if value < 0:
             raise InputError(f"{name} must be at least 0, not {value}")
 
 
-def check_positive(**values: float) -> None:
+def check_positive(**values: int | float) -> None:
     """Raises ``InputError`` for the first value that is not greater than 0."""
     for name, value in values.items():
         if not value > 0:

@@ -12,6 +12,7 @@ from torch import Tensor
 from primer.batch import Pulls
 from primer.errors import InputError
 from primer.models.base import GradientFree
+from primer.models.layers.validation import check_choice
 from primer.objectives import Objective
 from primer.spec import Arms, NoTarget, Spec
 
@@ -69,9 +70,7 @@ class BanditPolicy(GradientFree):
     ) -> None:
         super().__init__(spec, objective)
         assert isinstance(spec.input, Arms)
-        if policy not in EXPLORATION:
-            raise InputError(f"policy must be one of {', '.join(EXPLORATION)}, not {policy!r}")
-        default = EXPLORATION[policy]
+        default = EXPLORATION[check_choice("policy", policy, tuple(EXPLORATION))]
         if exploration is not None and default is None:
             raise InputError(f"policy={policy} does not have an amount of exploration: leave it out")
         amount = default if exploration is None else exploration

@@ -16,7 +16,7 @@ from primer.batch import Transition
 from primer.errors import InputError
 from primer.models.base import Step
 from primer.models.base.overhead import with_signature
-from primer.models.layers.validation import check_sizes
+from primer.models.layers.validation import check_choice, check_not_negative, check_sizes
 from primer.models.reinforcement.agent import Agent, Exploration, check_gamma, count_envs
 from primer.models.reinforcement.replay import ReplayBuffer
 from primer.objectives import Objective
@@ -83,10 +83,8 @@ class DQN(Agent):
             batch_size=batch_size, buffer_size=buffer_size, train_frequency=train_frequency,
             target_network_frequency=target_network_frequency,
         )  # fmt: skip
-        if loss not in LOSSES:
-            raise InputError(f"loss must be one of {', '.join(LOSSES)}, not {loss!r}")
-        if learning_starts < 0:
-            raise InputError(f"learning_starts must be at least 0, not {learning_starts}")
+        check_choice("loss", loss, tuple(LOSSES))
+        check_not_negative(learning_starts=learning_starts)
         if not 0 < tau <= 1:
             raise InputError(f"tau must be more than 0 and at most 1, not {tau}")
         self.is_double, self.loss, self.batch_size = double, loss, batch_size

@@ -11,7 +11,7 @@ from primer.objectives import Objective
 from primer.spec import Image, NoTarget, Spec, Vector
 
 
-class Unsupervised(Model):
+class SampleModel(Model):
     """A model whose networks output samples. Labels are ignored.
 
     Images are output as intensities in [0, 1], by a sigmoid in the last layer; vectors as standardized values.
