@@ -53,7 +53,8 @@ class DataModule(Splits, DataSource):
         augmentation: one augmentation, or several applied in order, for training batches.
 
     Attributes:
-        known_words: words that are in the vocabulary in any case; see ``adopt_vocabulary``.
+        known_words, known_letters: words, and letters of words, that are in the vocabulary in any case; see
+            ``adopt_vocabulary``.
 
     Raises:
         InputError: if a fraction or a fold is out of range, or too few samples are left for a part.
@@ -98,6 +99,7 @@ class DataModule(Splits, DataSource):
         self.augmentation = [augmentation] if callable(augmentation) else list(augmentation or ())
         self.parts: dict[Part, Batch | Stream] = {}
         self.known_words: tuple[str, ...] = ()
+        self.known_letters: tuple[str, ...] = ()
         self._spec: Spec | None = None
         self._native: Input | None = None
         self._show: Callable[[torch.Tensor], torch.Tensor] | None = None
@@ -174,10 +176,11 @@ class DataModule(Splits, DataSource):
         self._spec = Spec(self._spec.input, count_classes(self._spec.target, self.parts["train"], self.positive))
 
     def adopt_vocabulary(self, tokens: Tokens) -> None:
-        """Adds the words that trained weights know to the vocabulary, so that those seen in pre-training are known in
-        fine-tuning, whether or not they occur in the training part. Call it before ``prepare``; data sets without words
-        of their own ignore it."""
+        """Adds the words and letters that trained weights know to the vocabulary, so that those seen in pre-training
+        are known in fine-tuning, whether or not they occur in the training part. Call it before ``prepare``; data sets
+        without words of their own ignore it."""
         self.known_words = tokens.vocabulary[len(SPECIAL) :]
+        self.known_letters = tokens.characters[len(SPECIAL) :]
 
     def set_image_format(self, image: Image) -> None:
         """Converts images to another format from now on: the channels, size, mean and standard deviation of ``image``

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -44,16 +45,20 @@ class Characters(Tokenizer):
 
     Args:
         text: non-empty text that defines the alphabet.
+        known: characters that are in the alphabet in any case, and come first.
     """
 
-    def __init__(self, text: str) -> None:
-        self.words = tuple(sorted(set(text)))
-        self._codes = np.array([ord(word) for word in self.words], dtype="<u4")
+    def __init__(self, text: str, known: Iterable[str] = ()) -> None:
+        self.words = tuple(dict.fromkeys([*known, *sorted(set(text))]))
+        codes = np.array([ord(word) for word in self.words], dtype="<u4")
+        self._order = codes.argsort()
+        self._codes = codes[self._order]
 
     def encode(self, text: str) -> Tensor:
         codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
         positions = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
-        return torch.from_numpy(np.where(self._codes[positions] == codes, positions + len(SPECIAL), UNKNOWN))
+        tokens = self._order[positions] + len(SPECIAL)
+        return torch.from_numpy(np.where(self._codes[positions] == codes, tokens, UNKNOWN))
 
 
 class Subwords(Tokenizer):

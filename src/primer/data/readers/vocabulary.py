@@ -26,6 +26,15 @@ def vocabulary(words: Iterable[str], min_count: int, known: Sequence[str] = ()) 
     return (*SPECIAL, *(word for word in dict.fromkeys([*known, *kept]) if word not in SPECIAL))
 
 
+def alphabetical(
+    sequences: Iterable[Iterable[str]], special: tuple[str, ...], known: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Returns a vocabulary: the special entries, then the ``known`` tokens in their order, then all other tokens of the
+    sequences in alphabetical order."""
+    others = dict.fromkeys([*known, *sorted(set(chain.from_iterable(sequences)))])
+    return (*special, *(token for token in others if token not in special))
+
+
 def token_to_index(words: tuple[str, ...], special: int = len(SPECIAL)) -> dict[str, int]:
     """Maps each word of a vocabulary to its index. The first ``special`` entries are not words: a literal ``<pad>`` in
     a text is an unknown word."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import chain
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule
-from primer.data.readers.vocabulary import SPECIAL, padded, token_to_index
+from primer.data.readers.vocabulary import SPECIAL, alphabetical, padded, token_to_index
 from primer.data.text.encoding import encode_tokens
 from primer.errors import InputError
 from primer.spec import IGNORE, UNKNOWN, Sequence, Spec, Tokens
@@ -25,7 +23,8 @@ class Pairs(DataModule):
 
     A subclass defines ``read``. A record is a source, its target, and optionally alternative targets: the first target
     is used for training, and predictions are compared with all of them. The vocabularies hold the tokens of the
-    training sources and of their first targets; any other token is unknown. Every target ends with ``<end>``.
+    training sources and of their first targets; any other token is unknown. Every target ends with ``<end>``. The
+    vocabulary of sources may adopt that of trained weights.
     """
 
     inputs = Tokens
@@ -33,7 +32,7 @@ class Pairs(DataModule):
     unit: ClassVar[str] = "token"
 
     def fit_spec(self, train: Any) -> Spec:
-        source = alphabetical((source for source, *_ in train), SPECIAL)
+        source = alphabetical((source for source, *_ in train), SPECIAL, self.known_words)
         target = alphabetical((target for _, target, *_ in train), TARGET_SPECIAL)
         characters, joined = (isinstance(side, str) for side in train[0][:2])
         return Spec(
@@ -58,8 +57,3 @@ class Pairs(DataModule):
         assert data.targets is not None
         # Training uses the first target only, up to and including its end token.
         return (data.targets == END).int().argmax(1) + 1 if train else (data.targets != IGNORE).sum(1)
-
-
-def alphabetical(sequences: Iterable[Iterable[str]], special: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns a vocabulary: the special entries, then all tokens of the sequences in alphabetical order."""
-    return (*special, *sorted(set(chain.from_iterable(sequences)) - set(special)))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from primer.batch import Batch
-from primer.data.readers.vocabulary import SPECIAL, Spellings, padded, vocabulary
+from primer.data.readers.vocabulary import SPECIAL, Spellings, alphabetical, padded, vocabulary
 from primer.data.text.encoding import encode_tokens, spelling_table
 from primer.data.text.masking import Maskable
 from primer.errors import InputError
@@ -75,7 +75,7 @@ class Tagging(Maskable):
             tags.append(UNSEEN)
         letters: tuple[str, ...] = ()
         if self.characters:
-            letters = (*SPECIAL, *sorted(set().union(*{word for sentence in train for word in sentence.words})))
+            letters = alphabetical((word for sentence in train for word in sentence.words), SPECIAL, self.known_letters)
         tokens = Tokens(words, letters, lowercase=self.lowercase, word_length=self.word_length)
         self._spellings = spelling_table(tokens)
         return Spec(tokens, Tags(tuple(tags)))

@@ -32,7 +32,8 @@ class Text(TokenStream):
 
     Args:
         path: the file. A relative path is looked up in ``data_dir``, then in the current folder.
-        level: whether a token is a ``character`` or a ``subword``; subwords are learned from the training part.
+        level: whether a token is a ``character`` or a ``subword``. The characters are those of the training part, and
+            those that trained weights know; subwords are learned from the training part.
         vocabulary_size: number of subwords.
         **kwargs: see ``primer.data.text.token_stream.TokenStream``.
 
@@ -64,7 +65,10 @@ class Text(TokenStream):
         return {"train": text}  # type: ignore[dict-item]
 
     def fit_spec(self, train: Any) -> Spec:
-        self.tokenizer = Characters(train) if self.level == "character" else Subwords(train, self.vocabulary_size)
+        if self.level == "character":
+            self.tokenizer = Characters(train, (word for word in self.known_words if len(word) == 1))
+        else:
+            self.tokenizer = Subwords(train, self.vocabulary_size)
         tokenizer = "characters" if self.level == "character" else "none"
         return next_token_spec(self.tokenizer.words, "character", tokenizer)
 
