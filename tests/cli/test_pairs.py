@@ -47,8 +47,29 @@ FITTED = {
 ENVIRONMENTS = [data for data in groups()["data"] if "environments" in str(target_of("data", data))]
 """Data in which models act, instead of batches of samples."""
 
+ALIKE = ("fashion_mnist", "cifar100")
+"""Data sets that are read as another one is, and have images of the same shape."""
+
 ACTING = [pair for pair in compatible_pairs() if pair[1] in ENVIRONMENTS]
 LEARNING = [pair for pair in compatible_pairs() if pair[1] not in ENVIRONMENTS]
+
+
+def other_sizes() -> set[str]:
+    """Returns the models whose class is that of a model before them, with other sizes."""
+    first: dict[Any, str] = {}
+    return {model for model in groups()["model"] if first.setdefault(target_of("model", model), model) != model}
+
+
+def mark_slow(pairs: list[tuple[str, str]]) -> list[Any]:
+    """Marks pairs that differ from another pair only in the sizes of the model or in the names of the data as slow."""
+    sizes, seen, params = other_sizes(), set(), []
+    for model, data in pairs:
+        repeated = data in ALIKE or (model in sizes and model in seen)
+        seen.add(model)
+        marks = [pytest.mark.slow] if repeated else []
+        params.append(pytest.param(model, data, id=f"{model}-{data}", marks=marks))
+    return params
+
 
 SMALL: dict[str, tuple[str, ...]] = {
     "pos_tags": ("data.sentences=60",),
@@ -145,7 +166,7 @@ def _free_memory() -> Iterator[None]:
     gc.collect()
 
 
-@pytest.mark.parametrize(("model", "data"), LEARNING, ids=["-".join(pair) for pair in LEARNING])
+@pytest.mark.parametrize(("model", "data"), mark_slow(LEARNING))
 def test_two_training_steps(model: str, data: str, quiet_trainer) -> None:
     large = ["model.hidden_size=48"] if model.startswith(LARGE) else list(FITTED.get(model, ()))
     regularization = f"regularization={'none' if model in SPARSE else 'light'}"
