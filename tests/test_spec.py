@@ -44,6 +44,7 @@ INPUTS = [
     Series(7),
     Series(1, (0.5,), (2.0,)),
     Series(1, names=("sales",), window=7),
+    Series(2, (0.5, 1.0), (1.0, 2.0), padded=True),
     Tokens(("<pad>", "<unk>", "word")),
     Tokens(("<pad>", "<unk>"), ("<pad>", "<unk>", "a"), "words", lowercase=True, max_length=9, word_length=5),
     Interactions(("<unseen>", "Ann"), ("<unseen>", "Jaws"), ("userId", "movieId")),

@@ -82,7 +82,7 @@ class Vector:
 class Series:
     """Sequences of shape ``(time, features)``. ``names``, ``mean``, ``std`` and ``offset`` have one entry per feature,
     or are empty; batches hold values minus ``offset``. If ``window`` is not 0, samples are windows of that many steps
-    over a longer series."""
+    over a longer series. If ``padded``, samples are whole series of different lengths, and batches hold the lengths."""
 
     features: int
     mean: tuple[float, ...] = ()
@@ -90,6 +90,7 @@ class Series:
     names: tuple[str, ...] = ()
     window: int = 0
     offset: tuple[float, ...] = ()
+    padded: bool = False
 
 
 @dataclass(frozen=True)

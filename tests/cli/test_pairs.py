@@ -81,6 +81,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "noisy_surface": ("data.samples=60",),
     "adding_problem": ("data.samples=60", "data.length=10"),
     "copy_memory": ("data.samples=60", "data.length=5"),
+    "waves": ("data.samples=60", "data.shortest=5", "data.longest=12"),
     "opinions": ("data.sentences=60",),
     "masked_text": ("data.train_size=2000",),
     **dict.fromkeys(ENVIRONMENTS, ("data.steps_per_epoch=20", "data.eval_episodes=2", "data.num_envs=10")),
@@ -97,6 +98,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
     (folder / "some.conllu").write_text(SENTENCE * 120)
     sources = ", ".join(f"data.{part}={folder}/some.conllu" for part in ("train", "dev", "test")).split(", ")
     SMALL["series"] = (f"data.path={folder}/table.csv", "data.target=x", "data.window=5")
+    long = (f"{k},{step},{k % 5 * step},{'ab'[k % 2]}" for k in range(60) for step in range(3 + k % 4))
+    (folder / "long.csv").write_text("\n".join(["id,step,x,label", *long]) + "\n")
+    SMALL["series_classification"] = (f"data.path={folder}/long.csv", "data.time=step")
     SMALL["csv"] = (f"data.path={folder}/table.csv", "data.target=y")
     SMALL["conllu"] = tuple(sources)
     (folder / "some.bio").write_text("Ann B-PER\nmet O\nBo B-PER\n\n" * 40)

@@ -29,6 +29,7 @@ from primer.models.classical.knn import KNN
 from primer.models.classical.random_forest import RandomForest
 from primer.models.classical.svm import SVM
 from primer.models.convolutional.alexnet import AlexNet
+from primer.models.convolutional.cnn1d import CNN1d
 from primer.models.convolutional.edge_filters import EdgeFilters
 from primer.models.convolutional.lenet import LeNet
 from primer.models.convolutional.mobilenet_v2 import MobileNetV2
@@ -63,7 +64,7 @@ WORDS = tuple(f"w{k}" for k in range(30))
 DIGITS, COLOR = Image(1, 8, 8, (0.3,), (0.4,), maximum=16.0), Image(3, 32, 32, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
 CLASSES, TAGS = Classes(("a", "b", "c")), Tags(("x", "y"))
 TOKENS, SPELLED = Tokens(WORDS), Tokens(WORDS, ("", "?", *"abcdefgh"), word_length=6)
-SERIES = Series(2, (1.0, 2.0), (3.0, 0.5))
+SERIES, PADDED = Series(2, (1.0, 2.0), (3.0, 0.5)), Series(2, (1.0, 2.0), (3.0, 0.5), padded=True)
 FORECAST = Values(("p", "q"), (1.0, 2.0), (3.0, 0.5), continues=(0, 1))
 FAR = Vector(3, ("a", "b", "c"), (1e9, 0.0, 2.0), (1.0, 1.0, 3.0), (), (1e9, 0.0, 0.0))
 SMALL: dict[str, Any] = {"embedding_size": 5, "hidden_size": 6}
@@ -86,6 +87,9 @@ MODELS: dict[str, Callable[[], Model]] = {
     "gru forecast": lambda: GRU(Spec(SERIES, FORECAST), hidden_size=6, instance_normalization=True),
     "lstm next token": lambda: LSTM(Spec(TOKENS, NextToken(WORDS)), **SMALL),
     "lstm rows": lambda: LSTM(Spec(DIGITS, CLASSES), hidden_size=6),
+    "cnn1d": lambda: CNN1d(Spec(PADDED, CLASSES), (4, 5, 6)),
+    "cnn1d values": lambda: CNN1d(Spec(SERIES, Values(("y",), (1.0,), (2.0,))), (4, 5), (8, 3), "max"),
+    "lstm padded series": lambda: LSTM(Spec(PADDED, CLASSES), hidden_size=6, pooling="mean"),
     "rnn series": lambda: RNN(Spec(SERIES, CLASSES), hidden_size=6, pooling="mean"),
     "gpt": lambda: GPT(Spec(TOKENS, NextToken(WORDS)), 12, 3, 2),
     "gpt rotary": lambda: GPT(Spec(TOKENS, NextToken(WORDS)), 12, 3, 2, position="rotary", normalization="rms"),

@@ -11,6 +11,9 @@ from primer.export.graph import input_type, labels, output_name
 from primer.models.base import Model
 from primer.spec import Image, Interactions, MaskedToken, NextToken, Sequence, Series, Tags, Tokens, Values, Vector
 
+LENGTHS = {"name": "lengths", "type": "int64", "shape": ["batch"], "values": "steps without padding"}
+"""The second input of models of padded sequences."""
+
 
 def describe(model: Model, format: str, file: str, difference: float) -> dict[str, Any]:
     """Returns the description of an exported file.
@@ -53,7 +56,10 @@ def describe_inputs(model: Model) -> list[dict[str, Any]]:
     if isinstance(kind, Series):
         values = "one column per feature, in the unit of the data; time is at least 2"
         shape = ["batch", "time", kind.features]
-        return [first | {"shape": shape, "values": values, "names": list(kind.names)}]
+        return [
+            first | {"shape": shape, "values": values, "names": list(kind.names)},
+            *([LENGTHS] if kind.padded else []),
+        ]
     if isinstance(kind, Interactions):
         values = "indices of a user and an item; 0 is one that training did not see"
         names = {"names": list(kind.names), "users": list(kind.users), "items": list(kind.items)}
@@ -71,7 +77,7 @@ def describe_inputs(model: Model) -> list[dict[str, Any]]:
         first["values"] += "; each is followed by the indices of the letters of the word"
     if isinstance(target, NextToken):
         return [first]
-    return [first, {"name": "lengths", "type": "int64", "shape": ["batch"], "values": "steps without padding"}]
+    return [first, LENGTHS]
 
 
 def describe_output(model: Model) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Graph(nn.Module):
 
     Inputs are images ``(batch, channels, height, width)`` with pixels from 0 to ``spec.input.maximum``, vectors
     ``(batch, features)`` or series ``(batch, time, features)`` in their unit, indices of users and items
-    ``(batch, 2)``, or tokens ``(batch, time)`` and, for models of padded sequences, their ``lengths`` ``(batch,)``. The
+    ``(batch, 2)``, or tokens ``(batch, time)``; and, for models of padded sequences, ``lengths`` ``(batch,)``. The
     output is probabilities of classes, tags or the next token, values in their unit, or the tokens of decoded
     sequences.
 
@@ -60,7 +60,7 @@ class Graph(nn.Module):
         check_exportable(model)
         self.model, self.spec = model.eval(), model.spec
         source, target = model.spec.input, model.spec.target
-        self.takes_lengths = isinstance(source, Tokens) and not isinstance(target, NextToken)
+        self.takes_lengths = is_padded(model.spec)
         self.convert = None
         if isinstance(source, Image) and source.native:
             self.convert = image_converter(Image(*source.native), source)  # type: ignore[misc]
@@ -128,6 +128,13 @@ def check_exportable(model: Model) -> None:
         raise InputError(f"{name} does not decode from inputs and lengths, so it cannot be exported")
 
 
+def is_padded(spec: Spec) -> bool:
+    """Whether inputs are padded, so that a graph also takes their lengths."""
+    if isinstance(spec.input, Series):
+        return spec.input.padded
+    return isinstance(spec.input, Tokens) and not isinstance(spec.target, NextToken)
+
+
 def example(spec: Spec, batch: int, time: int, seed: int) -> tuple[Tensor, ...]:
     """Returns random inputs of a graph: ``batch`` samples with up to ``time`` steps if they are sequences."""
     generator = torch.Generator().manual_seed(seed)
@@ -153,7 +160,12 @@ def example(spec: Spec, batch: int, time: int, seed: int) -> tuple[Tensor, ...]:
         return tokens * real, lengths
     shape = (batch, time, kind.features) if isinstance(kind, Series) else (batch, kind.features)  # type: ignore[union-attr]
     scale, shift = scaling(kind)
-    return ((torch.randn(shape, generator=generator) / scale + shift).to(input_type(kind)),)
+    values = (torch.randn(shape, generator=generator) / scale + shift).to(input_type(kind))
+    if not is_padded(spec):
+        return (values,)
+    lengths = torch.randint(1, time + 1, (batch,), generator=generator)
+    lengths[0] = time
+    return values, lengths
 
 
 def output_name(spec: Spec) -> str:

@@ -20,6 +20,7 @@ from primer.models.base import Model
 from primer.prediction.files import CHUNK, Chunk, read_chunks
 from primer.prediction.predict import default_batch_size, describe_unseen, encode, predict_encoded
 from primer.prediction.predictions import Predictions, column_types
+from primer.prediction.series import encode_whole, read_series
 from primer.prediction.tables import encode_table, table_columns
 from primer.records.console import say, show_table
 from primer.records.table_writer import TableWriter
@@ -58,8 +59,7 @@ def predict(cfg: DictConfig) -> dict[str, float]:
     source, output = Path(config["input"]).expanduser(), Path(config["output"]).expanduser()
     show_table("primer", {"checkpoint": str(file), "model": type(model).__name__, "input": str(source)})
     rows, unseen, problems = 0, Counter(), Problems(source)
-    place = {Image: {"file": str}, Series: {"step": int}}.get(type(model.spec.input), {"line": int})
-    types = place | prediction_types(model) | {"error": str}
+    types = place_type(model, source) | prediction_types(model) | {"error": str}
     with TableWriter(output, types) as table, fabric.autocast():
         for chunk, predictions in predict_chunks(model, source, config, unseen):
             width = len(types) - 2
@@ -118,7 +118,7 @@ def predict_chunks(
     spec, data = model.predicted, model.config.get("data", {})
     size = config["batch_size"] or default_batch_size(model)
     if isinstance(spec.input, Series):
-        yield predict_series(model, source, config, size)
+        yield (predict_windows if spec.input.window else predict_series)(model, source, config, size)
         return
     kind = spec.input
     columns = []
@@ -145,15 +145,29 @@ def predict_chunks(
         yield chunk, predict_encoded(model, encoded, size) if encoded.batch.size else None
 
 
-def predict_series(model: Model, source: Path, config: dict[str, Any], size: int) -> tuple[Chunk, Predictions]:
+def predict_series(model: Model, source: Path, config: dict[str, Any], size: int) -> tuple[Chunk, Predictions | None]:
+    """Returns the series of a file, and the predictions for those without an error."""
+    kind = model.spec.input
+    assert isinstance(kind, Series)
+    if not kind.mean:
+        raise InputError("predict.py reads series of models that were trained on standardized ones; use model.predict")
+    chunk = read_series(kind, source, model.config.get("data", {}), config["delimiter"])
+    encoded = encode_whole(kind, chunk.inputs)
+    kept = [k for k in range(len(chunk.locations)) if k not in chunk.errors]
+    for position, error in encoded.errors.items():
+        location = chunk.locations[kept[position]]
+        chunk.errors[kept[position]] = error if isinstance(location, int) else f"series {location}: {error}"
+    return chunk, predict_encoded(model, encoded, size) if encoded.batch.size else None
+
+
+def predict_windows(model: Model, source: Path, config: dict[str, Any], size: int) -> tuple[Chunk, Predictions]:
     """Returns the forecast from each window of a series, with the number of the last step of the window, from 1.
 
     A series is read as a whole, since its rows may have to be sorted by time and its gaps filled.
     """
     kind, data = model.spec.input, model.config.get("data", {})
     assert isinstance(kind, Series)
-    if not kind.names or not kind.window:
-        raise InputError("predict.py reads series of models that were trained with data=series; use model.predict")
+    assert kind.names
     steps, _ = read_steps(
         source,
         list(kind.names),
@@ -166,6 +180,16 @@ def predict_series(model: Model, source: Path, config: dict[str, Any], size: int
     )
     encoded = encode(model.spec, steps)
     return Chunk(list(range(kind.window, len(steps) + 1)), steps), predict_encoded(model, encoded, size)
+
+
+def place_type(model: Model, source: Path) -> dict[str, type]:
+    """Returns the column that says which input a prediction is for, and the type of its cells."""
+    kind = model.spec.input
+    if isinstance(kind, Image):
+        return {"file": str}
+    if isinstance(kind, Series) and kind.window:
+        return {"step": int}
+    return {"series": str} if isinstance(kind, Series) and source.suffix.lower() != ".ts" else {"line": int}
 
 
 def prediction_types(model: Model) -> dict[str, type]:
