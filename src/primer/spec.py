@@ -182,7 +182,7 @@ class Sequence:
 @dataclass(frozen=True)
 class NextToken:
     """Next-token prediction: the input shifted by one step, over the same ``vocabulary``. Targets have shape ``(batch,
-    time)``. ``unit`` names what a token is, such as ``character`` or ``note``."""
+    time)``, padded with ``IGNORE``. ``unit`` names what a token is, such as ``character``, ``note`` or ``item``."""
 
     vocabulary: tuple[str, ...]
     unit: str = "character"

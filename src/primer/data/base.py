@@ -23,7 +23,10 @@ from primer.data.readers.vocabulary import SPECIAL
 from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.regularization.augmentation import Augmentation
-from primer.spec import Image, Input, MaskedToken, Spec, Tags, Tokens
+from primer.spec import Image, Input, MaskedToken, NextToken, Spec, Tags, Tokens
+
+STEPPED = Tags | MaskedToken | NextToken
+"""Types of targets with one entry per step of the input."""
 
 
 class DataModule(Splits, DataSource):
@@ -221,7 +224,7 @@ class DataModule(Splits, DataSource):
         if isinstance(data, Stream):
             return StreamLoader(data, **settings)
         settings |= {"lengths": data.lengths if bucket else None, "target_lengths": self.target_lengths(data, train)}
-        return TensorLoader(data, tagged=isinstance(self.spec.target, Tags | MaskedToken), **settings)
+        return TensorLoader(data, tagged=isinstance(self.spec.target, STEPPED), **settings)
 
     def whole(self, part: Part) -> Batch:
         """All samples of a part, in one batch and in order, as a model receives them in evaluation.
@@ -233,7 +236,7 @@ class DataModule(Splits, DataSource):
         if isinstance(data, Stream):
             raise InputError(f"the {part} part does not fit in memory, so no model can be fitted to all of it at once")
         settings = {
-            "tagged": isinstance(self.spec.target, Tags | MaskedToken),
+            "tagged": isinstance(self.spec.target, STEPPED),
             "transform": self._transform(train=False),
         }
         loader = TensorLoader(data, max(1, data.size), **settings)

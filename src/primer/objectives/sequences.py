@@ -10,8 +10,9 @@ from primer.objectives.class_metrics import class_metrics
 from primer.objectives.classification import Smoothed
 from primer.objectives.language import BitsPerCharacter, Perplexity
 from primer.objectives.metrics import EditDistanceRate, ExactMatch, TokenAccuracy, WordErrorRate, first_references
+from primer.objectives.next_item import NextItemRanking
 from primer.objectives.tagging import tag_metrics
-from primer.spec import IGNORE, MaskedToken, NextToken, Sequence, Tags, Target
+from primer.spec import IGNORE, UNKNOWN, MaskedToken, NextToken, Sequence, Tags, Target
 
 
 class TagCrossEntropy(Smoothed):
@@ -85,6 +86,9 @@ class SequenceCrossEntropy(Smoothed):
 class NextTokenCrossEntropy(Smoothed):
     """Cross-entropy for next-token prediction; outputs are ``(batch, time, words)``.
 
+    If tokens are items, the metrics are those of recommendation, and unknown items do not count in the loss, since they
+    cannot be recommended.
+
     Args:
         target: the vocabulary.
         label_smoothing: see ``Smoothed``.
@@ -102,12 +106,16 @@ class NextTokenCrossEntropy(Smoothed):
         return len(self.vocabulary)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
+        if self.unit == "item":
+            targets = targets.masked_fill(targets == UNKNOWN, IGNORE)
         return step_cross_entropy(outputs, targets, self.smoothing)
 
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.argmax(-1)
 
     def metrics(self) -> MetricCollection:
+        if self.unit == "item":
+            return MetricCollection({"ranking": NextItemRanking()})
         metrics = MetricCollection({"accuracy": TokenAccuracy(), "perplexity": Perplexity()})
         if self.unit == "character":
             metrics.add_metrics({"bits_per_character": BitsPerCharacter(self.vocabulary)})

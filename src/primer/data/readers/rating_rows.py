@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from primer.data.readers.cells import CellFormat
+from primer.data.readers.cells import CellFormat, category_name
 from primer.data.readers.columns import TextColumn
 from primer.data.readers.csv_rows import Row, read_cells
 from primer.data.readers.lines import read_lines
@@ -18,6 +18,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "time": ("time", "timestamp"),
 }
 """The columns of a file without column names, in this order, and how files call them."""
+ALIASES = COLUMNS | {"session": ("session", "session_id", "sessionId", *COLUMNS["user"])}
+"""How files call their columns, the first of those that a file has."""
 DOUBLE_COLON = "::"
 """The separator of ``ratings.dat`` of MovieLens."""
 
@@ -33,7 +35,7 @@ def read_columns(
 
     Args:
         path: the file.
-        names: for each of some keys of ``COLUMNS``, the name of the column; None finds it.
+        names: for each of some keys of ``ALIASES``, the name of the column; None finds it.
         optional: the keys that may be missing.
         delimiter: the character between cells; None finds it.
 
@@ -45,7 +47,7 @@ def read_columns(
     """
     rows = read_separated(path, delimiter)
     if not rows:
-        raise InputError(f"{path}, line 1: the file is empty; expected users, items and ratings")
+        raise InputError(f"{path}, line 1: the file is empty; expected a row for each item of a user or session")
     first, cells = rows[0]
     number = CellFormat().number
     if len(cells) >= len(COLUMNS) - 1 and all(number(cell) is not None for cell in cells[2:4]):
@@ -60,7 +62,7 @@ def read_columns(
         if len(row) != len(header):
             raise InputError(f"{path}, line {line}: {len(row)} cells, but expected {len(header)}: {', '.join(header)}")
     for key, name in names.items():
-        found = [name] if name is not None else [known for known in COLUMNS[key] if known in header]
+        found = [name] if name is not None else [known for known in ALIASES[key] if known in header]
         if not found and key in optional:
             continue
         if not found or found[0] not in header:
@@ -88,6 +90,13 @@ def read_separated(path: Path, delimiter: str | None = None) -> list[Row]:
         for number, line in enumerate(lines, start=1)
         if line.strip()
     ]
+
+
+def index_names(column: TextColumn) -> tuple[list[str], list[int]]:
+    """Returns the distinct names of users or items in order of appearance, and the index of each cell among them."""
+    names: dict[str, int] = {}
+    codes = [names.setdefault(category_name(cell), len(names)) for cell in column.cells]
+    return list(names), codes
 
 
 def _check_present(column: TextColumn) -> None:

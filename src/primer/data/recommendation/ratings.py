@@ -12,11 +12,11 @@ from torch import Tensor
 from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
 from primer.data.loading.scaling import moments
-from primer.data.readers.cells import CellFormat, category_name
+from primer.data.readers.cells import CellFormat
 from primer.data.readers.columns import TextColumn, to_numbers
 from primer.data.readers.csv_rows import parse_delimiter
 from primer.data.readers.lines import find_file
-from primer.data.readers.rating_rows import read_columns
+from primer.data.readers.rating_rows import index_names, read_columns
 from primer.data.recommendation.synthetic import generate_ratings
 from primer.errors import InputError
 from primer.spec import UNSEEN, Interactions, Spec, Values
@@ -150,13 +150,6 @@ class Ratings(DataModule):
     def encode(self, records: Any) -> Batch:
         pairs = [codes[column] for codes, column in zip(self.codes, records.inputs.unbind(1), strict=False)]
         return Batch(torch.stack(pairs, 1), records.targets.float())
-
-
-def index_names(column: TextColumn) -> tuple[list[str], list[int]]:
-    """Returns the distinct names of users or items in order of appearance, and the index of each cell among them."""
-    names: dict[str, int] = {}
-    codes = [names.setdefault(category_name(cell), len(names)) for cell in column.cells]
-    return list(names), codes
 
 
 def _numbers(column: TextColumn) -> np.ndarray:
