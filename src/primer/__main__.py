@@ -1,4 +1,5 @@
-"""``python -m primer``: commands that do not train. They start without importing torch, except export."""
+"""``python -m primer``: commands that do not train. They start without importing torch, except export,
+recommend and similar."""
 
 import sys
 
@@ -14,6 +15,8 @@ python -m primer export RUN format=onnx  write the model as onnx, torch or safet
                                          description and a model card; output=DIR
 python -m primer neighbors RUN WORD…     the words with the most similar vectors
 python -m primer analogy RUN A B C       the answer to "A is to B as C is to ?"
+python -m primer recommend RUN USER      items that a user would rate highest, or RUN ITEM… for the next ones
+python -m primer similar RUN ITEM        the items with the most similar vectors; top=10
 python train.py --help                   how to train"""
 
 
@@ -47,9 +50,18 @@ def main(arguments: list[str]) -> int:
             from primer.cli.word_vectors import analogy_command
 
             print(analogy_command(rest))
+        elif command == "recommend":
+            from primer.cli.recommending import recommend_command
+
+            print(recommend_command(rest))
+        elif command == "similar":
+            from primer.cli.recommending import similar_command
+
+            print(similar_command(rest))
         else:
             valid = (
-                "list, compare RUN RUN, report RUN|SWEEP, export RUN format=onnx, neighbors RUN WORD, analogy RUN A B C"
+                "list, compare RUN RUN, report RUN|SWEEP, export RUN format=onnx, neighbors RUN WORD, "
+                "analogy RUN A B C, recommend RUN USER, similar RUN ITEM"
             )
             raise InputError(f"primer {' '.join(arguments)}: unknown command; valid: {valid}")
     except InputError as error:

@@ -13,6 +13,8 @@ from torchmetrics import MetricCollection
 from primer.batch import Batch
 from primer.data.base import DataModule
 from primer.data.recommendation.biases import fit_biases
+from primer.data.recommendation.sessions import Sessions
+from primer.data.recommendation.transitions import Transitions
 from primer.data.text.masking import Maskable
 from primer.data.text.tagging import count_tags
 from primer.data.text.token_stream import TokenStream
@@ -27,17 +29,21 @@ SELDOM = 1e-6
 
 
 class Reference(NamedTuple):
-    """A baseline: what it predicts, in words, and its outputs for a batch, as the default objective expects them."""
+    """A baseline: what it predicts, in words, and its outputs for a batch, as the default objective expects them. The
+    metrics of a second baseline are logged under its ``name``."""
 
     description: str
     outputs: Callable[[Batch], Tensor]
+    name: str = ""
 
 
 class Baseline(Callback):
-    """Tests a baseline beside the model, and logs its metrics as ``baseline/test/…``.
+    """Tests a baseline beside the model, and logs its metrics as ``baseline/test/…``, and those of a second one as
+    ``baseline/NAME/test/…``.
 
     The baseline is estimated from the training part alone: the most frequent class, the mean, biases of users and
-    items, the last value of a series, the most frequent tag of each word, or the frequencies of tokens. That of an
+    items, the last value of a series, the most frequent tag of each word, or the frequencies of tokens. Next items are
+    compared both with the most popular ones and with those that most often followed the last one. That of an
     autoencoder is a principal component analysis (PCA) with codes of the same size. Other models whose objective is
     their own, data without such a baseline, and metrics that the model does not have are left out.
 
@@ -45,31 +51,31 @@ class Baseline(Callback):
         description: what the baseline of the last test predicts; empty if there was none.
     """
 
-    logged_metrics = ("baseline/test/*",)
+    logged_metrics = ("baseline/test/*", "baseline/*/test/*")
 
     def __init__(self) -> None:
         self.description = ""
-        self._reference: Reference | None = None
+        self._references: list[Reference] = []
         self._pca: BestLinear | None = None
         self._error = torch.zeros(2)
         self._counted = False
         self._objective: Objective
-        self._metrics: MetricCollection
+        self._metrics: list[MetricCollection]
 
     def on_test_start(self, trainer: Trainer, pl_module: Model) -> None:
         data = getattr(trainer, "datamodule", None)
         named = pl_module.objective.scalar_names() and not isinstance(pl_module.objective, ModelLoss)
-        self._reference = find_reference(pl_module.spec, data) if named and isinstance(data, DataModule) else None
-        self.description = self._reference.description if self._reference else ""
+        self._references = find_references(pl_module.spec, data) if named and isinstance(data, DataModule) else []
+        self.description = "; ".join(reference.description for reference in self._references)
         self._counted = False
         self._pca = None
         if isinstance(pl_module, Autoencoder) and isinstance(data, DataModule):
             self._pca, self._error = fit_best_linear(data, pl_module), torch.zeros(2, device=pl_module.device)
         if self._pca:
             self.description = f"PCA with {pl_module.code_size} components"
-        if self._reference:
+        if self._references:
             self._objective = auto(pl_module.spec.target).to(pl_module.device).eval()
-            self._metrics = self._objective.metrics().to(pl_module.device)
+            self._metrics = [self._objective.metrics().to(pl_module.device) for _ in self._references]
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: Model, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0
@@ -80,10 +86,12 @@ class Baseline(Callback):
             self._error += torch.stack(
                 [(self._pca(samples) - samples).square().mean(1).sum(), samples.new_tensor(batch.size)]
             )
-        if self._reference and batch.size and isinstance(outputs, Tensor):  # Otherwise, the model has no metrics.
-            self._counted = True
-            guess = self._reference.outputs(batch)
-            self._metrics.update(self._objective.predict(guess), batch.targets, inputs=batch.inputs, outputs=guess)
+        if not self._references or not batch.size or not isinstance(outputs, Tensor):  # The model has no metrics.
+            return
+        self._counted = True
+        for reference, metrics in zip(self._references, self._metrics, strict=True):
+            guess = reference.outputs(batch)
+            metrics.update(self._objective.predict(guess), batch.targets, inputs=batch.inputs, outputs=guess)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Model) -> None:
         if self._pca:
@@ -94,13 +102,23 @@ class Baseline(Callback):
             self.description = ""
             return
         shared = set(pl_module.objective.scalar_names())
-        for name, value in self._metrics.compute().items():
-            if name in shared and not value.ndim:
-                pl_module.log(f"baseline/test/{name}", value)
+        for reference, metrics in zip(self._references, self._metrics, strict=True):
+            prefix = "/".join(["baseline", *([reference.name] if reference.name else []), "test"])
+            for name, value in metrics.compute().items():
+                if name in shared and not value.ndim:
+                    pl_module.log(f"{prefix}/{name}", value)
+
+
+def find_references(spec: Spec, data: DataModule) -> list[Reference]:
+    """Returns the baselines of a data set, the main one first."""
+    if isinstance(data, Sessions):
+        return item_references(data)
+    reference = find_reference(spec, data)
+    return [reference] if reference else []
 
 
 def find_reference(spec: Spec, data: DataModule) -> Reference | None:
-    """Returns the baseline of a data set; None if it has none."""
+    """Returns the main baseline of a data set; None if it has none."""
     target = spec.target
     if isinstance(target, Classes) and target.counts:
         logits = log_frequencies(torch.tensor(target.counts, dtype=torch.float32))
@@ -124,6 +142,20 @@ def find_reference(spec: Spec, data: DataModule) -> Reference | None:
             lambda batch: _repeat(frequencies, batch.inputs.numel(), batch).unflatten(0, batch.inputs.shape),
         )
     return None
+
+
+def item_references(data: Sessions) -> list[Reference]:
+    """Returns the baselines of next items."""
+    transitions = Transitions(*data.transitions(), data.occurrences)
+
+    def popularity(batch: Batch) -> Tensor:
+        return transitions.popularity.to(batch.inputs.device).expand(*batch.inputs.shape, -1)
+
+    return [
+        Reference("the most popular items", popularity),
+        Reference("item to item, those that most often followed the last one", lambda batch: transitions(batch.inputs),
+                  "item_to_item"),
+    ]  # fmt: skip
 
 
 def bias_reference(kind: Interactions, target: Values, data: DataModule) -> Reference:

@@ -156,30 +156,40 @@ def show_results(metrics: dict[str, float], model: Model, baseline: str = "") ->
         if name.startswith("best/") and best == metrics.get("epochs"):
             continue
         suffix = f" (epoch {epoch:g})" if "/" in name and epoch is not None and best is not None else ""
-        reference = metrics.get(f"baseline/{name}")
-        beside = "" if reference is None else f"  (baseline {reference:.6g})"
+        references = [f"{label} {reference:.6g}" for label, reference in baselines_of(name, metrics).items()]
+        beside = f"  ({', '.join(references)})" if references else ""
         rows[f"{name}{suffix}"] = f"{value:.6g}{beside}"
     if baseline:
         rows["baseline"] = baseline
     show_table("results", rows)
-    for name in not_better_than_baseline(metrics, model):
-        say(
-            f"note: {name} {metrics[name]:.4g} is not better than the baseline's {metrics[f'baseline/{name}']:.4g} "
-            f"({baseline})"
-        )
+    for name, label in not_better_than_baseline(metrics, model):
+        reference = baselines_of(name, metrics)[label]
+        what = f"the baseline's {reference:.4g} ({baseline})" if label == "baseline" else f"{reference:.4g} of {label}"
+        say(f"note: {name} {metrics[name]:.4g} is not better than {what}")
 
 
-def not_better_than_baseline(metrics: dict[str, float], model: Model) -> list[str]:
-    """Returns the metric that the model is judged by first, if it is not better than the baseline's: accuracy for
-    classes; F1 of entities, or accuracy, for tags; the absolute error for forecasts, and the squared error for other
-    values; perplexity for language models."""
+def baselines_of(name: str, metrics: dict[str, float]) -> dict[str, float]:
+    """Returns a metric of each baseline, by what it is called: ``baseline``, or the name of a second one."""
+    found = {}
+    for key, value in metrics.items():
+        if key == f"baseline/{name}":
+            found["baseline"] = value
+        elif key.startswith("baseline/") and key.endswith(f"/{name}"):
+            found[key.removeprefix("baseline/").removesuffix(f"/{name}").replace("_", " ")] = value
+    return found
+
+
+def not_better_than_baseline(metrics: dict[str, float], model: Model) -> list[tuple[str, str]]:
+    """Returns the metric that the model is judged by first, with each baseline than which it is not better: accuracy
+    for classes; F1 of entities, or accuracy, for tags; the absolute error for forecasts, and the squared error for
+    other values; perplexity for language models, and the hit rate for items."""
     directions = model.objective.directions()
     forecast = getattr(model.spec.target, "continues", ())
-    headlines = ("entity_f1", "accuracy", "mae" if forecast else "mse")
+    headlines = ("entity_f1", "accuracy", "hit_rate_at_10", "mae" if forecast else "mse")
     headlines = ("perplexity", *headlines) if isinstance(model.spec.target, NextToken | MaskedToken) else headlines
     for name in headlines:
-        model_value, baseline = metrics.get(f"test/{name}"), metrics.get(f"baseline/test/{name}")
-        if model_value is not None and baseline is not None:
-            better = model_value > baseline if directions.get(name) else model_value < baseline
-            return [] if better else [f"test/{name}"]
+        value, baselines = metrics.get(f"test/{name}"), baselines_of(f"test/{name}", metrics)
+        if value is not None and baselines:
+            sign = 1 if directions.get(name) else -1
+            return [(f"test/{name}", label) for label, other in baselines.items() if not sign * value > sign * other]
     return []

@@ -82,7 +82,7 @@ class Sessions(DataModule):
         sequence_length: int = 50,
         min_count: int = 1,
         delimiter: str | None = None,
-        sessions: int = 1000,
+        sessions: int = 2000,
         items: int = 200,
         per_session: int = 10,
         data_seed: int = 0,

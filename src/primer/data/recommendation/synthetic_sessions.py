@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-SUCCESSORS = 20
+SUCCESSORS = 10
 """The number of items that often follow a kind of item."""
-KINDS = 10
+KINDS = 5
 """The number of kinds of items."""
 MEMORY = 0.8
 """The probability that an item depends on the two before it, instead of on popularity alone."""
-POPULARITY = 0.8
+POPULARITY = 0.5
 """The k-th most popular item occurs in proportion to ``k ** -POPULARITY``."""
 
 
@@ -26,7 +26,7 @@ def generate_sessions(sessions: int, items: int, per_session: int, seed: int) ->
     popularity = (torch.randperm(items, generator=generator) + 1.0) ** -POPULARITY
     kinds = torch.randint(KINDS, (items,), generator=generator)
     successors = min(SUCCESSORS, items)
-    table = torch.multinomial(popularity.expand(KINDS**2, -1), successors, generator=generator)
+    table = torch.rand(KINDS**2, items, generator=generator).argsort(dim=1)[:, :successors]
     weights = torch.linspace(1, 0.1, successors) ** 2
     lengths = (per_session * (0.5 + torch.rand(sessions, generator=generator))).round().long().clamp(min=2)
     steps = [torch.multinomial(popularity, sessions, replacement=True, generator=generator) for _ in range(2)]

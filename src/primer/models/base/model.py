@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -125,6 +125,38 @@ class Model(LowOverheadModule, Optimization, ABC):
 
         return predict(self, inputs, batch_size)
 
+    def recommend(
+        self, user: str | Sequence[str], count: int = 10, exclude: Collection[str] = ()
+    ) -> list[tuple[str, float]]:
+        """Recommends items: those with the highest predicted rating, or those that are most likely next.
+
+        Args:
+            user: a user of the training part; for a model of next items, the items seen so far, the latest one last,
+                which are left out.
+            count: the number of items.
+            exclude: further items to leave out. A checkpoint does not contain ratings, so what a user has rated already
+                must be given here; ``python -m primer recommend`` reads it from the data of the run.
+
+        Returns:
+            Items with their rating or probability, the best one first.
+
+        Raises:
+            InputError: if the model does not recommend items, or does not know the user or an item.
+        """
+        from primer.prediction.recommendation import recommend
+
+        return recommend(self, user, count, exclude)
+
+    def similar(self, item: str, count: int = 10) -> list[tuple[str, float]]:
+        """Returns the items whose vectors are most similar to that of an item, with the cosines.
+
+        Raises:
+            InputError: if the model has no vectors of items, or does not know the item.
+        """
+        from primer.prediction.recommendation import similar
+
+        return similar(self, item, count)
+
     # Methods for subclasses to override.
 
     @property
@@ -201,6 +233,18 @@ class Model(LowOverheadModule, Optimization, ABC):
             if parameter == "weight" and words == vocabulary and isinstance(layer, nn.Embedding):
                 return layer
         return None
+
+    def item_vectors(self) -> Tensor:
+        """Returns the vectors ``(items, features)`` by which items are compared: by default, the embedding of the
+        input tokens.
+
+        Raises:
+            InputError: if there is none.
+        """
+        layer = self.token_embedding()
+        if layer is None:
+            raise InputError(f"{type(self).__name__} has no vectors of items")
+        return layer.weight
 
     def freeze_embeddings(self) -> None:
         """Keeps the embedding of the input tokens as it is, whatever layers are unfrozen later.

@@ -61,11 +61,7 @@ class MatrixFactorization(Model):
         for name, decay in (("user_decay", user_decay), ("item_decay", item_decay), ("bias_decay", bias_decay)):
             if not 0 <= decay < math.inf:
                 raise InputError(f"{name} must be finite and at least 0, not {decay}")
-        if self.outputs != 1:
-            raise InputError(
-                f"MatrixFactorization predicts one rating, but {type(self.objective).__name__} needs {self.outputs} "
-                "outputs: use objective=mse, mae or huber"
-            )
+        check_one_rating(self)
         users, items = len(spec.input.users), len(spec.input.items)
         self.users, self.items = embed(users, factors, INITIAL_STD), embed(items, factors, INITIAL_STD)
         self.user_biases, self.item_biases = embed(users, 1), embed(items, 1)
@@ -78,6 +74,9 @@ class MatrixFactorization(Model):
         user, item = inputs.unbind(1)
         products = (self.users(user) * self.items(item)).sum(1, keepdim=True)
         return products + self.user_biases(user) + self.item_biases(item)
+
+    def item_vectors(self) -> Float[Tensor, "items factors"]:
+        return self.items.weight
 
     def penalty(self, part: nn.Module | None = None) -> Tensor:
         terms = super().penalty(part)
@@ -97,6 +96,15 @@ class MatrixFactorization(Model):
         return {
             "users.weight": users, "user_biases.weight": users, "items.weight": items, "item_biases.weight": items
         }  # fmt: skip
+
+
+def check_one_rating(model: Model) -> None:
+    """Raises ``InputError`` if the objective of a model that predicts a rating has several outputs."""
+    if model.outputs != 1:
+        raise InputError(
+            f"{type(model).__name__} predicts one rating, but {type(model.objective).__name__} needs {model.outputs} "
+            "outputs: use objective=mse, mae or huber"
+        )
 
 
 def embed(size: int, features: int, std: float = 0.0) -> nn.Embedding:

@@ -1,0 +1,100 @@
+"""Recommends items to a user or after a session, and finds similar items."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor
+
+from primer.batch import Batch
+from primer.data.readers.vocabulary import token_to_index
+from primer.errors import InputError, closest
+from primer.models.base import Model
+from primer.prediction.predict import default_batch_size, latest
+from primer.spec import UNKNOWN, Interactions, NextToken, Values
+
+Ranking = list[tuple[str, float]]
+"""Items and their scores, the best one first."""
+
+
+def recommend(model: Model, user: str | Sequence[str], count: int = 10, exclude: Collection[str] = ()) -> Ranking:
+    """Returns the items with the highest predicted rating, or those most likely to be next. See ``Model.recommend``."""
+    if count < 1:
+        raise InputError(f"count must be at least 1, not {count}")
+    kind, target = model.spec.input, model.spec.target
+    training = model.training
+    model.train(False)
+    try:
+        with torch.inference_mode():
+            if isinstance(kind, Interactions) and isinstance(target, Values):
+                return _by_rating(model, kind, user, count, exclude)
+            if isinstance(target, NextToken) and target.unit == "item":
+                return _by_probability(model, target, [user] if isinstance(user, str) else user, count, exclude)
+    finally:
+        model.train(training)
+    raise InputError(f"{type(model).__name__} does not recommend items: use a run of data=ratings or data=sessions")
+
+
+def similar(model: Model, item: str, count: int = 10) -> Ranking:
+    """Returns the items with the most similar vectors. See ``Model.similar``."""
+    if count < 1:
+        raise InputError(f"count must be at least 1, not {count}")
+    kind, target = model.spec.input, model.spec.target
+    if isinstance(kind, Interactions):
+        names, first = kind.items, 1
+    elif isinstance(target, NextToken) and target.unit == "item":
+        names, first = target.vocabulary, UNKNOWN + 1
+    else:
+        raise InputError(f"{type(model).__name__} has no vectors of items: use a run of data=ratings or data=sessions")
+    row = _find("item", item, names, first)
+    vectors = model.item_vectors().detach().float()
+    cosines = torch.nn.functional.cosine_similarity(vectors[row], vectors, dim=1)
+    cosines[:first] = cosines[row] = -torch.inf
+    return _top(cosines, names, count)
+
+
+def _by_rating(model: Model, kind: Interactions, user: object, count: int, exclude: Collection[str]) -> Ranking:
+    if not isinstance(user, str):
+        raise InputError(f"{type(model).__name__} recommends items to one user, given by name, not {user!r}")
+    row = _find(kind.names[0], user, kind.users, 1)
+    items = torch.arange(len(kind.items), device=model.device)
+    pairs = torch.stack([torch.full_like(items, row), items], 1)
+    ratings = torch.cat([model.predict_batch(Batch(part))[:, 0] for part in pairs.split(default_batch_size(model))])
+    names = {name: k for k, name in enumerate(kind.items)}
+    ratings[[0, *(names[name] for name in exclude if name in names)]] = -torch.inf
+    return _top(ratings, kind.items, count)
+
+
+def _by_probability(
+    model: Model, target: NextToken, seen: Sequence[str], count: int, exclude: Collection[str]
+) -> Ranking:
+    if not seen:
+        raise InputError("recommend needs at least one item that was seen")
+    codes = [_find("item", name, target.vocabulary, UNKNOWN + 1) for name in seen]
+    batch = Batch(torch.tensor([codes], device=model.device), None, torch.tensor([len(codes)]))
+    limit = getattr(model, "context_length", None)
+    if limit is not None and len(codes) > limit:
+        batch = latest(batch, limit)
+    probabilities = model.forward_batch(batch)[0, -1].float().softmax(0)
+    known = token_to_index(target.vocabulary)
+    left_out = [*range(UNKNOWN + 1), *codes, *(known[name] for name in exclude if name in known)]
+    probabilities[left_out] = -torch.inf
+    return _top(probabilities, target.vocabulary, count)
+
+
+def _find(what: str, name: str, names: Sequence[str], first: int) -> int:
+    """Returns the index of a name.
+
+    Raises:
+        InputError: if it does not occur, with the nearest one.
+    """
+    if name in names[first:]:
+        return names.index(name, first)
+    near = closest(name, names[first:])
+    raise InputError(f"the training part has no {what} {name!r}" + (f"; did you mean {near}?" if near else ""))
+
+
+def _top(scores: Tensor, names: Sequence[str], count: int) -> Ranking:
+    best = scores.topk(min(count, int((scores > -torch.inf).sum())))
+    return [(names[k], score) for k, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
