@@ -97,4 +97,4 @@ def _find(what: str, name: str, names: Sequence[str], first: int) -> int:
 
 def _top(scores: Tensor, names: Sequence[str], count: int) -> Ranking:
     best = scores.topk(min(count, int((scores > -torch.inf).sum())))
-    return [(names[k], score) for k, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+    return [(names[int(k)], float(score)) for k, score in zip(best.indices, best.values, strict=True)]

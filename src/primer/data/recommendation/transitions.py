@@ -10,23 +10,26 @@ class Transitions:
     """Scores items by how often they followed an item. Those that never did are ranked by popularity.
 
     Args:
-        pairs: ``(pairs, 2)`` an item, and one that follows it.
+        pairs: ``(pairs, 2)`` an item and one that followed it, sorted by the first.
         counts: ``(pairs,)`` how often.
         occurrences: ``(items,)`` how often each item occurs.
+
+    Attributes:
+        popularity: ``(items,)`` scores from 0 to less than 1.
     """
 
     def __init__(self, pairs: Tensor, counts: Tensor, occurrences: Tensor) -> None:
-        items = len(occurrences)
-        self.counts = torch.sparse_coo_tensor(pairs.T, counts.float(), (items, items)).to_sparse_csr()
-        self.popularity = (occurrences / (occurrences.max() + 1)).float()  # Less than a count of 1.
+        self.popularity = (occurrences / (occurrences.max() + 1)).float()
+        self.following, self.counts = pairs[:, 1], counts.float()
+        self.sizes = torch.bincount(pairs[:, 0], minlength=len(occurrences))
+        self.starts = self.sizes.cumsum(0) - self.sizes
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Returns the scores ``(…, items)`` of what may follow items of any shape."""
-        flat = inputs.flatten().to(self.popularity.device)
-        starts, columns, values = self.counts.crow_indices(), self.counts.col_indices(), self.counts.values()
-        sizes = starts.diff()[flat]
-        rows = torch.arange(len(flat)).repeat_interleave(sizes)
-        entries = torch.arange(len(rows)) - (sizes.cumsum(0) - sizes)[rows] + starts[flat][rows]
-        scores = self.popularity.repeat(len(flat), 1)
-        scores[rows, columns[entries]] += values[entries]
+        items = inputs.flatten().to(self.popularity.device)
+        sizes = self.sizes[items]
+        rows = torch.arange(len(items)).repeat_interleave(sizes)
+        entries = torch.arange(len(rows)) + (self.starts[items] - sizes.cumsum(0) + sizes)[rows]
+        scores = self.popularity.repeat(len(items), 1)
+        scores[rows, self.following[entries]] += self.counts[entries]
         return scores.view(*inputs.shape, -1).to(inputs.device)
