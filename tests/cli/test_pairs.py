@@ -78,6 +78,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "xor": ("data.samples=60",),
     "moons": ("data.samples=300",),
     "ratings": ("data.path=null", "data.users=40", "data.per_user=5"),
+    "sessions": ("data.sessions=60", "data.items=20"),
     "noisy_surface": ("data.samples=60",),
     "adding_problem": ("data.samples=60", "data.length=10"),
     "copy_memory": ("data.samples=60", "data.length=5"),

@@ -255,6 +255,7 @@ HIGHER_IS_BETTER = {
     **dict.fromkeys(("entity_precision", "entity_recall", "entity_f1"), True),
     **dict.fromkeys(("exact_match", "token_accuracy", "r2"), True),
     **dict.fromkeys(("edit_distance_rate", "wer", "per", "perplexity", "bits_per_character"), False),
+    **dict.fromkeys(("hit_rate_at_10", "ndcg_at_10", "mrr"), True),
     **dict.fromkeys(("mse", "rmse", "mae", "mase", "mase_seasonal", "relative_mae"), False),
 }
 
@@ -263,7 +264,7 @@ def test_every_scalar_metric_has_a_direction() -> None:
     forecast = Values(("y t+1",), (1.0,), (2.0,), naive=(0.5,), seasonal=(0.7,), continues=(0,))
     objectives = [
         *(auto(target) for target in (TWO, THREE, forecast, Tags(("O", "B-X", "I-X")), Sequence(WORDS))),
-        *(auto(target) for target in (Sequence(WORDS, unit="phoneme"), NextToken(WORDS))),
+        *(auto(target) for target in (Sequence(WORDS, unit="phoneme"), NextToken(WORDS), NextToken(WORDS, "item"))),
         BinaryCrossEntropy(TWO),
         CrossEntropy(TWO, threshold="auto"),
         *(kind(forecast) for kind in (MAE, Huber, GaussianNLL)),

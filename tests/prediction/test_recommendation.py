@@ -78,7 +78,7 @@ def test_what_is_unknown_is_an_error_with_the_nearest_name() -> None:
         assert problem in str(raised.value)
 
 
-def test_commands_on_ratings(run_in_process, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_on_ratings(run_in_process, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     made = Ratings(users=20, items=30, per_user=10).prepare()
     kind, file = made.spec.input, tmp_path / "ratings.csv"
     assert isinstance(kind, Interactions)
@@ -90,19 +90,19 @@ def test_commands_on_ratings(run_in_process, tmp_path: Path, capsys: pytest.Capt
             "train.py", "model=neural_cf", f"data.path={file}", "trainer.max_epochs=1", "data.batch_size=8"
         ).folder
     )
-    capsys.readouterr()
+    capfd.readouterr()
     data = Ratings(file).prepare()
     assert isinstance(data.spec.input, Interactions)
     user = data.spec.input.users[1]
     rated = {data.spec.input.items[i] for u, i in data.whole("train").inputs.tolist() if u == 1}
     assert __main__.main(["recommend", run, user, "top=100"]) == 0
-    listed = [line.rsplit("  ", 1)[0].strip() for line in capsys.readouterr().out.splitlines()]
+    listed = [line.rsplit("  ", 1)[0].strip() for line in capfd.readouterr().out.splitlines()]
     assert set(listed) == set(data.spec.input.items[1:]) - rated
     assert __main__.main(["similar", run, listed[0], "top=2"]) == 0
-    assert capsys.readouterr().out.splitlines()[0].startswith(primer.load(run).similar(listed[0])[0][0])
+    assert capfd.readouterr().out.splitlines()[0].startswith(primer.load(run).similar(listed[0])[0][0])
     file.unlink()
     assert __main__.main(["recommend", run, user, "top=100"]) == 0
-    result = capsys.readouterr()
+    result = capfd.readouterr()
     assert len([line for line in result.out.splitlines() if line.startswith("item")]) == len(data.spec.input.items) - 1
     assert f"items that {user} rated may be listed, too" in result.out + result.err
     for arguments, problem in (
@@ -114,12 +114,14 @@ def test_commands_on_ratings(run_in_process, tmp_path: Path, capsys: pytest.Capt
         ([str(tmp_path / "none"), user], "there is no run folder or checkpoint"),
     ):
         assert __main__.main(["recommend", *arguments]) == 2
-        (line,) = capsys.readouterr().err.splitlines()
+        (line,) = capfd.readouterr().err.splitlines()
         assert problem in line
 
 
-def test_commands_on_sessions(run_in_process, capsys: pytest.CaptureFixture[str]) -> None:
-    result = run_in_process("train.py", "model=gru", "data=sessions", "optimizer=adam", "trainer.max_epochs=6")
+def test_commands_on_sessions(run_in_process, capfd: pytest.CaptureFixture[str]) -> None:
+    result = run_in_process(
+        "train.py", "model=gru", "data=sessions", "optimizer=adam", "optimizer.lr=0.005", "trainer.max_epochs=6"
+    )
     assert result.status == 0, result.err
     metrics = json.loads((result.folder / "metrics.json").read_text())
     assert metrics["test/hit_rate_at_10"] > 1.2 * metrics["baseline/item_to_item/test/hit_rate_at_10"]
@@ -128,11 +130,11 @@ def test_commands_on_sessions(run_in_process, capsys: pytest.CaptureFixture[str]
     assert not (result.folder / "samples").exists()
     assert "(baseline " in result.out
     assert ", item to item " in result.out
-    capsys.readouterr()
+    capfd.readouterr()
     assert __main__.main(["recommend", str(result.folder), "item_3", "item_5", "top=2"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capfd.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [
         name for name, _ in primer.load(result.folder).recommend(["item_3", "item_5"], 2)
     ]
     assert __main__.main(["similar", str(result.folder), "item_3", "item_5"]) == 2
-    assert "usage: python -m primer similar" in capsys.readouterr().err
+    assert "usage: python -m primer similar" in capfd.readouterr().err

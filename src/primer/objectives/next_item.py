@@ -50,7 +50,8 @@ class NextItemRanking(Metric):
 def rank(scores: Tensor, targets: Tensor) -> Tensor:
     """Returns the rank of each target ``(samples,)`` by its score ``(samples, words)``, from 1; NaN comes last."""
     items = scores[:, UNKNOWN + 1 :]
-    own = scores.gather(1, targets[:, None]).nan_to_num(-math.inf)
+    own = scores.gather(1, targets[:, None])
+    own = own.masked_fill(own.isnan(), -math.inf)
     ahead = ~(items < own)
     # The target itself is counted once if it is an item.
     return (ahead.sum(1) + (targets <= UNKNOWN)).clamp(min=1)

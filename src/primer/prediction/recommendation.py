@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,15 +11,20 @@ from torch import Tensor
 from primer.batch import Batch
 from primer.data.readers.vocabulary import token_to_index
 from primer.errors import InputError, closest
-from primer.models.base import Model
-from primer.prediction.predict import default_batch_size, latest
+from primer.prediction.predict import TrainedModel, default_batch_size, latest
 from primer.spec import UNKNOWN, Interactions, NextToken, Values
 
 Ranking = list[tuple[str, float]]
 """Items and their scores, the best one first."""
 
 
-def recommend(model: Model, user: str | Sequence[str], count: int = 10, exclude: Collection[str] = ()) -> Ranking:
+class Recommender(TrainedModel, Protocol):
+    """What is used of a model."""
+
+    def item_vectors(self) -> Tensor: ...
+
+
+def recommend(model: Recommender, user: str | Sequence[str], count: int = 10, exclude: Collection[str] = ()) -> Ranking:
     """Returns the items with the highest predicted rating, or those most likely to be next. See ``Model.recommend``."""
     if count < 1:
         raise InputError(f"count must be at least 1, not {count}")
@@ -36,7 +42,7 @@ def recommend(model: Model, user: str | Sequence[str], count: int = 10, exclude:
     raise InputError(f"{type(model).__name__} does not recommend items: use a run of data=ratings or data=sessions")
 
 
-def similar(model: Model, item: str, count: int = 10) -> Ranking:
+def similar(model: Recommender, item: str, count: int = 10) -> Ranking:
     """Returns the items with the most similar vectors. See ``Model.similar``."""
     if count < 1:
         raise InputError(f"count must be at least 1, not {count}")
@@ -54,7 +60,7 @@ def similar(model: Model, item: str, count: int = 10) -> Ranking:
     return _top(cosines, names, count)
 
 
-def _by_rating(model: Model, kind: Interactions, user: object, count: int, exclude: Collection[str]) -> Ranking:
+def _by_rating(model: Recommender, kind: Interactions, user: object, count: int, exclude: Collection[str]) -> Ranking:
     if not isinstance(user, str):
         raise InputError(f"{type(model).__name__} recommends items to one user, given by name, not {user!r}")
     row = _find(kind.names[0], user, kind.users, 1)
@@ -67,7 +73,7 @@ def _by_rating(model: Model, kind: Interactions, user: object, count: int, exclu
 
 
 def _by_probability(
-    model: Model, target: NextToken, seen: Sequence[str], count: int, exclude: Collection[str]
+    model: Recommender, target: NextToken, seen: Sequence[str], count: int, exclude: Collection[str]
 ) -> Ranking:
     if not seen:
         raise InputError("recommend needs at least one item that was seen")

@@ -114,7 +114,8 @@ def test_unseen_and_rare_items_are_unknown(tmp_path: Path) -> None:
     data = Sessions(file, min_count=2, split="leave_one_out").prepare()
     assert isinstance(data.spec.input, Tokens)
     assert data.spec.input.vocabulary[2:] == ("a", "b")
-    assert (("a", "a", "<unk>"), "b") in predicted(data, "val")
+    assert (("a", "a", "b"), "<unk>") in predicted(data, "val")
+    assert (("a", "a", "b", "<unk>"), "b") in predicted(data, "test")
     assert (("a", "a", "b", "b"), "<unk>") in predicted(data, "test")
 
 

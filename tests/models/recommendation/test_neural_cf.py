@@ -14,7 +14,6 @@ from primer.batch import Batch
 from primer.errors import InputError
 from primer.models.recommendation.neural_cf import NeuralCF
 from primer.objectives import GaussianNLL
-from primer.run.training import train
 from primer.spec import Interactions, Spec, Values
 
 SPEC = Spec(Interactions(("", "a", "b", "c"), ("", "x", "y", "z")), Values(("rating",), (3.0,), (0.5,)))
