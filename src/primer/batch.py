@@ -12,8 +12,9 @@ class Batch(NamedTuple):
     """A batch of samples, stacked along the first dimension. A whole data set in memory is one large batch.
 
     Attributes:
-        inputs: images ``(batch, channels, height, width)``, vectors ``(batch, features)``, series ``(batch, time,
-            features)``, tokens ``(batch, time)``, or users and items ``(batch, 2)``.
+        inputs: images ``(batch, channels, height, width)``, videos ``(batch, frames, channels, height, width)``,
+            vectors ``(batch, features)``, series ``(batch, time, features)``, tokens ``(batch, time)``, or users and
+            items ``(batch, 2)``.
         targets: classes ``(batch,)``, class probabilities ``(batch, classes)`` of mixed images, values ``(batch,
             values)``, or tags and sequences ``(batch, time)``, padded with ``primer.spec.IGNORE``. None for unlabeled
             data.

@@ -43,6 +43,25 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Video:
+    """Videos of shape ``(frames, channels, height, width)``. ``mean``, ``std`` and ``maximum`` are those of
+    ``Image``."""
+
+    frames: int
+    channels: int
+    height: int
+    width: int
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    maximum: float = 255.0
+
+    @property
+    def size(self) -> int:
+        """The number of values per video."""
+        return self.frames * self.channels * self.height * self.width
+
+
+@dataclass(frozen=True)
 class Column:
     """A column of a table: a feature if it holds numbers, otherwise one feature per category.
 
@@ -254,9 +273,9 @@ class Arms:
     rewards: str = "gaussian"
 
 
-Input = Image | Vector | Series | Tokens | Interactions | Environment | FiniteEnvironment | Arms
+Input = Image | Video | Vector | Series | Tokens | Interactions | Environment | FiniteEnvironment | Arms
 Target = Classes | Values | Tags | Sequence | NextToken | MaskedToken | Context | Cooccurrence | NoTarget
-INPUTS = (Image, Vector, Series, Tokens, Interactions, Environment, FiniteEnvironment, Arms)
+INPUTS = (Image, Video, Vector, Series, Tokens, Interactions, Environment, FiniteEnvironment, Arms)
 TARGETS = (Classes, Values, Tags, Sequence, NextToken, MaskedToken, Context, Cooccurrence, NoTarget)
 TYPES: dict[str, type] = {kind.__name__: kind for kind in (*INPUTS, *TARGETS)}
 

@@ -80,6 +80,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "ratings": ("data.path=null", "data.users=40", "data.per_user=5"),
     "sessions": ("data.sessions=60", "data.items=20"),
     "noisy_surface": ("data.samples=60",),
+    "moving_digits": ("data.samples=70", "data.frames=4", "data.side=16"),
     "adding_problem": ("data.samples=60", "data.length=10"),
     "copy_memory": ("data.samples=60", "data.length=5"),
     "waves": ("data.samples=60", "data.shortest=5", "data.longest=12"),
@@ -123,6 +124,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
     for k in range(60):
         (folder / "pictures" / "abc"[k % 3]).mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 32), (4 * k, 255 - 4 * k, 99)).save(folder / "pictures" / "abc"[k % 3] / f"{k}.png")
+    for k in range(60):
+        folder_of_frames = folder / "videos" / "abc"[k % 3] / str(k)
+        folder_of_frames.mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (20, 16), (4 * k, 80 * number, 99)).save(folder_of_frames / f"{number}.png")
+    SMALL["video_folder"] = (f"data.path={folder}/videos", "data.size=16", "data.frames=3")
     SMALL["image_folder"] = (f"data.path={folder}/pictures", "data.size=32")
 
     def read(self: TorchvisionImages) -> dict[str, Batch]:

@@ -13,7 +13,7 @@ from primer.data.loading.scaling import to_original
 from primer.models.base import Model
 from primer.objectives.model_loss import ModelLoss
 from primer.reports.publish import SPREAD, gather_objects
-from primer.spec import Classes, Image, Sequence, Spec, Tags, Tokens, Values, Vector
+from primer.spec import Classes, Image, Sequence, Spec, Tags, Tokens, Values, Vector, Video
 
 POINTS, EXAMPLES = 1000, 5
 """The number of samples shown in a plane, and the number of tagged or translated examples."""
@@ -47,7 +47,7 @@ class Collected:
     """What is collected of a test, according to the types of its inputs and targets:
 
     - ``examples``: samples spread over the test set: a score, inputs and, for tagged or translated sequences, targets
-      and lengths;
+      and lengths, or, for videos, targets and predictions;
     - ``points``: samples with two features, spread over the test set: a score, inputs, targets;
     - ``worst``: misclassified images or images with the largest errors: a score, inputs, targets, predictions and, for
       classes, the confidence;
@@ -56,16 +56,17 @@ class Collected:
 
     Args:
         spec: the types of the inputs and targets.
-        images: the number of images in ``examples``.
+        images: the number of images or videos in ``examples``.
         mistakes: the number of images in ``worst``.
     """
 
     def __init__(self, spec: Spec, images: int, mistakes: int) -> None:
         self.spec, self.seen, self.complete = spec, 0, True
         self.shows_images = isinstance(spec.input, Image)
+        self.shows_videos = isinstance(spec.input, Video) and isinstance(spec.target, Classes)
         self.is_planar = is_planar(spec)
         self.shows_sequences = isinstance(spec.input, Tokens) and isinstance(spec.target, Tags | Sequence)
-        self.examples = Top(max(1, images) if self.shows_images else EXAMPLES)
+        self.examples = Top(max(1, images) if self.shows_images or self.shows_videos else EXAMPLES)
         self.points, self.worst = Top(POINTS), Top(mistakes)
         self.pairs: list[Tensor] = []
 
@@ -80,6 +81,8 @@ class Collected:
             return
         if self.shows_sequences and batch.lengths is not None:
             self.examples.offer(scores, batch.inputs, batch.targets, batch.lengths.to(scores.device))
+        if self.shows_videos and isinstance(outputs, Tensor):
+            self.examples.offer(scores, batch.inputs, batch.targets, model.predict_batch(batch, outputs))
         if self.is_planar:
             self.points.offer(scores, batch.inputs, batch.targets)
         if isinstance(outputs, Tensor) and outputs.ndim == 2:

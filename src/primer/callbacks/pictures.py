@@ -25,13 +25,16 @@ from primer.reports.activations import draw_activations
 from primer.reports.curves import draw_curves, read_history
 from primer.reports.figures import short
 from primer.reports.publish import log_failure, publish
-from primer.spec import Classes, Image, NoTarget, Spec, Tags, Values, Vector
+from primer.spec import Classes, Image, NoTarget, Spec, Tags, Values, Vector, Video
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VERSIONS = 6
 """The number of times that each image is augmented in a sheet of augmented images."""
+
+FRAMES = 8
+"""The maximum number of frames shown of a video."""
 
 
 class Pictures(Callback):
@@ -45,6 +48,7 @@ class Pictures(Callback):
     - ``forecast.png``: forecasts, the truth and the naive forecast over time, for series;
     - ``regions.png``: the predicted classes or values over the plane, for data with two features;
     - ``examples.png``: a few tagged or translated test samples, with their mistakes;
+    - ``frames.png``: frames of a few test videos, with the true and the predicted class;
     - ``activations.png``: the activation function and its derivative, for models whose activation can be chosen;
     - ``filters.png``: the filters of the first layer, if it is a convolution, or linear over all pixels of an image;
     - ``feature_maps.png``: the outputs of up to five convolutions for a few images spread over the test set;
@@ -58,7 +62,8 @@ class Pictures(Callback):
 
     Args:
         dirpath: the directory of the pictures.
-        images: the number of test images whose feature maps are shown; 0 disables that picture.
+        images: the number of test images whose feature maps, or of test videos whose frames are shown; 0 disables that
+            picture.
         mistakes: the number of mistakes shown; 0 disables that picture.
         augmented: the number of training images shown after augmentation; 0 disables that picture.
 
@@ -140,6 +145,7 @@ class Pictures(Callback):
             "forecast": lambda: self._draw_forecast(pl_module),
             "regions": lambda: self._draw_regions(pl_module, grid),
             "examples": lambda: predictions.draw_examples(shown, title) if shown else None,
+            "frames": lambda: self._draw_frames(pl_module),
             **pl_module.pictures(),
         }
         for name, draw in pictures.items():
@@ -156,6 +162,20 @@ class Pictures(Callback):
             return None
         assert isinstance(model.spec.input, Image)
         return drawing.draw_feature_maps(drawing.original(self.collected.examples.rows[1], model.spec.input), maps)
+
+    def _draw_frames(self, model: Model) -> Figure | None:
+        rows = self.collected.examples.rows
+        if not self.collected.shows_videos or not rows or not self.images:
+            return None
+        assert isinstance(model.spec.input, Video)
+        assert isinstance(model.spec.target, Classes)
+        _, videos, targets, predicted = rows
+        chosen = torch.linspace(0, videos.shape[1] - 1, min(FRAMES, videos.shape[1])).round().long()
+        names, captions = [short(name, 18) for name in model.spec.target.names], []
+        for true, guess in zip(targets.tolist(), predicted.tolist(), strict=True):
+            captions += [f"{names[true]}\n→ {names[guess]}", *[f"frame {k + 1}" for k in chosen[1:].tolist()]]
+        frames = drawing.original(videos[:, chosen.to(videos.device)].flatten(0, 1), model.spec.input)
+        return drawing.draw_captioned(frames, captions, "test videos: true class → predicted class", len(chosen))
 
     def _draw_mistakes(self, model: Model) -> Figure | None:
         rows = self.collected.worst.rows

@@ -218,7 +218,9 @@ def check_lengths(path: str, kind: type, values: dict[str, Any]) -> None:
         raise InputError(f"{path}.positive must be the index of a class, not {values['positive']}")
     if kind is Environment or "height" in values:
         sizes = (
-            values["observation"] if kind is Environment else [values[key] for key in ("channels", "height", "width")]
+            values["observation"]
+            if kind is Environment
+            else [values[key] for key in ("frames", "channels", "height", "width") if key in values]
         )
         check_size(path, math.prod(sizes), 1)
     if kind is FiniteEnvironment:

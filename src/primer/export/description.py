@@ -9,7 +9,19 @@ import torch
 
 from primer.export.graph import input_type, labels, output_name
 from primer.models.base import Model
-from primer.spec import Image, Interactions, MaskedToken, NextToken, Sequence, Series, Tags, Tokens, Values, Vector
+from primer.spec import (
+    Image,
+    Interactions,
+    MaskedToken,
+    NextToken,
+    Sequence,
+    Series,
+    Tags,
+    Tokens,
+    Values,
+    Vector,
+    Video,
+)
 
 LENGTHS = {"name": "lengths", "type": "int64", "shape": ["batch"], "values": "steps without padding"}
 """The second input of models of padded sequences."""
@@ -48,6 +60,9 @@ def describe_inputs(model: Model) -> list[dict[str, Any]]:
     if isinstance(kind, Image):
         shape = kind.native or (kind.channels, kind.height, kind.width)
         return [first | {"shape": ["batch", *shape], "values": f"pixels from 0 to {kind.maximum:g}"}]
+    if isinstance(kind, Video):
+        shape = ["batch", kind.frames, kind.channels, kind.height, kind.width]
+        return [first | {"shape": shape, "values": f"pixels from 0 to {kind.maximum:g}"}]
     if isinstance(kind, Vector):
         values = "one column per feature, in the unit of the data"
         columns = [asdict(column) for column in kind.columns]

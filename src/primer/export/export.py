@@ -27,7 +27,7 @@ from primer.export.graph import Graph, convert_outputs, example
 from primer.models.base import Model
 from primer.prediction.encoded import Encoded
 from primer.prediction.predict import transform
-from primer.spec import Image, Series, Tokens, Vector
+from primer.spec import Image, Series, Tokens, Vector, Video
 from primer.spec import Sequence as SequenceTarget
 
 SIZES = ((2, 7), (5, 4))
@@ -171,7 +171,7 @@ def compute(model: Model, inputs: Sequence[Tensor]) -> Tensor:
     """Returns the predictions of a model itself, by the path that training and evaluation take."""
     kind, target = model.spec.input, model.spec.target
     values, lengths = inputs[0], inputs[1] if len(inputs) > 1 else None
-    if isinstance(kind, Image):
+    if isinstance(kind, Image | Video):
         values = values / kind.maximum
     elif isinstance(kind, Vector | Series):
         values = to_single(values, kind.offset)

@@ -29,6 +29,7 @@ from primer.spec import (
     Tags,
     Tokens,
     Values,
+    Video,
 )
 
 DECODED = 40
@@ -38,11 +39,11 @@ DECODED = 40
 class Graph(nn.Module):
     """Standardizes raw inputs, runs a model and converts its outputs.
 
-    Inputs are images ``(batch, channels, height, width)`` with pixels from 0 to ``spec.input.maximum``, vectors
-    ``(batch, features)`` or series ``(batch, time, features)`` in their unit, indices of users and items
-    ``(batch, 2)``, or tokens ``(batch, time)``; and, for models of padded sequences, ``lengths`` ``(batch,)``. The
-    output is probabilities of classes, tags or the next token, values in their unit, or the tokens of decoded
-    sequences.
+    Inputs are images ``(batch, channels, height, width)`` or videos ``(batch, frames, channels, height, width)`` with
+    pixels from 0 to ``spec.input.maximum``, vectors ``(batch, features)`` or series ``(batch, time, features)`` in
+    their unit, indices of users and items ``(batch, 2)``, or tokens ``(batch, time)``; and, for models of padded
+    sequences, ``lengths`` ``(batch,)``. The output is probabilities of classes, tags or the next token, values in their
+    unit, or the tokens of decoded sequences.
 
     Args:
         model: a trained model, on the CPU. It is put in evaluation mode, and a sequence model decodes greedily, up to a
@@ -98,7 +99,7 @@ def scaling(kind: Any) -> tuple[Tensor, Tensor]:
     """Returns the factor and the number to subtract before that standardize values in the user's unit."""
     mean = torch.tensor(getattr(kind, "mean", ()) or (0.0,), dtype=torch.float64)
     std = torch.tensor(getattr(kind, "std", ()) or (1.0,), dtype=torch.float64)
-    if isinstance(kind, Image):
+    if isinstance(kind, Image | Video):
         mean, std = (part.view(-1, 1, 1) * kind.maximum for part in (mean, std))
     precision = input_type(kind)
     return (1 / std).to(precision), mean.to(precision)
@@ -141,6 +142,9 @@ def example(spec: Spec, batch: int, time: int, seed: int) -> tuple[Tensor, ...]:
     kind = spec.input
     if isinstance(kind, Image):
         shape = kind.native or (kind.channels, kind.height, kind.width)
+        return (torch.rand(batch, *shape, generator=generator) * kind.maximum,)
+    if isinstance(kind, Video):
+        shape = kind.frames, kind.channels, kind.height, kind.width
         return (torch.rand(batch, *shape, generator=generator) * kind.maximum,)
     if isinstance(kind, Interactions):
         sizes = len(kind.users), len(kind.items)

@@ -15,7 +15,8 @@ from typing import IO, Any
 from primer.data.readers.csv_rows import SkipRows, parse_delimiter
 from primer.data.readers.folders import list_files
 from primer.errors import InputError, suggest
-from primer.spec import Image, Input, Interactions, Vector
+from primer.prediction.videos import as_paths
+from primer.spec import Image, Input, Interactions, Vector, Video
 
 CHUNK = 8192
 """The number of rows that are read at once."""
@@ -55,7 +56,7 @@ Rows = Iterator[tuple[int | str, Any, str | None]]
 def read_chunks(
     path: Path, kind: Input, columns: list[str], size: int, delimiter: str | None = None, skip_rows: SkipRows = 0
 ) -> Iterator[Chunk]:
-    """Yields the inputs of a file, or of a folder of images, in order.
+    """Yields the inputs of a file, or of a folder of images or videos, in order.
 
     Args:
         path: the file or folder.
@@ -84,6 +85,8 @@ def read_inputs(
     if isinstance(kind, Image):
         files = [path / name for name in list_files(path, path)[0]] if path.is_dir() else [path]
         return ((str(file), file, None) for file in files)
+    if isinstance(kind, Video):
+        return ((str(video), video, None) for video in as_paths(path) or ())
     if suffix in (*TABLES, *JSON_LINES):
         table = suffix in TABLES
         separator = parse_delimiter(delimiter) if delimiter and suffix == ".csv" else TABLES.get(suffix, ",")

@@ -23,6 +23,7 @@ from primer.prediction.predictions import Outcome, Predictions, concatenate, dec
 from primer.prediction.series import encode_series
 from primer.prediction.tables import encode_table
 from primer.prediction.texts import encode_texts
+from primer.prediction.videos import encode_videos
 from primer.spec import (
     Classes,
     Context,
@@ -38,6 +39,7 @@ from primer.spec import (
     Tokens,
     Values,
     Vector,
+    Video,
 )
 from primer.spec import Sequence as SequenceTarget
 
@@ -101,6 +103,8 @@ def encode(spec: Spec, inputs: Any) -> Encoded:
         raise InputError("predict expects raw inputs; predict_batch is for batches of a data loader")
     if isinstance(spec.input, Image):
         return encode_images(spec.input, inputs)
+    if isinstance(spec.input, Video):
+        return encode_videos(spec.input, inputs)
     if isinstance(spec.input, Vector):
         return encode_table(spec.input, inputs)
     if isinstance(spec.input, Interactions):

@@ -24,6 +24,7 @@ CAPTIONS = {
     "forecast": "Forecast",
     "regions": "Predictions over the plane",
     "examples": "Examples",
+    "frames": "Videos",
     "mistakes": "Worst mistakes",
     "activations": "Activation function",
     "filters": "Filters of the first layer",

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from primer.reports.figures import new_figure, short
-from primer.spec import Image
+from primer.spec import Image, Video
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,7 +125,7 @@ def draw_captioned(
     return figure
 
 
-def original(images: Float[Tensor, "images channels height width"], kind: Image) -> Tensor:
+def original(images: Float[Tensor, "images channels height width"], kind: Image | Video) -> Tensor:
     """Undoes the standardization of images, so that their values are in [0, 1]. If they were not standardized but are
     outside of [0, 1], they are scaled jointly from their minimum to their maximum."""
     images = images.float().cpu()

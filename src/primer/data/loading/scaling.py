@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from primer.spec import Image, Input, Series, Vector, stored_mean
+from primer.spec import Image, Input, Series, Vector, Video, stored_mean
 
 FAR = 100
 """A column whose mean is more than this many standard deviations from 0 is stored as differences from the mean: single
@@ -71,11 +71,11 @@ def standardize(kind: Input) -> Callable[[Tensor], Tensor] | None:
 
     Bytes are scaled to [0, 1] first, so that ``mean`` and ``std`` have the same meaning for bytes and floats.
     """
-    if not isinstance(kind, Image | Vector | Series) or (isinstance(kind, Series) and not kind.mean):
+    if not isinstance(kind, Image | Video | Vector | Series) or (isinstance(kind, Series) and not kind.mean):
         return None
-    mean = torch.tensor((kind.mean if isinstance(kind, Image) else stored_mean(kind)) or (0.0,))
+    mean = torch.tensor((kind.mean if isinstance(kind, Image | Video) else stored_mean(kind)) or (0.0,))
     std = torch.tensor(kind.std or (1.0,))
-    if isinstance(kind, Image):
+    if isinstance(kind, Image | Video):
         mean, std = mean.view(-1, 1, 1), std.view(-1, 1, 1)
     factors: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 

@@ -67,15 +67,15 @@ def find_images(root: Path) -> Found:
     return found
 
 
-def class_names(root: Path, files: Files) -> tuple[str, ...]:
-    """Returns the classes of the training part in alphabetical order.
+def class_names(root: Path, files: Files, what: str = "images") -> tuple[str, ...]:
+    """Returns the classes of the training part in alphabetical order. ``what`` the files are is for messages.
 
     Raises:
         InputError: if there are fewer than two, or another part has a class that the training part lacks.
     """
     names = sorted({name for _, name in files["train"]})
     if len(names) < 2:
-        content = f"only training images of {names[0]!r}" if names else "no training images"
+        content = f"only training {what} of {names[0]!r}" if names else f"no training {what}"
         raise InputError(f"{root} has {content}; at least two classes are required")
     known = set(names)
     for part, images in files.items():
@@ -83,7 +83,7 @@ def class_names(root: Path, files: Files) -> tuple[str, ...]:
             if name not in known:
                 folder = root.joinpath(*Path(image).parts[:2])
                 raise InputError(
-                    f"{folder}: this class of the {part} part has no training images; "
+                    f"{folder}: this class of the {part} part has no training {what}; "
                     f"the classes are {summarize(names)}"
                 )
     return tuple(names)
