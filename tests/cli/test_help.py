@@ -25,4 +25,4 @@ def test_help_fits_the_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     for columns, width in (("60", 60), ("90", 90), ("300", 100)):
         monkeypatch.setenv("COLUMNS", columns)
         assert max(map(len, help_text(name).splitlines())) <= width
-    assert len(help_text(name, 100).splitlines()) <= 50
+    assert len(help_text(name, 100).splitlines()) <= 60

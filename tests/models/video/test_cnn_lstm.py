@@ -23,10 +23,15 @@ def test_output_shapes(sides: tuple[int, int]) -> None:
     assert CNNLSTM(Spec(Video(5, 3, *sides), Values(("x",))), **SMALL)(torch.randn(2, 5, 3, *sides)).shape == (2, 1)
 
 
-def test_each_frame_is_read_by_the_same_network() -> None:
-    model = CNNLSTM(SPEC, **SMALL).eval()
+@pytest.mark.parametrize("differences", [True, False])
+def test_each_frame_is_read_by_the_same_network(differences: bool) -> None:
+    model = CNNLSTM(SPEC, **SMALL, differences=differences).eval()
     videos = torch.randn(2, 5, 1, 12, 10)
-    features = [model.frame(model.convolutions(frame).flatten(1)).relu() for frame in videos.unbind(1)]
+    inputs = videos
+    if differences:
+        change = torch.cat([torch.zeros(2, 1, 1, 12, 10), videos[:, 1:] - videos[:, :-1]], 1)
+        inputs = torch.cat([videos, change], 2)
+    features = [model.frame(model.convolutions(frame).flatten(1)).relu() for frame in inputs.unbind(1)]
     states, _ = model.lstm(torch.stack(features, 1))
     torch.testing.assert_close(model(videos), model.head(states[:, -1]))
 

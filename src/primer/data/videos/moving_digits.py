@@ -21,7 +21,7 @@ from primer.spec import Classes, Spec, Video
 MOTIONS = ("left", "right", "up", "down", "circle", "growing", "shrinking")
 """The classes."""
 
-SMALLEST, LARGEST = 0.3, 0.7
+SMALLEST, LARGEST = 0.25, 0.95
 """The range of the side of a digit, relative to that of the video."""
 
 PATH = 0.7, 1.2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -23,6 +24,9 @@ class CNNLSTM(Model):
     """A long-term recurrent convolutional network (Donahue et al. 2015): the same convolutional network reads each
     frame, an LSTM reads their features in order, and a linear layer reads its last state.
 
+    The paper gives the network optical flow besides the colors. Here, the difference from the frame before takes its
+    place, as further channels of each frame.
+
     Each convolution is followed by a normalization, ReLU, and max pooling with stride 2 as long as the maps are larger
     than 8x8; if they still are in the end, they are averaged to 8x8.
 
@@ -32,6 +36,7 @@ class CNNLSTM(Model):
         frame_size: number of features of a frame.
         hidden_size: size of the state of the LSTM.
         num_layers: number of stacked LSTM layers.
+        differences: whether the differences from the frame before are an input, too.
         normalization: normalization after each convolution.
         dropout: dropout probability of the features of a frame and of the last state.
         objective: loss and metrics; by default chosen from the target type.
@@ -51,6 +56,7 @@ class CNNLSTM(Model):
         frame_size: int = 128,
         hidden_size: int = 64,
         num_layers: int = 1,
+        differences: bool = True,
         normalization: Normalization = "batch",
         dropout: float = 0.0,
         objective: Objective | None = None,
@@ -64,7 +70,8 @@ class CNNLSTM(Model):
         check_layers(num_layers=num_layers)
         check_rate("dropout", dropout)
         sides, layers = [spec.input.height, spec.input.width], []
-        for before, after in pairwise((spec.input.channels, *channels)):
+        self.differences = differences
+        for before, after in pairwise((spec.input.channels * (2 if differences else 1), *channels)):
             layers += [
                 nn.Conv2d(before, after, 3, padding=1, bias=False),
                 normalization_layer(normalization, after, image=True),
@@ -74,7 +81,7 @@ class CNNLSTM(Model):
                 layers.append(nn.MaxPool2d(2))
                 sides = [side // 2 for side in sides]
         sides = [min(side, GRID) for side in sides]
-        self.convolutions = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(sides))
+        self.convolutions = nn.Sequential(*layers, nn.AdaptiveAvgPool2d((sides[0], sides[1])))
         self.frame = nn.Linear(channels[-1] * sides[0] * sides[1], frame_size)
         self.dropout = nn.Dropout(dropout)
         self.lstm = nn.LSTM(frame_size, hidden_size, num_layers, batch_first=True)
@@ -83,6 +90,9 @@ class CNNLSTM(Model):
     def forward(  # type: ignore[override]
         self, inputs: Float[Tensor, "batch frames channels height width"]
     ) -> Float[Tensor, "batch outputs"]:
+        if self.differences:
+            before = torch.cat([inputs[:, :1], inputs[:, :-1]], 1)
+            inputs = torch.cat([inputs, inputs - before], 2)
         maps = self.convolutions(inputs.flatten(0, 1))
         features = self.dropout(self.frame(maps.flatten(1)).relu()).unflatten(0, inputs.shape[:2])
         states, _ = self.lstm(features)
