@@ -12,7 +12,7 @@ from scipy.linalg import sqrtm
 from torch.nn import functional as F
 
 from primer import __main__
-from primer.callbacks.sample_quality import SampleQuality, frechet_distance, recall
+from primer.callbacks.sample_quality import Features, SampleQuality, frechet_distance, recall
 from primer.data.images.images import MNIST
 from primer.spec import Image
 
@@ -62,9 +62,12 @@ def test_the_included_classifier_tells_real_digits_from_others(data_dir_or_skip)
     assert frechet_distance(real, predicted["blurred"][0]) > 10
 
 
-def test_the_included_classifier_is_small() -> None:
-    file = resources.files("primer.data") / "embedded" / "mnist.safetensors"
+@pytest.mark.parametrize("data", ["mnist", "fashionmnist"])
+def test_the_included_classifiers_are_small_and_can_be_read(data: str) -> None:
+    file = resources.files("primer.data") / "embedded" / f"{data}.safetensors"
     assert len(file.read_bytes()) < 1_000_000
+    with resources.as_file(file) as path:
+        assert Features(path).shape == (1, 28, 28)
 
 
 @pytest.fixture
