@@ -32,6 +32,7 @@ from primer.spec import (
     Values,
     Vector,
     Video,
+    Waveform,
     convolved_size,
 )
 
@@ -40,6 +41,7 @@ INPUTS = [
     Image(1, 8, 8, (0.25,), (0.5,)),
     Image(3, 8, 8, maximum=16.0, native=(1, 4, 4)),
     Video(5, 1, 8, 8, (0.25,), (0.5,)),
+    Image(1, 20, 32, (0.5,), (0.125,), recording=Waveform(8000, 256, 128, 20, 80000)),
     Vector(3),
     Vector(2, ("a", "b"), (0.0, 1.0), (1.0, 2.0)),
     Vector(3, columns=(Column("age", fill=3.5), Column("sex", ("", "f"), required=False, unseen="error"))),
@@ -47,6 +49,7 @@ INPUTS = [
     Series(1, (0.5,), (2.0,)),
     Series(1, names=("sales",), window=7),
     Series(2, (0.5, 1.0), (1.0, 2.0), padded=True),
+    Series(2, recording=Waveform(8000, 256, 128, 20, 80000, "mfcc", 2, True, 40.0, (0.5, 1.0), (2.0, 3.0))),
     Tokens(("<pad>", "<unk>", "word")),
     Tokens(("<pad>", "<unk>"), ("<pad>", "<unk>", "a"), "words", lowercase=True, max_length=9, word_length=5),
     Interactions(("<unseen>", "Ann"), ("<unseen>", "Jaws"), ("userId", "movieId")),

@@ -21,12 +21,41 @@ UNSEEN = "<unseen>"
 
 
 @dataclass(frozen=True)
+class Waveform:
+    """Recordings of sound, ``(samples,)`` at ``sample_rate`` Hz, and the features that are computed from them for
+    windows of ``window`` samples every ``hop`` samples: the logarithms of the energies in ``mels`` bands (``log_mel``),
+    or ``coefficients`` of their cosine transform (``mfcc``).
+
+    ``mean`` and ``std`` standardize each feature. If ``top_db`` is not 0, energies are relative to the loudest one of
+    the recording, and at most that many decibels below it. With ``centered``, the mean of each feature over the
+    recording is subtracted. Only the first ``longest`` samples of a recording are read."""
+
+    sample_rate: int
+    window: int
+    hop: int
+    mels: int
+    longest: int
+    features: str = "log_mel"
+    coefficients: int = 13
+    centered: bool = False
+    top_db: float = 0.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The number of features of a window."""
+        return self.coefficients if self.features == "mfcc" else self.mels
+
+
+@dataclass(frozen=True)
 class Image:
     """Images of shape ``(channels, height, width)``. ``mean`` and ``std`` standardize each channel, for pixel values in
     [0, 1]; empty means that images are not standardized.
 
     ``maximum`` is the value of full intensity in the user's files: 255 for bytes. ``native`` is the shape of the images
-    of the data set, if they are converted to the shape that pretrained weights expect."""
+    of the data set, if they are converted to the shape that pretrained weights expect. ``recording`` is set if images
+    are the spectrograms of recordings: a row per feature, the highest first, and a column per window."""
 
     channels: int
     height: int
@@ -35,6 +64,7 @@ class Image:
     std: tuple[float, ...] = ()
     maximum: float = 255.0
     native: tuple[int, ...] = ()
+    recording: Waveform | None = None
 
     @property
     def size(self) -> int:
@@ -101,7 +131,8 @@ class Vector:
 class Series:
     """Sequences of shape ``(time, features)``. ``names``, ``mean``, ``std`` and ``offset`` have one entry per feature,
     or are empty; batches hold values minus ``offset``. If ``window`` is not 0, samples are windows of that many steps
-    over a longer series. If ``padded``, samples are whole series of different lengths, and batches hold the lengths."""
+    over a longer series. If ``padded``, samples are whole series of different lengths, and batches hold the lengths.
+    ``recording`` is set if a step is a window of a recording."""
 
     features: int
     mean: tuple[float, ...] = ()
@@ -110,6 +141,7 @@ class Series:
     window: int = 0
     offset: tuple[float, ...] = ()
     padded: bool = False
+    recording: Waveform | None = None
 
 
 @dataclass(frozen=True)
@@ -306,8 +338,15 @@ class Spec:
             if "columns" in fields:
                 columns = [column | {"categories": tuple(column["categories"])} for column in fields["columns"]]
                 fields["columns"] = tuple(Column(**column) for column in columns)
-            sides[side] = TYPES[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+            if fields.get("recording"):
+                fields["recording"] = Waveform(**_tuples(fields["recording"]))
+            sides[side] = TYPES[name](**_tuples(fields))
         return cls(**sides)
+
+
+def recording_of(kind: Input) -> Waveform | None:
+    """Returns what the recordings are like that inputs are computed from; None for other inputs."""
+    return kind.recording if isinstance(kind, Image | Series) else None
 
 
 def stored_mean(kind: Vector | Series | Values) -> tuple[float, ...]:
@@ -317,6 +356,10 @@ def stored_mean(kind: Vector | Series | Values) -> tuple[float, ...]:
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
 
 
 def convolved_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0) -> int:

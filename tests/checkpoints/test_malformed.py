@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 import torch
 from helpers.checkpoint_readers import READERS, changed, read
 
-from primer.checkpoints.schema import check_spec
+from primer.checkpoints.spec_schema import check_spec
 from primer.errors import InputError
-from primer.spec import Context, Spec, Tokens
+from primer.spec import Classes, Context, Series, Spec, Tokens, Waveform
 
 MISSING = object()
 NAN, INFINITY = float("nan"), float("inf")
@@ -211,3 +212,29 @@ def test_occurrences_that_do_not_fit_the_vocabulary_are_refused() -> None:
     spec["target"]["occurrences"] = [0, 3]
     with pytest.raises(InputError, match="occurrences must have 3 entries, not 2"):
         check_spec(spec)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("window", 2**30, "spec.input.recording.window must be from 1 to 65536"),
+        ("window", 0, "spec.input.recording.window must be from 1 to 65536"),
+        ("hop", -1, "spec.input.recording.hop must be from 1"),
+        ("hop", "80", "spec.input.recording.hop must be an integer"),
+        ("mels", 21, "spec.input.recording has 21 features, unlike its inputs"),
+        ("features", "raw", "spec.input.recording does not describe features that can be computed"),
+        ("mean", [0.0], "spec.input.recording.mean must have 20 entries, not 1"),
+        ("std", [NAN] * 20, "spec.input.recording.std must be finite"),
+        ("evil", 1, "spec.input.recording has an unknown entry 'evil'"),
+        ("longest", MISSING, "spec.input.recording does not have longest"),
+    ],
+)
+def test_recordings_that_features_cannot_be_computed_of(entry: str, value: Any, message: str) -> None:
+    plain = Spec(Series(20, recording=Waveform(8000, 256, 80, 20, 80000)), Classes(("a", "b"))).to_dict()
+    check_spec(plain)
+    recording = plain["input"]["recording"]
+    recording[entry] = value
+    if value is MISSING:
+        del recording[entry]
+    with pytest.raises(InputError, match=re.escape(message)):
+        check_spec(plain)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.recordings import write_folder, write_spoken_digits
 from PIL import Image
 
 from primer.batch import Batch
@@ -77,6 +78,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "g2p": ("data.train_size=80",),
     "xor": ("data.samples=60",),
     "moons": ("data.samples=300",),
+    "tones": ("data.samples=60",),
     "ratings": ("data.path=null", "data.users=40", "data.per_user=5"),
     "sessions": ("data.sessions=60", "data.items=20"),
     "noisy_surface": ("data.samples=60",),
@@ -131,6 +133,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
             Image.new("RGB", (20, 16), (4 * k, 80 * number, 99)).save(folder_of_frames / f"{number}.png")
     SMALL["video_folder"] = (f"data.path={folder}/videos", "data.size=16", "data.frames=3")
     SMALL["image_folder"] = (f"data.path={folder}/pictures", "data.size=32")
+    SMALL["audio_folder"] = (f"data.path={write_folder(folder / 'sounds')}", "data.frames=32")
+    write_spoken_digits(folder)
+    SMALL["spoken_digits"] = (f"data.data_dir={folder}", "data.path=spoken_digits/fsdd.npz")
 
     def read(self: TorchvisionImages) -> dict[str, Batch]:
         def random_images(count: int) -> Batch:

@@ -14,11 +14,13 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from helpers.recordings import write_wav
 from PIL import Image as PILImage
 
 import primer
 from primer.config.instantiate import instantiate
 from primer.data.base import DataModule
+from primer.errors import InputError
 from primer.run.evaluation import evaluate
 from primer.run.prediction import predict
 from primer.run.training import train
@@ -50,6 +52,15 @@ def write_series(path: Path, raw: np.ndarray) -> None:
     path.write_text("year,sunspots\n" + "".join(reversed(lines)))
 
 
+def sounds(data: Any, test: list[tuple[int, int]]) -> list[np.ndarray]:
+    return [data.waveforms[row].numpy() for row, _ in test]
+
+
+def write_sounds(path: Path, raw: list[np.ndarray]) -> None:
+    for k, samples in enumerate(raw):
+        write_wav(path / f"{k:03}.wav", samples)
+
+
 CASES = {
     "pos_tags": Case(
         ["model=lstm", "data=pos_tags", "data.sentences=300", "data.characters=true"],
@@ -70,6 +81,13 @@ CASES = {
         lambda data, test: [source for source, *_ in test],
         ".jsonl",
         lambda path, raw: path.write_text("".join(json.dumps({"text": text}) + "\n" for text in raw)),
+    ),
+    "sounds as series": Case(["model=gru", "data=tones", "data.samples=150"], sounds, "", write_sounds),
+    "sounds as images": Case(
+        ["model=lenet", "data=tones", "data.samples=150", "data.features=mfcc", "data.centered=true"],
+        sounds,
+        "",
+        write_sounds,
     ),
     "sunspots": Case(["model=lstm", "data=sunspots"], lambda data, test: test.inputs.numpy(), ".csv", write_series),
 }
@@ -144,6 +162,44 @@ def test_predictions_equal_those_of_the_test(name: str, fit: Any, run_predict: A
     assert len(expected) > 20
     assert predicted == expected
     assert from_file == expected
+
+
+def test_recordings_of_any_form(fit: Any, run_predict: Any, tmp_path: Path) -> None:
+    fit("model=lenet", "data=tones", "data.samples=150")
+    model = primer.load(tmp_path / "run")
+    data = instantiate(model.config["data"], DataModule)
+    samples = raw_test_part(Case([], sounds, "", write_sounds), tmp_path / "run")[:6]
+    write_sounds(tmp_path / "sounds", samples)
+    files = sorted((tmp_path / "sounds").iterdir())
+    expected = as_texts(model.predict(samples))
+    floats = [one / np.float32(32768) for one in samples]
+    for form in (
+        floats,
+        [torch.from_numpy(one) for one in samples],
+        files,
+        [samples[0], *files[1:]],
+        tmp_path / "sounds",
+    ):
+        assert as_texts(model.predict(form)) == expected
+    assert as_texts(model.predict(samples[0])) == expected[:1]
+    assert as_texts(model.predict(np.stack([one[:900] for one in samples]))) == as_texts(
+        model.predict([one[:900] for one in samples])
+    )
+    write_wav(files[1], np.repeat(samples[1], 2) / 32768, 2 * data.waveform.sample_rate)  # type: ignore[attr-defined]
+    files[2].write_bytes(files[2].read_bytes()[:-10])
+    rows = run_predict(tmp_path / "sounds")
+    assert [row["prediction"] for row in rows[3:]] == [row["prediction"] for row in expected[3:]]
+    assert rows[1]["prediction"]
+    assert not rows[2]["prediction"]
+    assert "002.wav: the file is cut short: byte 36 announces" in rows[2]["error"]
+    for wrong, message in (
+        (np.zeros((2, 3, 4)), r"must have the shape \(samples,\) or \(recordings, samples\), not \(2, 3, 4\)"),
+        ([np.array([0.1, np.nan])], r"inputs\[0\]: the recording has missing or infinite samples"),
+        ([samples[0], np.array([300.0])], r"inputs\[1\]: samples that are floats must be from -1 to 1, not 300"),
+        ([samples[0], "nowhere.wav"], r"inputs\[1\]: nowhere.wav cannot be read"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.predict(wrong)
 
 
 def test_digits_of_any_form_equal_those_of_the_test(fit: Any, run_predict: Any, tmp_path: Path) -> None:

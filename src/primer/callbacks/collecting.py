@@ -9,14 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from primer.batch import Batch
+from primer.data.audio.features import to_images
 from primer.data.loading.scaling import to_original
 from primer.models.base import Model
 from primer.objectives.model_loss import ModelLoss
 from primer.reports.publish import SPREAD, gather_objects
-from primer.spec import Classes, Image, Sequence, Spec, Tags, Tokens, Values, Vector, Video
+from primer.spec import Classes, Image, Sequence, Spec, Tags, Tokens, Values, Vector, Video, recording_of
 
-POINTS, EXAMPLES = 1000, 5
-"""The number of samples shown in a plane, and the number of tagged or translated examples."""
+POINTS, EXAMPLES, SPECTROGRAMS, COLUMNS = 1000, 5, 16, 64
+"""The number of samples shown in a plane, of tagged or translated examples, of recordings shown, and of the columns of
+their spectrograms if the model reads them as series."""
 
 
 class Top:
@@ -49,6 +51,7 @@ class Collected:
     - ``examples``: samples spread over the test set: a score, inputs and, for tagged or translated sequences, targets
       and lengths, or, for videos, targets and predictions;
     - ``points``: samples with two features, spread over the test set: a score, inputs, targets;
+    - ``spectrograms``: recordings spread over the test set: a score, images, targets, predictions and confidence;
     - ``worst``: misclassified images or images with the largest errors: a score, inputs, targets, predictions and, for
       classes, the confidence;
     - ``pairs``: predicted and true values, and naive forecasts if the values are forecasts, ``(2 or 3, batch,
@@ -67,7 +70,7 @@ class Collected:
         self.is_planar = is_planar(spec)
         self.shows_sequences = isinstance(spec.input, Tokens) and isinstance(spec.target, Tags | Sequence)
         self.examples = Top(max(1, images) if self.shows_images or self.shows_videos else EXAMPLES)
-        self.points, self.worst = Top(POINTS), Top(mistakes)
+        self.points, self.worst, self.spectrograms = Top(POINTS), Top(mistakes), Top(SPECTROGRAMS)
         self.pairs: list[Tensor] = []
 
     def add(self, model: Model, batch: Batch, outputs: object) -> None:
@@ -86,7 +89,7 @@ class Collected:
         if self.is_planar:
             self.points.offer(scores, batch.inputs, batch.targets)
         if isinstance(outputs, Tensor) and outputs.ndim == 2:
-            self._add_predictions(model, batch, batch.targets, outputs)
+            self._add_predictions(model, batch, batch.targets, outputs, scores)
 
     def gather(self) -> None:
         """Combines what was collected in all processes, apart from the examples."""
@@ -109,13 +112,19 @@ class Collected:
         assert isinstance(self.spec.target, Values)
         return to_original(torch.cat(self.pairs, 1)[:, positions.argsort(stable=True)], self.spec.target.offset)
 
-    def _add_predictions(self, model: Model, batch: Batch, targets: Tensor, outputs: Tensor) -> None:
-        if isinstance(self.spec.target, Classes) and self.shows_images:
+    def _add_predictions(self, model: Model, batch: Batch, targets: Tensor, outputs: Tensor, scores: Tensor) -> None:
+        recorded = recording_of(self.spec.input) is not None
+        if isinstance(self.spec.target, Classes) and (self.shows_images or recorded):
             if not hasattr(model.objective, "log_probabilities"):
                 return
             predicted = model.predict_batch(batch, outputs)
             logs: Tensor = model.objective.log_probabilities(outputs)  # type: ignore[operator]
             of_target, of_predicted = (logs.gather(1, k.unsqueeze(1)).squeeze(1) for k in (targets, predicted))
+            if recorded:
+                images = batch.inputs if batch.lengths is None else to_images(batch.inputs, batch.lengths, COLUMNS)
+                self.spectrograms.offer(scores, images, targets, predicted, of_predicted.exp())
+            if not self.shows_images:
+                return
             loss = (-of_target).masked_fill(predicted == targets, -math.inf)
             self.worst.offer(loss, batch.inputs, targets, predicted, of_predicted.exp())
         elif isinstance(self.spec.target, Values):

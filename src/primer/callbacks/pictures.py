@@ -49,6 +49,7 @@ class Pictures(Callback):
     - ``regions.png``: the predicted classes or values over the plane, for data with two features;
     - ``examples.png``: a few tagged or translated test samples, with their mistakes;
     - ``frames.png``: frames of a few test videos, with the true and the predicted class;
+    - ``spectrograms.png``: a few recordings spread over the test set, with the true and the predicted class;
     - ``activations.png``: the activation function and its derivative, for models whose activation can be chosen;
     - ``filters.png``: the filters of the first layer, if it is a convolution, or linear over all pixels of an image;
     - ``feature_maps.png``: the outputs of up to five convolutions for a few images spread over the test set;
@@ -140,6 +141,7 @@ class Pictures(Callback):
             "activations": lambda: draw_activation(pl_module),
             "filters": lambda: draw_filters(pl_module, ran),
             "feature_maps": lambda: self._draw_feature_maps(pl_module, ran),
+            "spectrograms": lambda: self._draw_spectrograms(pl_module),
             "mistakes": lambda: self._draw_mistakes(pl_module),
             "predictions": lambda: self._draw_predictions(pl_module),
             "forecast": lambda: self._draw_forecast(pl_module),
@@ -185,15 +187,23 @@ class Pictures(Callback):
         assert isinstance(model.spec.input, Image)
         _, images, targets, predicted, *confidence = (row[wrong] for row in rows)
         if isinstance(model.spec.target, Classes):
-            names = [short(name, 18) for name in model.spec.target.names]
             title = "worst mistakes: true class → predicted class (confidence)"
-            triples = zip(targets.tolist(), predicted.tolist(), confidence[0].tolist(), strict=True)
-            captions = [f"{names[true]}\n→ {names[guess]} ({probability:.0%})" for true, guess, probability in triples]
+            captions = caption_classes(model.spec.target, targets, predicted, confidence[0])
         else:
             title = "largest errors: true value → predicted value"
             pairs = zip(targets.tolist(), predicted.tolist(), strict=True)
             captions = [f"{format_values(true)}\n→ {format_values(guess)}" for true, guess in pairs]
         return drawing.draw_captioned(drawing.original(images, model.spec.input), captions, title)
+
+    def _draw_spectrograms(self, model: Model) -> Figure | None:
+        if not self.collected.spectrograms.rows or not self.collected.complete:
+            return None
+        kind, target = model.spec.input, model.spec.target
+        assert isinstance(target, Classes)
+        _, images, *classes = self.collected.spectrograms.rows
+        images = drawing.original(images, kind) if isinstance(kind, Image) else images
+        title = "recordings, high frequencies on top: true class → predicted class (confidence)"
+        return drawing.draw_captioned(images, caption_classes(target, *classes), title)
 
     def _draw_predictions(self, model: Model) -> Figure | None:
         values = self.collected.values()
@@ -221,6 +231,15 @@ class Pictures(Callback):
             return predictions.draw_regions(values, (left, right, low, high), points, truth, (names, target.names))
         assert isinstance(target, Values)
         return predictions.draw_surface(values, (left, right, low, high), points, truth[:, 0], (names, target.names[0]))
+
+
+def caption_classes(
+    target: Classes, targets: torch.Tensor, predicted: torch.Tensor, confidence: torch.Tensor
+) -> list[str]:
+    """Returns two lines for each sample: its class, and the predicted one with its probability."""
+    names = [short(name, 18) for name in target.names]
+    triples = zip(targets.tolist(), predicted.tolist(), confidence.tolist(), strict=True)
+    return [f"{names[true]}\n→ {names[guess]} ({probability:.0%})" for true, guess, probability in triples]
 
 
 def draw_confusion(model: Model) -> Figure | None:

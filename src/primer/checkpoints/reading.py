@@ -18,7 +18,7 @@ from primer.config.instantiate import instantiate, locate
 from primer.errors import InputError
 from primer.models.base import Model, SinglePass
 from primer.objectives import Objective
-from primer.spec import Input, Spec, Target
+from primer.spec import Input, Spec, Target, Waveform
 
 REDUNDANT = ("columns", "counts", "positive")
 """Fields of a spec that do not make data different: the names and the scale show every difference in columns, and the
@@ -83,7 +83,7 @@ def check_data(what: str, trained: Spec, current: Spec) -> None:
         raise InputError(f"{what} was trained on different data: {'; '.join(found)}")
 
 
-def differences(side: str, trained: Input | Target, current: Input | Target) -> Iterator[str]:
+def differences(side: str, trained: Input | Target | Waveform, current: Input | Target | Waveform) -> Iterator[str]:
     """Yields the differences between two descriptions of data, in words."""
     if type(trained) is not type(current):
         yield f"{side}: {type(trained).__name__} in the checkpoint, {type(current).__name__} in the data"
@@ -94,12 +94,14 @@ def differences(side: str, trained: Input | Target, current: Input | Target) -> 
         if field.name in REDUNDANT:
             continue
         old, new = getattr(trained, field.name), getattr(current, field.name)
+        if isinstance(new, Waveform):
+            yield from differences(side, old, new)
+            continue
         what = f"{side} {words.get(field.name, field.name)}"
-        if not isinstance(new, tuple):
-            old, new = (old,), (new,)
-        if len(old) != len(new):
-            yield f"{what}: {len(old):,} entries in the checkpoint, {len(new):,} in the data"
-        elif pair := next((pair for pair in zip(old, new, strict=True) if not nearly_equal(*pair)), None):
+        olds, news = (old, new) if isinstance(new, tuple) else ((old,), (new,))
+        if len(olds) != len(news):
+            yield f"{what}: {len(olds):,} entries in the checkpoint, {len(news):,} in the data"
+        elif pair := next((pair for pair in zip(olds, news, strict=True) if not nearly_equal(*pair)), None):
             yield f"{what}: {pair[0]!r} in the checkpoint, {pair[1]!r} in the data"
 
 

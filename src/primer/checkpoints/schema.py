@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields
-from typing import Any, NotRequired, TypedDict, get_type_hints
+from typing import Any, NotRequired, TypedDict
 
 from torch import Tensor, nn, strided
 
+from primer.checkpoints.spec_schema import check_size, check_spec
 from primer.config import paths
 from primer.config.instantiate import check_target
 from primer.config.types import check_type, shorten
 from primer.errors import InputError
 from primer.models.base.model import FORMAT
-from primer.spec import INPUTS, TARGETS, Classes, Environment, FiniteEnvironment, Interactions, Sequence, Tokens
 
 Plain = None | bool | int | float | str
 
@@ -27,8 +25,8 @@ GROUPS = (
 BUILT_WHEN_LOADED = ("data", "model", "objective", "regularization")
 """Groups whose objects are built when a checkpoint is loaded, and so must be of Primer or of your own packages."""
 
-MAX_DEPTH, MAX_VALUES, MAX_SIZE = 12, 100_000, 2**31 - 1
-"""Limits of the settings in a checkpoint, and of each size in a spec."""
+MAX_DEPTH, MAX_VALUES = 12, 100_000
+"""Limits of the settings in a checkpoint."""
 
 
 class Config(TypedDict):
@@ -63,10 +61,6 @@ class Content(TypedDict):
     global_step: int
     state_dict: dict[str, Tensor]
     primer: Description
-
-
-MAY_BE_ZERO = ("start", "end", "continues", "positive", "counts", "occurrences", "window")
-"""Integers of a spec that are indices or counts, rather than sizes."""
 
 
 def check_content(content: Any) -> None:
@@ -157,82 +151,3 @@ def check_config(config: dict[str, Any]) -> None:
         check_type(f"config.{group}", config[group], dict[str, Any])
         if group in BUILT_WHEN_LOADED:
             check_own_targets(f"config.{group}", config[group])
-
-
-def check_spec(plain: dict[str, Any]) -> None:
-    """Raises ``InputError`` unless a mapping is a spec: known types, and values of their types and sizes."""
-    for side, kinds in (("input", INPUTS), ("target", TARGETS)):
-        path = f"spec.{side}"
-        check_type("spec", plain, TypedDict("Side", {side: dict[str, Any]}))  # type: ignore[operator]
-        values = {key: value for key, value in plain[side].items() if key != "type"}
-        name = plain[side].get("type")
-        kind = next((kind for kind in kinds if kind.__name__ == name), None)
-        if kind is None:
-            raise InputError(f"{path}.type is unknown: {shorten(name)}")
-        hints, known = get_type_hints(kind), {field.name: field for field in fields(kind)}
-        if unknown := next((key for key in values if key not in known), None):
-            raise InputError(f"{path} has an unknown entry {shorten(unknown)}")
-        for key, field in known.items():
-            if key not in values and field.default is MISSING:
-                raise InputError(f"{path} does not have {key}")
-            if key in values:
-                check_type(f"{path}.{key}", values[key], hints[key])
-                check_numbers(f"{path}.{key}", values[key])
-        check_lengths(path, kind, {**{key: field.default for key, field in known.items()}, **values})
-    continued = plain["target"].get("continues", ())
-    if continued and not max(continued) < plain["input"].get("features", 0):
-        raise InputError("spec.target.continues must be indices of input features")
-    occurrences, words = plain["target"].get("occurrences"), plain["input"].get("vocabulary", ())
-    if occurrences is not None and len(occurrences) != len(words):
-        raise InputError(f"spec.target.occurrences must have {len(words)} entries, not {len(occurrences)}")
-
-
-def check_numbers(path: str, value: Any) -> None:
-    """Raises ``InputError`` for a number in a spec that is negative where it is a size, or not finite."""
-    least = 0 if path.rpartition(".")[2] in MAY_BE_ZERO else 1
-    numbers = value if isinstance(value, list | tuple) else [value]
-    for number in numbers:
-        if isinstance(number, int) and not isinstance(number, bool) and not path.endswith((".mean", ".std", ".offset")):
-            check_size(path, number, least)
-        elif isinstance(number, float) and not math.isfinite(number):
-            raise InputError(f"{path} must be finite, not {number}")
-    if path.endswith(".std") and any(number < 0 for number in numbers):
-        raise InputError(f"{path} must not be negative")
-
-
-def check_size(path: str, value: int, least: int) -> None:
-    """Raises ``InputError`` unless ``least <= value <= MAX_SIZE``."""
-    if not least <= value <= MAX_SIZE:
-        raise InputError(f"{path} must be from {least} to {MAX_SIZE}, not {shorten(value)}")
-
-
-def check_lengths(path: str, kind: type, values: dict[str, Any]) -> None:
-    """Raises ``InputError`` unless the entries of one side of a spec fit each other."""
-    entries = values.get("channels", values.get("features", len(values.get("names", ()))))
-    if "names" in values and "features" not in values and not entries:
-        raise InputError(f"{path}.names must not be empty")
-    for key in ("names", "mean", "std", "offset", "counts", "naive", "seasonal", "continues"):
-        if len(values.get(key, ())) not in (0, entries):
-            raise InputError(f"{path}.{key} must have {entries} entries, not {len(values[key])}")
-    if kind is Classes and not values["positive"] < max(2, entries):
-        raise InputError(f"{path}.positive must be the index of a class, not {values['positive']}")
-    if kind is Environment or "height" in values:
-        sizes = (
-            values["observation"]
-            if kind is Environment
-            else [values[key] for key in ("frames", "channels", "height", "width") if key in values]
-        )
-        check_size(path, math.prod(sizes), 1)
-    if kind is FiniteEnvironment:
-        cells = math.prod(values["grid"])
-        if values["grid"] and (len(values["grid"]) != 2 or values["states"] % cells):
-            raise InputError(f"{path}.grid must be a number of rows and of columns that divide the number of states")
-        if len(values["moves"]) not in (0, values["actions"]):
-            raise InputError(f"{path}.moves must have {values['actions']} entries, not {len(values['moves'])}")
-    if kind is Interactions and not (values["users"] and values["items"] and entries == 2):
-        raise InputError(f"{path} must have users, items, and the names of two columns")
-    words = len(values.get("vocabulary", ()))
-    if "vocabulary" in values and words < (2 if kind is Tokens else 1):
-        raise InputError(f"{path}.vocabulary must not be empty")
-    if kind is Sequence and not (values["start"] < words and values["end"] < words):
-        raise InputError(f"{path}: start and end must be in the vocabulary")

@@ -23,7 +23,7 @@ from primer.data.readers.vocabulary import SPECIAL
 from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.regularization.augmentation import Augmentation
-from primer.spec import Image, Input, MaskedToken, NextToken, Spec, Tags, Tokens
+from primer.spec import Image, Input, MaskedToken, NextToken, Spec, Tags, Tokens, recording_of
 
 STEPPED = Tags | MaskedToken | NextToken
 """Types of targets with one entry per step of the input."""
@@ -185,6 +185,14 @@ class DataModule(Splits, DataSource):
         self.known_words = tokens.vocabulary[len(SPECIAL) :]
         self.known_letters = tokens.characters[len(SPECIAL) :]
 
+    def choose_input(self, accepted: Any) -> None:
+        """Presents the samples as a type of input that a model accepts, if the data set has several. Called before a
+        model is built.
+
+        Args:
+            accepted: a type of input, or a union of several.
+        """
+
     def set_image_format(self, image: Image) -> None:
         """Converts images to another format from now on: the channels, size, mean and standard deviation of ``image``
         instead of the data set's own."""
@@ -193,7 +201,7 @@ class DataModule(Splits, DataSource):
         assert isinstance(native, Image)
         self._show = image_converter(native, image)
         shape = (native.channels, native.height, native.width) if self._show else ()
-        image = replace(image, maximum=native.maximum, native=shape)
+        image = replace(image, maximum=native.maximum, native=shape, recording=native.recording)
         self._spec = Spec(image, self.spec.target)
 
     def train_dataloader(self) -> Loader:
@@ -269,13 +277,20 @@ class DataModule(Splits, DataSource):
                 f"{type(self.trainer.lightning_module).__name__} learns from {views} augmented views of each sample: "  # type: ignore[union-attr]
                 "choose how, such as regularization/augmentation=crop_flip"
             )
+        for step in steps:
+            if not (isinstance(raw.input, step.inputs) or isinstance(recording_of(raw.input), step.inputs)):
+                name, kind = type(step).__name__, type(raw.input).__name__
+                raise InputError(f"the augmentation {name} does not apply to inputs of type {kind}")
+        first, steps = [step for step in steps if step.compact], [step for step in steps if not step.compact]
         unpack = self.batch_transform()
-        if scale is None and unpack is None and not steps:
+        if scale is None and unpack is None and not steps and not first:
             return None
 
         def transform(batch: Batch, generator: torch.Generator) -> Batch:
-            batch = batch if unpack is None else unpack(batch)
             batch = batch if views == 1 else batch.repeat(views)
+            for step in first:
+                batch = step(batch, generator, raw)
+            batch = batch if unpack is None else unpack(batch)
             for step in steps:
                 batch = step(batch, generator, raw)
             inputs = batch.inputs if show is None else show(batch.inputs)

@@ -21,6 +21,7 @@ from primer.spec import (
     Values,
     Vector,
     Video,
+    recording_of,
 )
 
 LENGTHS = {"name": "lengths", "type": "int64", "shape": ["batch"], "values": "steps without padding"}
@@ -57,9 +58,14 @@ def describe_inputs(model: Model) -> list[dict[str, Any]]:
     kind, target = model.spec.input, model.spec.target
     type_name = str(input_type(kind)).removeprefix("torch.")
     first: dict[str, Any] = {"name": "inputs", "type": type_name}
+    if recording := recording_of(kind):
+        first |= {"recording": asdict(recording)}
     if isinstance(kind, Image):
         shape = kind.native or (kind.channels, kind.height, kind.width)
-        return [first | {"shape": ["batch", *shape], "values": f"pixels from 0 to {kind.maximum:g}"}]
+        values = f"pixels from 0 to {kind.maximum:g}"
+        if recording:
+            values = "spectrograms of recordings, from 0 to 1, as primer.data.audio.features.Features computes them"
+        return [first | {"shape": ["batch", *shape], "values": values}]
     if isinstance(kind, Video):
         shape = ["batch", kind.frames, kind.channels, kind.height, kind.width]
         return [first | {"shape": shape, "values": f"pixels from 0 to {kind.maximum:g}"}]
@@ -70,6 +76,8 @@ def describe_inputs(model: Model) -> list[dict[str, Any]]:
                 | ({"columns": columns} if columns else {})]  # fmt: skip
     if isinstance(kind, Series):
         values = "one column per feature, in the unit of the data; time is at least 2"
+        if recording:
+            values = "standardized features of recordings, as primer.data.audio.features.Features computes them"
         shape = ["batch", "time", kind.features]
         return [
             first | {"shape": shape, "values": values, "names": list(kind.names)},

@@ -15,8 +15,9 @@ from typing import IO, Any
 from primer.data.readers.csv_rows import SkipRows, parse_delimiter
 from primer.data.readers.folders import list_files
 from primer.errors import InputError, suggest
+from primer.prediction.recordings import list_recordings
 from primer.prediction.videos import as_paths
-from primer.spec import Image, Input, Interactions, Vector, Video
+from primer.spec import Image, Input, Interactions, Vector, Video, recording_of
 
 CHUNK = 8192
 """The number of rows that are read at once."""
@@ -56,7 +57,7 @@ Rows = Iterator[tuple[int | str, Any, str | None]]
 def read_chunks(
     path: Path, kind: Input, columns: list[str], size: int, delimiter: str | None = None, skip_rows: SkipRows = 0
 ) -> Iterator[Chunk]:
-    """Yields the inputs of a file, or of a folder of images or videos, in order.
+    """Yields the inputs of a file, or of a folder of images, videos or recordings, in order.
 
     Args:
         path: the file or folder.
@@ -82,6 +83,8 @@ def read_inputs(
 ) -> Rows:
     """Returns an iterator over the inputs of a file or folder; see ``read_chunks``."""
     suffix = path.suffix.lower()
+    if recording_of(kind):
+        return ((str(file), file, None) for file in list_recordings(path))
     if isinstance(kind, Image):
         files = [path / name for name in list_files(path, path)[0]] if path.is_dir() else [path]
         return ((str(file), file, None) for file in files)

@@ -20,6 +20,7 @@ from primer.prediction.encoded import Encoded
 from primer.prediction.images import as_pictures, encode_images
 from primer.prediction.interactions import encode_interactions
 from primer.prediction.predictions import Outcome, Predictions, concatenate, decode
+from primer.prediction.recordings import as_recordings, encode_recordings
 from primer.prediction.series import encode_series
 from primer.prediction.tables import encode_table
 from primer.prediction.texts import encode_texts
@@ -40,6 +41,7 @@ from primer.spec import (
     Values,
     Vector,
     Video,
+    recording_of,
 )
 from primer.spec import Sequence as SequenceTarget
 
@@ -72,9 +74,13 @@ def predict(model: TrainedModel, inputs: Any, batch_size: int | None = None) -> 
     Raises:
         InputError: if an input does not fit the model.
     """
-    pictures = as_pictures(inputs) if isinstance(model.spec.input, Image) else None
+    items = None
+    if recording_of(model.spec.input):
+        items = as_recordings(inputs)
+    elif isinstance(model.spec.input, Image):
+        items = as_pictures(inputs)
     size = batch_size or default_batch_size(model)
-    chunks = [pictures[k : k + size] for k in range(0, len(pictures), size)] if pictures else [inputs]
+    chunks = [items[k : k + size] for k in range(0, len(items), size)] if items else [inputs]
     parts, unseen = [], Counter()
     for chunk in chunks:
         encoded = encode(model.predicted, chunk)
@@ -101,6 +107,8 @@ def encode(spec: Spec, inputs: Any) -> Encoded:
         raise InputError("this model learns word vectors and predicts nothing: use vectors.txt of its run folder")
     if isinstance(inputs, Batch):
         raise InputError("predict expects raw inputs; predict_batch is for batches of a data loader")
+    if isinstance(spec.input, Image | Series) and spec.input.recording:
+        return encode_recordings(spec.input, inputs)
     if isinstance(spec.input, Image):
         return encode_images(spec.input, inputs)
     if isinstance(spec.input, Video):

@@ -2,6 +2,7 @@
 
 from primer.regularization.augmentation import (
     Augmentation,
+    BackgroundNoise,
     ColorJitter,
     Cutmix,
     Cutout,
@@ -10,12 +11,16 @@ from primer.regularization.augmentation import (
     Noise,
     Rotate,
     Shift,
+    SpecAugment,
+    Speed,
+    TimeShift,
     WordDropout,
 )
 from primer.regularization.settings import EarlyStopping, Regularization
 
 __all__ = [
     "Augmentation",
+    "BackgroundNoise",
     "ColorJitter",
     "Cutmix",
     "Cutout",
@@ -26,5 +31,8 @@ __all__ = [
     "Regularization",
     "Rotate",
     "Shift",
+    "SpecAugment",
+    "Speed",
+    "TimeShift",
     "WordDropout",
 ]

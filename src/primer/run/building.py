@@ -78,6 +78,7 @@ def build_parts(
     datamodule = datamodule or build_data(
         config, regularization, find_vocabulary(config, pretrained, vectors, resumed or {})
     )
+    choose_input(config, datamodule)
     if pretrained:
         weights.set_image_format(datamodule, pretrained, config["transfer"]["image_size"])
         config["model"] = weights.with_stem(config["model"], pretrained)
@@ -110,7 +111,7 @@ def build_data(
 
 def build_model(config: dict[str, Any], datamodule: DataSource, regularization: Regularization) -> Model:
     """Builds the model of a config, with the objective, optimizer, schedule and penalties of the run."""
-    kind = locate(node_target(config, "model"), Model)
+    kind = choose_input(config, datamodule)
     kind.check_spec(datamodule.spec)
     target = NoTarget() if kind.targets is NoTarget else datamodule.spec.target
     objective = instantiate(config["objective"], Objective, target=target)
@@ -135,6 +136,14 @@ def build_model(config: dict[str, Any], datamodule: DataSource, regularization: 
     if config["trainer"]["compile"]:
         model.compile()
     return model
+
+
+def choose_input(config: dict[str, Any], datamodule: DataSource) -> type[Model]:
+    """Makes data with several types of inputs choose one that the model accepts. Returns the class of the model."""
+    kind = locate(node_target(config, "model"), Model)
+    if isinstance(datamodule, DataModule):
+        datamodule.choose_input(getattr(kind, "inputs", ()))
+    return kind
 
 
 def load_pretrained(config: dict[str, Any]) -> weights.Weights | None:

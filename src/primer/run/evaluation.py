@@ -62,6 +62,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     regularization = instantiate(model.config.get("regularization"), Regularization) if model.views > 1 else None
     known = adopted_vocabulary(model.config, model.spec)
     datamodule = build_data({"data": data}, regularization, known)
+    if isinstance(datamodule, DataModule):
+        datamodule.choose_input(type(model.spec.input))
     if isinstance(model.spec.input, Image) and isinstance(datamodule.spec.input, Image):
         assert isinstance(datamodule, DataModule)
         # As in training, where pretrained weights may have required another format.

@@ -27,7 +27,7 @@ from primer.records.table_writer import TableWriter
 from primer.run.accelerators import check_accelerator
 from primer.run.evaluation import set_beam_size
 from primer.run.training import redirect_library_logs
-from primer.spec import Image, Interactions, NextToken, Series, Tags, Tokens, Vector, Video
+from primer.spec import Image, Interactions, NextToken, Series, Tags, Tokens, Vector, Video, recording_of
 
 MAX_REPORTED = 20
 """The number of inputs with an error that are printed; the others are counted."""
@@ -117,7 +117,7 @@ def predict_chunks(
     """Yields the inputs in chunks, and the predictions for those without an error."""
     spec, data = model.predicted, model.config.get("data", {})
     size = config["batch_size"] or default_batch_size(model)
-    if isinstance(spec.input, Series):
+    if isinstance(spec.input, Series) and not spec.input.recording:
         yield (predict_windows if spec.input.window else predict_series)(model, source, config, size)
         return
     kind = spec.input
@@ -128,7 +128,7 @@ def predict_chunks(
         columns = list(kind.names)
     elif isinstance(kind, Tokens):
         columns = [config["column"] or text_column(data)]
-    chunk_size = size if isinstance(kind, Image | Video) else max(1, CHUNK // size) * size
+    chunk_size = size if isinstance(kind, Image | Video | Series) else max(1, CHUNK // size) * size
     delimiter, skip_rows = config["delimiter"] or data.get("delimiter"), data.get("skip_rows", 0)
     for chunk in read_chunks(source, kind, columns, chunk_size, delimiter, skip_rows):
         if not chunk.inputs:
@@ -185,7 +185,7 @@ def predict_windows(model: Model, source: Path, config: dict[str, Any], size: in
 def place_type(model: Model, source: Path) -> dict[str, type]:
     """Returns the column that says which input a prediction is for, and the type of its cells."""
     kind = model.spec.input
-    if isinstance(kind, Image | Video):
+    if isinstance(kind, Image | Video) or recording_of(kind):
         return {"file": str}
     if isinstance(kind, Series) and kind.window:
         return {"step": int}

@@ -14,7 +14,7 @@ import torch
 
 import primer
 from primer.batch import Batch
-from primer.checkpoints.schema import check_spec
+from primer.checkpoints.spec_schema import check_spec
 from primer.data.recommendation.ratings import Ratings
 from primer.errors import InputError
 from primer.export.description import describe_inputs

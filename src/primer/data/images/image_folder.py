@@ -17,7 +17,7 @@ from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
 from primer.data.loading.stream import Stream, cores, free_memory
 from primer.data.readers.decoding import decode
-from primer.data.readers.folders import Files, class_names, find_images, summarize
+from primer.data.readers.folders import Files, class_names, find_in_classes, summarize
 from primer.data.readers.survey import Shape, channel_moments, encode_names, survey
 from primer.errors import InputError
 from primer.records.console import say
@@ -95,7 +95,7 @@ class ImageFolder(DataModule):
 
     def read(self) -> dict[Part, Records]:
         """Returns records of the row of an image, among all images of the folder, and its class index."""
-        files, empty, others = find_images(self.path)
+        files, empty, others = find_in_classes(self.path)
         if empty:
             self._reject_or_skip("class folders without images (.png, .jpg, .webp etc.)", empty)
         if others:

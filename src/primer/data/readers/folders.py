@@ -1,9 +1,9 @@
-"""Finds the images of a data set that has one folder per class."""
+"""Finds the files of a data set that has one folder per class."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -22,26 +22,31 @@ MAX_NAMES = 10
 """The maximum number of names listed in a message."""
 
 Files = dict[Part, list[tuple[str, str]]]
-"""The images of each part in alphabetical order: the path relative to the root folder, and the class."""
+"""The files of each part in alphabetical order: the path relative to the root folder, and the class."""
 
 
 class Found(NamedTuple):
-    """The content of a folder of images: the images, class folders without any, and files that are not images."""
+    """The content of a folder: the files that were looked for, class folders without any, and other files."""
 
     files: Files
     empty: list[Path]
     others: list[str]
 
 
-def find_images(root: Path) -> Found:
+def find_in_classes(root: Path, suffixes: Collection[str] = SUFFIXES, noun: str = "images") -> Found:
     """Returns the content of a folder. Each file counts once, even if links lead to it several times, and a link to a
     folder that contains the link is not followed.
+
+    Args:
+        root: the folder.
+        suffixes: the suffixes of the files to look for.
+        noun: what they are, for messages.
 
     Raises:
         InputError: if the folder does not exist or does not have one folder per class or part, or if a link adds a file
             to a second class or part.
     """
-    hint = "data.path must be a folder with one folder of images per class, or with the folders train, val and test"
+    hint = f"data.path must be a folder with one folder of {noun} per class, or with the folders train, val and test"
     if not root.is_dir():
         raise InputError(f"{root} is a file; {hint}" if root.exists() else f"there is no folder {root}; {hint}")
     found = Found({}, [], [])
@@ -52,17 +57,17 @@ def find_images(root: Path) -> Found:
         if not classes:
             raise InputError(f"there are no folders in {folder}; {hint}")
         for name in classes:
-            images, others = list_files(folder / name, root)
-            for image, real in images.items():
-                owner, same = owners.setdefault(real, (folder / name, image))
+            files, others = list_files(folder / name, root, suffixes)
+            for file, real in files.items():
+                owner, same = owners.setdefault(real, (folder / name, file))
                 if owner != folder / name:
                     raise InputError(
-                        f"{root / image} is a link to the same file as {root / same}, in another class or part: remove "
+                        f"{root / file} is a link to the same file as {root / same}, in another class or part: remove "
                         "one of them"
                     )
-            found.files[part] += [(image, name) for image in images]
+            found.files[part] += [(file, name) for file in files]
             found.others.extend(others)
-            if not images:
+            if not files:
                 found.empty.append(folder / name)
     return found
 
@@ -113,11 +118,11 @@ def list_folders(root: Path) -> list[str]:
     return [name for name in names if not is_within(os.path.realpath(root), os.path.realpath(root / name))]
 
 
-def list_files(folder: Path, root: Path) -> tuple[dict[str, str], list[str]]:
-    """Returns the images in a folder and its subfolders, and the other files, as paths relative to ``root`` in
-    alphabetical order. Hidden files and folders are left out. For each image, also returns the path of the real file,
-    to which no other image of the folder leads."""
-    images: dict[str, str] = {}
+def list_files(folder: Path, root: Path, suffixes: Collection[str] = SUFFIXES) -> tuple[dict[str, str], list[str]]:
+    """Returns the files with certain suffixes in a folder and its subfolders, and the other files, as paths relative to
+    ``root`` in alphabetical order. Hidden files and folders are left out. For each of the former, also returns the path
+    of the real file, to which no other one of the folder leads."""
+    files: dict[str, str] = {}
     others: list[str] = []
     visited: set[str] = set()
 
@@ -130,16 +135,16 @@ def list_files(folder: Path, root: Path) -> tuple[dict[str, str], list[str]]:
             path = os.path.join(current, entry.name)
             if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
                 visit(path, (*above, real))
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+            elif os.path.splitext(entry.name)[1].lower() in suffixes:
                 is_link = entry.is_symlink()
-                images[path] = os.path.realpath(entry.path) if is_link else os.path.join(real, entry.name)
+                files[path] = os.path.realpath(entry.path) if is_link else os.path.join(real, entry.name)
             else:
                 others.append(path)
 
     visit(os.path.relpath(folder, root), (os.path.realpath(folder.parent),))
     unique: dict[str, str] = {}
-    for path in sorted(images):
-        unique.setdefault(images[path], path)
+    for path in sorted(files):
+        unique.setdefault(files[path], path)
     return {path: real for real, path in unique.items()}, sorted(others)
 
 

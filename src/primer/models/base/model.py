@@ -112,7 +112,7 @@ class Model(LowOverheadModule, Optimization, ABC):
             inputs: images as an array, a tensor, PIL images or files; a table as a ``DataFrame`` or another structure
                 with named columns, in any order, or as an array; users and items as a table with
                 these two columns; a series as an array ``(time, features)`` or a
-                ``DataFrame``; texts, or lists of tokens.
+                ``DataFrame``; recordings as WAV files or arrays ``(samples,)``; texts, or lists of tokens.
             batch_size: number of inputs per batch; by default, that of the test.
 
         Returns:

@@ -1,6 +1,7 @@
 """Data augmentation: label-preserving transforms of whole training batches on their device, with independent random
 parameters for each sample."""
 
+from primer.regularization.augmentation.audio import BackgroundNoise, SpecAugment, Speed, TimeShift
 from primer.regularization.augmentation.base import Augmentation
 from primer.regularization.augmentation.color import ColorJitter
 from primer.regularization.augmentation.erasing import Cutout
@@ -11,6 +12,7 @@ from primer.regularization.augmentation.word_dropout import WordDropout
 
 __all__ = [
     "Augmentation",
+    "BackgroundNoise",
     "ColorJitter",
     "Cutmix",
     "Cutout",
@@ -19,5 +21,8 @@ __all__ = [
     "Noise",
     "Rotate",
     "Shift",
+    "SpecAugment",
+    "Speed",
+    "TimeShift",
     "WordDropout",
 ]

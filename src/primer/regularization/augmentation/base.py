@@ -23,6 +23,9 @@ class Augmentation(ABC):
 
     inputs: ClassVar[Any] = Image
     targets: ClassVar[Any] = Classes | Values | NoTarget
+    compact: ClassVar[bool] = False
+    """Whether it is applied to the compact form of a batch, such as the samples of a recording, before inputs are
+    computed from it."""
 
     @abstractmethod
     def __call__(self, batch: Batch, generator: Generator, spec: Spec) -> Batch:
