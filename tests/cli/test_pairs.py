@@ -48,8 +48,8 @@ FITTED = {
 ENVIRONMENTS = [data for data in groups()["data"] if "environments" in str(target_of("data", data))]
 """Data in which models act, instead of batches of samples."""
 
-ALIKE = ("fashion_mnist", "cifar100")
-"""Data sets that are read as another one is, and have images of the same shape."""
+ALIKE = ("fashion_mnist", "cifar100", "audio_folder", "spoken_digits")
+"""Data sets of the same kind as another one, with inputs of the same shape."""
 
 ACTING = [pair for pair in compatible_pairs() if pair[1] in ENVIRONMENTS]
 LEARNING = [pair for pair in compatible_pairs() if pair[1] not in ENVIRONMENTS]
