@@ -67,7 +67,7 @@ def test_an_unknown_logger_lists_all_loggers() -> None:
 
 
 def test_a_group_that_is_meant_without_a_valid_choice_lists_the_choices() -> None:
-    assert "regularization/augmentation=… (one of color_jitter, crop_flip, " in refusal("augmentation=true")
+    assert "regularization/augmentation=… (one of background_noise, color_jitter, " in refusal("augmentation=true")
 
 
 def test_evaluation_names_its_own_keys() -> None:

@@ -278,10 +278,12 @@ class DataModule(Splits, DataSource):
                 "choose how, such as regularization/augmentation=crop_flip"
             )
         for step in steps:
-            if not (isinstance(raw.input, step.inputs) or isinstance(recording_of(raw.input), step.inputs)):
+            accepted = getattr(step, "inputs", object)  # A plain function takes any batch.
+            if not (isinstance(raw.input, accepted) or isinstance(recording_of(raw.input), accepted)):
                 name, kind = type(step).__name__, type(raw.input).__name__
                 raise InputError(f"the augmentation {name} does not apply to inputs of type {kind}")
-        first, steps = [step for step in steps if step.compact], [step for step in steps if not step.compact]
+        first = [step for step in steps if getattr(step, "compact", False)]
+        steps = [step for step in steps if step not in first]
         unpack = self.batch_transform()
         if scale is None and unpack is None and not steps and not first:
             return None
