@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from primer.data.audio.features import FULL
 from primer.data.audio.reading import to_samples
 from primer.data.audio.recordings import Recordings
 from primer.data.audio.resampling import resample
@@ -63,7 +64,7 @@ class SpokenDigits(Recordings):
         for start, end in pairwise(starts):
             samples = torch.from_numpy(arrays["samples"][start:end].astype(np.int16))
             if self.waveform.sample_rate != RATE:
-                samples = to_samples(resample(samples.double() / 32768, RATE, self.waveform.sample_rate))
+                samples = to_samples(resample(samples.double() / FULL, RATE, self.waveform.sample_rate))
             self.waveforms.append(samples[:longest].clone())
         rows = list(enumerate(arrays["digit"].tolist()))
         if self.split_by == "speaker":

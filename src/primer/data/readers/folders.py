@@ -46,41 +46,52 @@ def find_in_classes(root: Path, suffixes: Collection[str] = SUFFIXES, noun: str 
         InputError: if the folder does not exist or does not have one folder per class or part, or if a link adds a file
             to a second class or part.
     """
-    hint = f"data.path must be a folder with one folder of {noun} per class, or with the folders train, val and test"
-    if not root.is_dir():
-        raise InputError(f"{root} is a file; {hint}" if root.exists() else f"there is no folder {root}; {hint}")
     found = Found({}, [], [])
     owners: dict[str, tuple[Path, str]] = {}
-    for part, folder in part_folders(root).items():
-        found.files[part] = []
-        classes = list_folders(folder)
-        if not classes:
-            raise InputError(f"there are no folders in {folder}; {hint}")
-        for name in classes:
-            files, others = list_files(folder / name, root, suffixes)
-            for file, real in files.items():
-                owner, same = owners.setdefault(real, (folder / name, file))
-                if owner != folder / name:
-                    raise InputError(
-                        f"{root / file} is a link to the same file as {root / same}, in another class or part: remove "
-                        "one of them"
-                    )
-            found.files[part] += [(file, name) for file in files]
-            found.others.extend(others)
-            if not files:
-                found.empty.append(folder / name)
+    for part, folder in class_folders(root, noun):
+        files, others = list_files(folder, root, suffixes)
+        for file, real in files.items():
+            owner, same = owners.setdefault(real, (folder, file))
+            if owner != folder:
+                raise InputError(
+                    f"{root / file} is a link to the same file as {root / same}, in another class or part: remove one "
+                    "of them"
+                )
+        found.files.setdefault(part, []).extend((file, folder.name) for file in files)
+        found.others.extend(others)
+        if not files:
+            found.empty.append(folder)
     return found
 
 
-def class_names(root: Path, files: Files, what: str = "images") -> tuple[str, ...]:
-    """Returns the classes of the training part in alphabetical order. ``what`` the files are is for messages.
+def class_folders(root: Path, noun: str) -> list[tuple[Part, Path]]:
+    """Returns the part and the folder of each class, one part after the other. ``noun`` is what the folders hold, for
+    messages.
+
+    Raises:
+        InputError: if the folder does not exist or does not have one folder per class or part.
+    """
+    hint = f"data.path must be a folder with one folder of {noun} per class, or with the folders train, val and test"
+    if not root.is_dir():
+        raise InputError(f"{root} is a file; {hint}" if root.exists() else f"there is no folder {root}; {hint}")
+    found: list[tuple[Part, Path]] = []
+    for part, folder in part_folders(root).items():
+        classes = list_folders(folder)
+        if not classes:
+            raise InputError(f"there are no folders in {folder}; {hint}")
+        found.extend((part, folder / name) for name in classes)
+    return found
+
+
+def class_names(root: Path, files: Files, noun: str = "images") -> tuple[str, ...]:
+    """Returns the classes of the training part in alphabetical order. ``noun`` is what the files are, for messages.
 
     Raises:
         InputError: if there are fewer than two, or another part has a class that the training part lacks.
     """
     names = sorted({name for _, name in files["train"]})
     if len(names) < 2:
-        content = f"only training {what} of {names[0]!r}" if names else f"no training {what}"
+        content = f"only training {noun} of {names[0]!r}" if names else f"no training {noun}"
         raise InputError(f"{root} has {content}; at least two classes are required")
     known = set(names)
     for part, images in files.items():
@@ -88,7 +99,7 @@ def class_names(root: Path, files: Files, what: str = "images") -> tuple[str, ..
             if name not in known:
                 folder = root.joinpath(*Path(image).parts[:2])
                 raise InputError(
-                    f"{folder}: this class of the {part} part has no training {what}; "
+                    f"{folder}: this class of the {part} part has no training {noun}; "
                     f"the classes are {summarize(names)}"
                 )
     return tuple(names)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from primer.data.readers.decoding import FORMATS, decode, describe_error, to_pixels
-from primer.data.readers.folders import SUFFIXES, Files, list_folders, part_folders, scan
+from primer.data.readers.folders import SUFFIXES, Files, class_folders, list_folders, scan
 from primer.errors import InputError
 
 ANIMATED = (".gif", ".apng", ".webp")
@@ -20,8 +20,6 @@ ANIMATED = (".gif", ".apng", ".webp")
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 """The suffixes of video files, which PyAV decodes."""
 
-HINT = "data.path must be a folder with one folder of videos per class, or with the folders train, val and test"
-
 
 def find_videos(root: Path) -> Files:
     """Returns the videos of each part in alphabetical order: the path relative to the root folder, and the class.
@@ -29,22 +27,15 @@ def find_videos(root: Path) -> Files:
     Raises:
         InputError: if the folder does not exist or has another layout, or a class has no videos.
     """
-    if not root.is_dir():
-        raise InputError(f"{root} is a file; {HINT}" if root.exists() else f"there is no folder {root}; {HINT}")
     files: Files = {}
-    for part, folder in part_folders(root).items():
-        files[part] = []
-        names = list_folders(folder)
-        if not names:
-            raise InputError(f"there are no folders in {folder}; {HINT}")
-        for name in names:
-            videos = list_videos(folder / name)
-            if not videos:
-                raise InputError(
-                    f"{folder / name}: there are no videos in this folder of a class: neither folders of images nor "
-                    f"files such as {', '.join([*VIDEOS[:3], *ANIMATED[:1]])}"
-                )
-            files[part] += [(str(path.relative_to(root)), name) for path in videos]
+    for part, folder in class_folders(root, "videos"):
+        videos = list_videos(folder)
+        if not videos:
+            raise InputError(
+                f"{folder}: there are no videos in this folder of a class: neither folders of images nor files such as "
+                f"{', '.join([*VIDEOS[:3], *ANIMATED[:1]])}"
+            )
+        files.setdefault(part, []).extend((str(path.relative_to(root)), folder.name) for path in videos)
     return files
 
 

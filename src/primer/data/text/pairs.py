@@ -32,9 +32,10 @@ class Pairs(DataModule):
     unit: ClassVar[str] = "token"
 
     def fit_spec(self, train: Any) -> Spec:
-        source = alphabetical((source for source, *_ in train), SPECIAL, self.known_words)
         target = alphabetical((target for _, target, *_ in train), TARGET_SPECIAL)
         characters, joined = (isinstance(side, str) for side in train[0][:2])
+        known = [word for word in self.known_words if not characters or len(word) == 1]
+        source = alphabetical((source for source, *_ in train), SPECIAL, known)
         return Spec(
             Tokens(source, tokenizer="characters" if characters else "whitespace"),
             Sequence(target, START, END, self.unit, separator="" if joined else " "),
