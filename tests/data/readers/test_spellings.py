@@ -143,7 +143,7 @@ def test_models_generalize_to_unknown_words_from_letters(characters: Any, quiet_
     assert result["test/accuracy_unknown"] == result["test/accuracy"] > 0.95  # Chance level is 0.5.
 
 
-def test_brown_with_letters_is_fast_and_small(
+def test_brown_with_letters_is_small(
     data_dir_or_skip: Callable[[str], Path], record_figure: Callable[[str], None]
 ) -> None:
     folder = data_dir_or_skip("pos/brown-train.conllu").parents[1]
@@ -164,6 +164,4 @@ def test_brown_with_letters_is_fast_and_small(
     assert isinstance(data.spec, Spec)
     assert isinstance(data.spec.target, Tags)
     assert spellings.table.shape[1] == 21
-    assert seconds < 15
     assert size < 250e6
-    assert speed > 300_000
