@@ -7,7 +7,7 @@ converts to a plain dictionary and back, and every checkpoint contains one. This
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 PADDING, UNKNOWN = 0, 1
@@ -322,7 +322,7 @@ class Spec:
     def to_dict(self) -> dict[str, Any]:
         """Converts the spec to dictionaries, lists, strings and numbers."""
         return {
-            side: {"type": type(value).__name__} | asdict(value, dict_factory=_plain)
+            side: {"type": type(value).__name__} | _plain(value)
             for side, value in (("input", self.input), ("target", self.target))
         }
 
@@ -331,16 +331,16 @@ class Spec:
         """Inverts ``to_dict``. Raises ``ValueError`` for a type that this module does not define."""
         sides = {}
         for side in ("input", "target"):
-            fields = dict(plain[side])
-            name = fields.pop("type")
+            values = dict(plain[side])
+            name = values.pop("type")
             if name not in TYPES:
                 raise ValueError(f"unknown {side} type {name!r} in a spec; valid: {', '.join(TYPES)}")
-            if "columns" in fields:
-                columns = [column | {"categories": tuple(column["categories"])} for column in fields["columns"]]
-                fields["columns"] = tuple(Column(**column) for column in columns)
-            if fields.get("recording"):
-                fields["recording"] = Waveform(**_tuples(fields["recording"]))
-            sides[side] = TYPES[name](**_tuples(fields))
+            if "columns" in values:
+                columns = [column | {"categories": tuple(column["categories"])} for column in values["columns"]]
+                values["columns"] = tuple(Column(**column) for column in columns)
+            if values.get("recording"):
+                values["recording"] = Waveform(**_tuples(values["recording"]))
+            sides[side] = TYPES[name](**_tuples(values))
         return cls(**sides)
 
 
@@ -354,12 +354,17 @@ def stored_mean(kind: Vector | Series | Values) -> tuple[float, ...]:
     return tuple(m - o for m, o in zip(kind.mean, kind.offset, strict=True)) if kind.offset else kind.mean
 
 
-def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
+def _plain(value: Any) -> Any:
+    # ``dataclasses.asdict`` would copy the words of a vocabulary one by one, which takes longer than saving them.
+    if is_dataclass(value):
+        return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value] if any(map(is_dataclass, value[:1])) else list(value)
+    return value
 
 
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def convolved_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0) -> int:
