@@ -138,3 +138,6 @@ def test_commands_on_sessions(run_in_process, capfd: pytest.CaptureFixture[str])
     ]
     assert __main__.main(["similar", str(result.folder), "item_3", "item_5"]) == 2
     assert "usage: python -m primer similar" in capfd.readouterr().err
+    refused = run_in_process("evaluate.py", f"run={result.folder}", "samples.prompt=item_3")
+    assert refused.status == 2
+    assert "samples.prompt: GRU on Sessions is not a language model" in refused.err

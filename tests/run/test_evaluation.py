@@ -104,7 +104,7 @@ def test_data_that_changed_since_training_is_rejected(
     cfg = command("evaluate", "again", f"run={tmp_path}/run", "accelerator=cpu")
     if message is None:
         assert evaluate(cfg)["test/loss"] == metrics["test/loss"]
-        with pytest.raises(InputError, match=r"samples\.prompt: MLP is not a language model"):
+        with pytest.raises(InputError, match=r"samples\.prompt: MLP on CSVTable is not a language model"):
             evaluate(command("evaluate", "other", f"run={tmp_path}/run", "samples.prompt=a", "accelerator=cpu"))
         return
     with pytest.raises(InputError, match=rf"best\.ckpt was trained on different data: .*{message}"):

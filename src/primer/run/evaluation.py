@@ -14,6 +14,8 @@ from primer.checkpoints.embeddings import adopted_vocabulary
 from primer.config.instantiate import instantiate
 from primer.config.ranges import check_ranges
 from primer.data.base import DataModule
+from primer.data.source import DataSource
+from primer.data.text.token_stream import TokenStream
 from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.layers.validation import check_sizes
@@ -55,7 +57,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         raise InputError(f"{file} was not written by train.py: it does not contain the config of its data")
     if config["beam_size"] is not None:
         set_beam_size(model, config["beam_size"])
-    callbacks = [Baseline(), *build_callbacks(config, model)]
+    callbacks = [Baseline(), *build_callbacks(config)]
     seed_everything(model.config["seed"])
     data = {**model.config["data"], "data_dir": config["paths"]["data_dir"]}
     # A model that is trained on augmented views is also evaluated on views.
@@ -69,6 +71,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         # As in training, where pretrained weights may have required another format.
         datamodule.set_image_format(model.spec.input)
     reading.check_data(str(file), model.spec, datamodule.spec)
+    check_prompt(config, model, datamodule)
     if not datamodule.sizes().get(config["part"]):
         raise InputError(f"part={config['part']}: the data of this run does not have this part")
     trainer = L.Trainer(
@@ -99,15 +102,18 @@ def set_beam_size(model: Model, beam_size: int) -> None:
     model.beam_size = beam_size  # type: ignore[assignment]
 
 
-def build_callbacks(config: dict[str, Any], model: Model) -> list[L.Callback]:
-    """Builds the callbacks that write the predictions, sample from a model, and judge word vectors and generated
-    images.
+def check_prompt(config: dict[str, Any], model: Model, data: DataSource) -> None:
+    """Raises ``InputError`` if there is a prompt but the model is not a language model, or its data has no notation for
+    a prompt, such as sessions."""
+    if config["samples"] is None or config["samples"]["prompt"] is None:
+        return
+    if not isinstance(model.spec.target, NextToken) or not isinstance(data, TokenStream):
+        name = f"{type(model).__name__} on {type(data).__name__}"
+        raise InputError(f"samples.prompt: {name} is not a language model, so it cannot take a prompt")
 
-    Raises:
-        InputError: if there is a prompt but the model is not a language model.
-    """
-    samples = config["samples"]
-    if samples is not None and samples["prompt"] is not None and not isinstance(model.spec.target, NextToken):
-        raise InputError(f"samples.prompt: {type(model).__name__} is not a language model, so it cannot take a prompt")
+
+def build_callbacks(config: dict[str, Any]) -> list[L.Callback]:
+    """Builds the callbacks that write the predictions, sample from a model, and judge word vectors and generated
+    images."""
     names = ("samples", "word_vectors", "generated_samples", "sample_quality", "predictions")
     return [instantiate(config[name], L.Callback) for name in names if config[name] is not None]
