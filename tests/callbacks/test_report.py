@@ -11,6 +11,7 @@ import pytest
 
 from primer import __main__
 from primer.cli.composition import compose_checked
+from primer.records.baselines import baseline_names
 from primer.reports.html import describe_fit, metric_rows
 from primer.run.training import train
 
@@ -117,9 +118,16 @@ def test_fit_in_plain_words(train_loss: list[float], val_loss: list[float], expe
 
 
 def test_metrics_are_set_side_by_side() -> None:
-    metrics = {"train/loss": 1.0, "best/val/loss": 2.0, "val/loss": 2.5, "test/f1": 0.5, "baseline/test/f1": 0.2}
-    rows = metric_rows(metrics)
-    assert rows == [
-        {"name": "loss", "train": 1.0, "validation": 2.0, "test": None, "baseline": None},
-        {"name": "f1", "train": None, "validation": None, "test": 0.5, "baseline": 0.2},
+    metrics = {"train/loss": 1.0, "best/val/loss": 2.0, "val/loss": 2.5, "test/f1": 0.5}
+    metrics |= {"baseline/test/f1": 0.2, "baseline/item_to_item/test/f1": 0.3}
+    assert metric_rows(metrics) == [
+        {"name": "loss", "train": 1.0, "validation": 2.0, "test": None, "baselines": {}},
+        {
+            "name": "f1",
+            "train": None,
+            "validation": None,
+            "test": 0.5,
+            "baselines": {"baseline": 0.2, "item to item": 0.3},
+        },
     ]
+    assert baseline_names(metrics) == ["baseline", "item to item"]

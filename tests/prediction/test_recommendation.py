@@ -130,6 +130,7 @@ def test_commands_on_sessions(run_in_process, capfd: pytest.CaptureFixture[str])
     assert not (result.folder / "samples").exists()
     assert "(baseline " in result.out
     assert ", item to item " in result.out
+    assert "item to item (test)</th>" in (result.folder / "report.html").read_text()
     capfd.readouterr()
     assert __main__.main(["recommend", str(result.folder), "item_3", "item_5", "top=2"]) == 0
     lines = capfd.readouterr().out.splitlines()

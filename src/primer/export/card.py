@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from primer.records.baselines import baseline_names, baselines_of
 from primer.records.run_folder import read_json
 
 HIDDEN = ("hydra", "paths", "callbacks", "logger")
@@ -59,10 +60,12 @@ def model_card(folder: Path, content: dict[str, Any], description: dict[str, Any
 def results(metrics: dict[str, Any]) -> list[str]:
     """Returns a table of the metrics of the test, or of the validation if there was no test."""
     names = [name for name in metrics if name.startswith("test/")] or [name for name in metrics if "val/" in name]
-    lines = ["| metric | value | baseline |", "| --- | --- | --- |"]
+    baselines = baseline_names(metrics)
+    lines = [f"| {' | '.join(['metric', 'value', *baselines])} |", "| --- " * (2 + len(baselines)) + "|"]
     for name in names:
-        baseline = metrics.get(f"baseline/{name}")
-        lines.append(f"| {name} | {metrics[name]:.5g} | {'' if baseline is None else f'{baseline:.5g}'} |")
+        others = baselines_of(name, metrics)
+        cells = [f"{metrics[name]:.5g}", *(f"{others[other]:.5g}" if other in others else "" for other in baselines)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines if names else ["No metrics were recorded."]
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from primer.errors import InputError
 from primer.records import run_folder
+from primer.records.baselines import baseline_names, baselines_of
 from primer.reports.curves import History, draw_curves, find_best_epoch, read_history
 from primer.reports.page import render
 
@@ -82,6 +83,7 @@ def read_run(folder: Path, redraw: bool = False) -> dict[str, Any]:
         "environment": environment,
         "config": config_text,
         "rows": metric_rows(metrics),
+        "baselines": baseline_names(metrics),
         "fit": describe_fit(history, find_best_epoch(history, monitor, mode)),
         "summary": {
             name: metrics[name] for name in ("epochs", "steps", "fit_seconds", "best/epoch") if name in metrics
@@ -108,13 +110,14 @@ def run_title(config_text: str, folder: Path) -> str:
 
 
 def metric_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns a row per metric, with its value in training, validation and test, and that of the baseline."""
-    stages = {"train": "train/", "validation": "best/val/", "test": "test/", "baseline": "baseline/test/"}
+    """Returns a row per metric, with its value in training, validation and test, and those of the baselines."""
+    stages = {"train": "train/", "validation": "best/val/", "test": "test/"}
     if not any(name.startswith("best/val/") for name in metrics):
         stages["validation"] = "val/"
     names = [name.removeprefix(prefix) for prefix in stages.values() for name in metrics if name.startswith(prefix)]
     return [
-        {"name": name} | {stage: metrics.get(f"{prefix}{name}") for stage, prefix in stages.items()}
+        {"name": name, "baselines": baselines_of(f"test/{name}", metrics)}
+        | {stage: metrics.get(f"{prefix}{name}") for stage, prefix in stages.items()}
         for name in dict.fromkeys(names)
     ]
 

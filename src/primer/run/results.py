@@ -18,6 +18,7 @@ from primer.models.base import GradientFree, Model
 from primer.objectives import ModelLoss
 from primer.objectives.class_metrics import report
 from primer.records import run_folder
+from primer.records.baselines import baselines_of
 from primer.records.console import say, show_table
 from primer.run.monitoring import Goal
 from primer.spec import Classes, MaskedToken, NextToken
@@ -166,17 +167,6 @@ def show_results(metrics: dict[str, float], model: Model, baseline: str = "") ->
         reference = baselines_of(name, metrics)[label]
         what = f"the baseline's {reference:.4g} ({baseline})" if label == "baseline" else f"{reference:.4g} of {label}"
         say(f"note: {name} {metrics[name]:.4g} is not better than {what}")
-
-
-def baselines_of(name: str, metrics: dict[str, float]) -> dict[str, float]:
-    """Returns a metric of each baseline, by what it is called: ``baseline``, or the name of a second one."""
-    found = {}
-    for key, value in metrics.items():
-        if key == f"baseline/{name}":
-            found["baseline"] = value
-        elif key.startswith("baseline/") and key.endswith(f"/{name}"):
-            found[key.removeprefix("baseline/").removesuffix(f"/{name}").replace("_", " ")] = value
-    return found
 
 
 def not_better_than_baseline(metrics: dict[str, float], model: Model) -> list[tuple[str, str]]:
