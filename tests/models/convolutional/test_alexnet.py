@@ -50,7 +50,7 @@ def test_images_that_are_too_small_are_enlarged_or_an_error(stem: str, smallest:
 
 
 def test_the_stem_depends_on_the_image_size() -> None:
-    with pytest.raises(InputError, match="stem must be auto, small or published, not 'large'"):
+    with pytest.raises(InputError, match="stem must be one of auto, small, published, not 'large'"):
         stem_for(Image(3, 64, 64), "large")
     assert AlexNet(Spec(Image(3, 64, 64), TEN), hidden_size=8).features[0].kernel_size == (5, 5)
     assert AlexNet(Spec(Image(3, 64, 65), TEN), hidden_size=8).features[0].kernel_size == (11, 11)

@@ -10,13 +10,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.layers.activations import Activation, activation_layer
 from primer.models.layers.image_size import pad_or_enlarge, resolve_input_size
 from primer.models.layers.initialization import Initialization, initialize
 from primer.models.layers.normalization import Normalization, normalization_layer
-from primer.models.layers.validation import check_rate
+from primer.models.layers.validation import check_choice, check_rate
 from primer.objectives import Objective
 from primer.spec import Classes, Image, Spec, Values, convolved_size
 
@@ -79,8 +78,7 @@ class LeNet(Model):
         objective: Objective | None = None,
     ) -> None:
         super().__init__(spec, objective)
-        if variant not in ("classic", "modern"):
-            raise InputError(f"variant must be classic or modern, not {variant!r}")
+        check_choice("variant", variant, ("classic", "modern"))
         check_rate("dropout", dropout)
         assert isinstance(spec.input, Image)
         classic, image = variant == "classic", spec.input

@@ -15,7 +15,7 @@ from primer.models.base import Model
 from primer.models.layers.image_size import Stem, stem_for
 from primer.models.layers.initialization import Initialization, initialize
 from primer.models.layers.normalization import Normalization, normalization_layer
-from primer.models.layers.validation import check_layers, check_rate, check_sizes
+from primer.models.layers.validation import check_choice, check_layers, check_rate, check_sizes
 from primer.objectives import Objective
 from primer.spec import Classes, Image, Spec, Values
 
@@ -91,10 +91,8 @@ class ResNet(Model):
         check_rate("stochastic_depth", stochastic_depth)
         check_sizes(width=width)
         check_layers(**{f"layers[{stage}]": blocks for stage, blocks in enumerate(layers)})
-        if block not in BLOCKS:
-            raise InputError(f"block must be basic or bottleneck, not {block!r}")
-        if shortcut not in ("projection", "padding"):
-            raise InputError(f"shortcut must be projection or padding, not {shortcut!r}")
+        check_choice("block", block, tuple(BLOCKS))
+        check_choice("shortcut", shortcut, ("projection", "padding"))
         if not layers:
             raise InputError("layers must give the number of blocks of at least one stage: [2, 2, 2, 2] is ResNet-18")
         assert isinstance(spec.input, Image)

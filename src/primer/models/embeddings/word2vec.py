@@ -14,7 +14,7 @@ from primer.errors import InputError
 from primer.models.base import Step
 from primer.models.embeddings.word_vectors import WordVectorModel
 from primer.models.layers.huffman import huffman_codes
-from primer.models.layers.validation import check_sizes
+from primer.models.layers.validation import check_choice, check_sizes
 from primer.objectives import Objective
 from primer.spec import PADDING, Context, Spec
 
@@ -84,8 +84,7 @@ class Word2Vec(WordVectorModel):
         super().__init__(spec, vector_size, sparse, objective)
         assert isinstance(spec.target, Context)
         check_sizes(window=window)
-        if architecture not in ("skip_gram", "cbow"):
-            raise InputError(f"architecture must be one of skip_gram, cbow, not {architecture!r}")
+        check_choice("architecture", architecture, ("skip_gram", "cbow"))
         if negative < 0:
             raise InputError(f"negative must be at least 0, not {negative}")
         if not negative and not hs:

@@ -9,14 +9,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from primer.batch import Batch
-from primer.errors import InputError
 from primer.models.encoder_decoder.encoder_decoder import EncoderDecoder
 from primer.models.layers.attention import ATTENTIONS, Memory
 from primer.models.layers.beam import DecoderState, reorder_state
 from primer.models.layers.initialization import Initialization, initialize
 from primer.models.layers.packing import pack, recur, unpack
 from primer.models.layers.scheduled_sampling import ScheduledSampling
-from primer.models.layers.validation import check_layers, check_rate, check_sizes
+from primer.models.layers.validation import check_choice, check_layers, check_rate, check_sizes
 from primer.objectives import Objective
 from primer.spec import PADDING, Sequence, Spec, Tokens
 
@@ -75,9 +74,8 @@ class Seq2Seq(EncoderDecoder):
         check_sizes(embedding_size=embedding_size, hidden_size=hidden_size)
         check_layers(num_layers=num_layers)
         check_rate("dropout", dropout)
-        for name, value, valid in (("cell", cell, CELLS), ("attention", attention, ATTENTIONS)):
-            if value not in valid:
-                raise InputError(f"{name} must be one of {', '.join(valid)}, not {value!r}")
+        check_choice("cell", cell, tuple(CELLS))
+        check_choice("attention", attention, tuple(ATTENTIONS))
         self.teacher_forcing = teacher_forcing
         self.sampling = ScheduledSampling(teacher_forcing, teacher_forcing_end)
         rnn, attend = CELLS[cell], ATTENTIONS[attention]

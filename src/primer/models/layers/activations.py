@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from primer.errors import InputError
+from primer.models.layers.validation import check_choice
 
 Activation = Literal["step", "sigmoid", "tanh", "softmax", "relu", "leaky_relu", "gelu", "identity"]
 
@@ -42,9 +42,7 @@ def activation_layer(name: str) -> nn.Module:
     Raises:
         InputError: if the name is unknown.
     """
-    if name not in ACTIVATIONS:
-        raise InputError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {name!r}")
-    return ACTIVATIONS[name]()
+    return ACTIVATIONS[check_choice("activation", name, tuple(ACTIVATIONS))]()
 
 
 def activation_functions(model: nn.Module) -> dict[str, nn.Module]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from primer.errors import InputError
 from primer.models.layers.packing import pack, recur
-from primer.models.layers.validation import check_sizes
+from primer.models.layers.validation import check_choice, check_sizes
 from primer.spec import PADDING, Tokens
 
 Characters = Literal["none", "cnn", "lstm"]
@@ -39,8 +39,7 @@ class TokenEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(embedding_size=size, character_size=character_size)
-        if characters not in ("none", *CHARACTER_ENCODERS):
-            raise InputError(f"characters must be one of none, {', '.join(CHARACTER_ENCODERS)}, not {characters!r}")
+        check_choice("characters", characters, ("none", *CHARACTER_ENCODERS))
         if characters != "none" and not tokens.characters:
             raise InputError(
                 f"characters={characters} needs the characters of each word, which this data set does not provide: "

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from primer.errors import InputError
+from primer.models.layers.validation import check_choice
 from primer.spec import Image
 
 Stem = Literal["auto", "small", "published"]
@@ -27,8 +28,7 @@ def stem_for(image: Image, stem: str) -> str:
     Raises:
         InputError: if the stem is unknown.
     """
-    if stem not in ("auto", "small", "published"):
-        raise InputError(f"stem must be auto, small or published, not {stem!r}")
+    check_choice("stem", stem, ("auto", "small", "published"))
     if stem != "auto":
         return stem
     return "small" if max(image.height, image.width) <= MAX_SMALL_SIDE else "published"

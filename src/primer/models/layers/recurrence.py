@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from primer.errors import InputError
 from primer.models.layers.packing import Padded, recur, unpack
+from primer.models.layers.validation import check_choice
 
 State = list[Tensor | tuple[Tensor, Tensor]]
 """The state of each layer after the last step: ``(directions, batch, hidden)``, and for an LSTM also the cell state."""
@@ -92,8 +92,7 @@ class Pooling(nn.Module):
 
     def __init__(self, name: str, features: int, directions: int) -> None:
         super().__init__()
-        if name not in POOLINGS:
-            raise InputError(f"pooling must be one of {', '.join(POOLINGS)}, not {name!r}")
+        check_choice("pooling", name, POOLINGS)
         self.name, self.directions = name, directions
         self.energy = None
         if name == "attention":

@@ -15,7 +15,7 @@ from primer.models.layers.embedding import Characters, TokenEmbedding
 from primer.models.layers.initialization import Initialization, initialize
 from primer.models.layers.packing import pack, unpack
 from primer.models.layers.recurrence import InstanceNormalization, Pooling, SequenceDropout, Stack, State
-from primer.models.layers.validation import check_layers, check_rate, check_sizes
+from primer.models.layers.validation import check_choice, check_layers, check_rate, check_sizes
 from primer.objectives import Objective
 from primer.objectives.regression import Regression
 from primer.spec import Classes, Image, NextToken, Series, Spec, Tags, Tokens, Values
@@ -83,8 +83,7 @@ class Recurrent(Model):
         check_sizes(embedding_size=embedding_size, hidden_size=hidden_size)
         check_layers(num_layers=num_layers)
         check_rate("dropout", dropout)
-        if normalization not in ("none", "layer"):
-            raise InputError(f"normalization must be one of none, layer, not {normalization!r}")
+        check_choice("normalization", normalization, ("none", "layer"))
         if isinstance(spec.input, Image) and isinstance(spec.target, Tags):
             raise InputError(f"{type(self).__name__} predicts one label per image, not tags for its rows")
         self.carries = isinstance(spec.target, NextToken)

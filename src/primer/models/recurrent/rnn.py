@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from primer.errors import InputError
+from primer.models.layers.validation import check_choice
 from primer.models.recurrent.recurrent import Recurrent
 from primer.spec import Spec
 
@@ -28,8 +28,7 @@ class RNN(Recurrent):
     """
 
     def __init__(self, spec: Spec, activation: Literal["tanh", "relu"] = "tanh", **kwargs: Any) -> None:
-        if activation not in ("tanh", "relu"):
-            raise InputError(f"activation must be one of tanh, relu, not {activation!r}")
+        check_choice("activation", activation, ("tanh", "relu"))
         self.activation = activation  # Set first, since the constructor of the base class builds the layers.
         super().__init__(spec, **kwargs)
 

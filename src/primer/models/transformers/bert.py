@@ -15,7 +15,7 @@ from primer.models.base import Model, Step
 from primer.models.layers.embedding import TokenEmbedding
 from primer.models.layers.multi_head_attention import padding_mask, recorded_weights
 from primer.models.layers.transformer_block import BlockActivation, TransformerBlock, initialize_blocks
-from primer.models.layers.validation import check_layers, check_sizes
+from primer.models.layers.validation import check_choice, check_layers, check_sizes
 from primer.objectives import Objective
 from primer.spec import IGNORE, Classes, MaskedToken, NextToken, Spec, Tags, Tokens
 
@@ -77,8 +77,7 @@ class BERT(Model):
         assert isinstance(spec.input, Tokens)
         check_sizes(hidden_size=hidden_size, context_length=context_length)
         check_layers(num_layers=num_layers)
-        if pooling not in ("mean", "first"):
-            raise InputError(f"pooling must be one of mean, first, not {pooling!r}")
+        check_choice("pooling", pooling, ("mean", "first"))
         self.context_length, self.pooling = context_length, pooling
         self.embedding = TokenEmbedding(spec.input, hidden_size)
         self.positions = nn.Embedding(context_length, hidden_size)

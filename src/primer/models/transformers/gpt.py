@@ -22,7 +22,7 @@ from primer.models.layers.transformer_block import (
     block_norm,
     initialize_blocks,
 )
-from primer.models.layers.validation import check_layers, check_sizes
+from primer.models.layers.validation import check_choice, check_layers, check_sizes
 from primer.objectives import Objective
 from primer.spec import IGNORE, Classes, NextToken, Spec, Tags, Tokens
 
@@ -100,8 +100,7 @@ class GPT(Model):
         assert isinstance(spec.input, Tokens)
         check_sizes(hidden_size=hidden_size, num_heads=num_heads, context_length=context_length)
         check_layers(num_layers=num_layers)
-        if position not in ("learned", "rotary"):
-            raise InputError(f"position must be one of learned, rotary, not {position!r}")
+        check_choice("position", position, ("learned", "rotary"))
         self.head_size = hidden_size // num_heads
         if position == "rotary" and self.head_size % 2:
             raise InputError(f"position=rotary needs heads of even size, not hidden_size/num_heads={self.head_size}")

@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from primer.errors import InputError
 from primer.models.base import Model
 from primer.models.layers.transformer_block import BlockActivation, TransformerBlock, initialize_blocks
-from primer.models.layers.validation import check_layers, check_rate, check_sizes
+from primer.models.layers.validation import check_choice, check_layers, check_rate, check_sizes
 from primer.objectives import Objective
 from primer.spec import Classes, Image, Spec, Values
 
@@ -78,8 +77,7 @@ class ViT(Model):
         check_sizes(hidden_size=hidden_size, patch_size=1 if patch_size is None else patch_size)
         check_layers(num_layers=num_layers)
         check_rate("stochastic_depth", stochastic_depth)
-        if pooling not in ("cls", "mean"):
-            raise InputError(f"pooling must be one of cls, mean, not {pooling!r}")
+        check_choice("pooling", pooling, ("cls", "mean"))
         height, width = spec.input.height, spec.input.width
         self.patch_size = side = patch_size or max(2, math.ceil(max(height, width) / MAX_PATCHES))
         patches = math.ceil(height / side) * math.ceil(width / side)
