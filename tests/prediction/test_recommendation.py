@@ -17,6 +17,7 @@ from primer.models.recommendation.matrix_factorization import MatrixFactorizatio
 from primer.models.recommendation.neural_cf import NeuralCF
 from primer.models.recurrent.gru import GRU
 from primer.models.transformers.gpt import GPT
+from primer.prediction.recommendation import recommend, similar
 from primer.spec import Classes, Interactions, NextToken, Spec, Tokens, Values, Vector
 
 USERS, ITEMS = ("", "Ann", "Bob"), ("", *(f"film {k}" for k in range(8)))
@@ -69,7 +70,12 @@ def test_what_is_unknown_is_an_error_with_the_nearest_name() -> None:
         ("the training part has no item '<unk>'", lambda: following.similar("<unk>")),
         ("at least one item", lambda: following.recommend([])),
         ("to one user, given by name", lambda: rated.recommend(["Ann", "Bob"])),
-        ("count must be at least 1", lambda: rated.recommend("Ann", 0)),
+        ("count must be an integer of at least 1", lambda: rated.recommend("Ann", 0)),
+        ("count must be an integer of at least 1", lambda: recommend(rated, "Ann", 2.5)),
+        ("exclude must be a list of items", lambda: rated.recommend("Ann", 1, "film 1")),
+        ("the name of the item must be a text, not 1", lambda: recommend(following, [1, 2])),
+        ("the name of the item must be a text, not 1", lambda: recommend(following, 1)),
+        ("the name of the item must be a text, not 1", lambda: similar(rated, 1)),
         ("MLP does not recommend items", lambda: MLP(Spec(Vector(2), Classes(("a", "b")))).recommend("Ann")),
         ("MLP has no vectors of items", lambda: MLP(Spec(Vector(2), Classes(("a", "b")))).similar("Ann")),
     ):

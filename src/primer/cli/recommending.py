@@ -24,7 +24,7 @@ def recommend_command(arguments: list[str]) -> str:
     (run, *given), top = _arguments(arguments, RECOMMEND)
     from primer.run.recommendation import recommend_from_run
 
-    return _table(recommend_from_run(run, given, top))
+    return _table(recommend_from_run(run, given, top)) or "no items are left to recommend"
 
 
 def similar_command(arguments: list[str]) -> str:

@@ -26,8 +26,9 @@ class Recommender(TrainedModel, Protocol):
 
 def recommend(model: Recommender, user: str | Sequence[str], count: int = 10, exclude: Collection[str] = ()) -> Ranking:
     """Returns the items with the highest predicted rating, or those most likely to be next. See ``Model.recommend``."""
-    if count < 1:
-        raise InputError(f"count must be at least 1, not {count}")
+    _check_count(count)
+    if isinstance(exclude, str):
+        raise InputError(f"exclude must be a list of items, not {exclude!r}")
     kind, target = model.spec.input, model.spec.target
     training = model.training
     model.train(False)
@@ -36,7 +37,8 @@ def recommend(model: Recommender, user: str | Sequence[str], count: int = 10, ex
             if isinstance(kind, Interactions) and isinstance(target, Values):
                 return _by_rating(model, kind, user, count, exclude)
             if isinstance(target, NextToken) and target.unit == "item":
-                return _by_probability(model, target, [user] if isinstance(user, str) else user, count, exclude)
+                seen = user if isinstance(user, Sequence) and not isinstance(user, str) else [user]
+                return _by_probability(model, target, seen, count, exclude)
     finally:
         model.train(training)
     raise InputError(f"{type(model).__name__} does not recommend items: use a run of data=ratings or data=sessions")
@@ -44,8 +46,7 @@ def recommend(model: Recommender, user: str | Sequence[str], count: int = 10, ex
 
 def similar(model: Recommender, item: str, count: int = 10) -> Ranking:
     """Returns the items with the most similar vectors. See ``Model.similar``."""
-    if count < 1:
-        raise InputError(f"count must be at least 1, not {count}")
+    _check_count(count)
     kind, target = model.spec.input, model.spec.target
     if isinstance(kind, Interactions):
         names, first = kind.items, 1
@@ -89,12 +90,19 @@ def _by_probability(
     return _top(probabilities, target.vocabulary, count)
 
 
+def _check_count(count: int) -> None:
+    if not isinstance(count, int) or count < 1:
+        raise InputError(f"count must be an integer of at least 1, not {count}")
+
+
 def _find(what: str, name: str, names: Sequence[str], first: int) -> int:
     """Returns the index of a name.
 
     Raises:
         InputError: if it does not occur, with the nearest one.
     """
+    if not isinstance(name, str):
+        raise InputError(f"the name of the {what} must be a text, not {name!r}")
     if name in names[first:]:
         return names.index(name, first)
     near = closest(name, names[first:])

@@ -97,6 +97,8 @@ def to_list(kind: Series, inputs: Any) -> list[Any]:
         return []
     first = inputs[0]
     depth = 2 if hasattr(first, "columns") else first.ndim if hasattr(first, "ndim") else depth_of(first)
+    if depth and any(not hasattr(row, "__len__") for row in inputs):
+        raise InputError("series must be arrays of numbers, or a list of them")
     several = depth == 2 or (depth == 1 and kind.features == 1 and any(len(row) != 1 for row in inputs))
     return list(inputs) if several else [inputs]
 

@@ -44,12 +44,12 @@ def rated_items(model: Model, user: str) -> list[str]:
         if "data" not in model.config:
             raise InputError("the checkpoint does not contain the config of its data")
         data = build_data(model.config)
+        if not isinstance(data, DataModule) or not isinstance(data.spec.input, Interactions):
+            raise InputError("the data of the run are not ratings")
+        if user not in data.spec.input.users:
+            raise InputError(f"the data of the run have changed: they have no {user!r}")
     except InputError as error:
         say(f"warning: items that {user} rated may be listed, too: {error}")
         return []
-    if not isinstance(data, DataModule) or not isinstance(data.spec.input, Interactions):
-        return []
     names, pairs = data.spec.input, data.whole("train").inputs
-    if user not in names.users:
-        return []
     return [names.items[k] for k in pairs[pairs[:, 0] == names.users.index(user), 1].tolist()]

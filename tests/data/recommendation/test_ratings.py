@@ -136,6 +136,37 @@ def test_a_missing_column_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "settings", "problem"),
+    [
+        ("user;item;rating\na;b;3", {}, "there is no column 'user'.*; is data.delimiter correct?"),
+        ("user;item;rating\na;b;3,5\na;c;4", {"delimiter": ";"}, "'rating' is '3,5', not a number.*: correct it$"),
+        ("user,item,item,rating\na,b,c,3", {}, "line 1: two columns have the name 'item'"),
+        ("user,item,rating\na,b,3", {"user": "item"}, "data.user and data.item are both the column 'item'"),
+        ("1,2014-04-07T10:01:09.277Z,21,0\n1,2014-04-07T10:02:09.277Z,22,0", {}, "is a time, but without column names"),
+    ],
+)
+def test_a_misread_layout_is_reported(text: str, settings: dict[str, Any], problem: str, tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").write_text(text)
+    with pytest.raises(InputError, match=problem) as raised:
+        Ratings(tmp_path / "ratings.csv", **settings).prepare()
+    for setting in ("decimal", "skip_rows", "na_values", "time_format"):
+        assert f"data.{setting}" not in str(raised.value)
+
+
+def test_times_are_numbers_or_dates_and_unused_ones_may_be_missing(tmp_path: Path) -> None:
+    dates = [f"2020-01-{1 + k // 24:02}T{k % 24:02}:00:00" for k in range(len(ROWS))]
+    when = dict(zip(sorted(row[3] for row in ROWS), dates, strict=True))
+    rows = [(user, item, rating, when[time]) for user, item, rating, time in ROWS]
+    same = decoded(Ratings(write(tmp_path), split="time").prepare(), "test")
+    file = write(tmp_path, "\n".join(",".join(map(str, row)) for row in rows))
+    assert decoded(Ratings(file, split="time").prepare(), "test") == same
+    file = write(tmp_path, "\n".join(f"{user},{item},{rating}," for user, item, rating, _ in ROWS))
+    assert Ratings(file).prepare().sizes() == {"train": 42, "val": 6, "test": 12}
+    with pytest.raises(InputError, match="line 2: 'timestamp' is missing"):
+        Ratings(file, split="leave_one_out").prepare()
+
+
+@pytest.mark.parametrize(
     "settings", [{"users": 0}, {"per_user": 9, "items": 8}, {"split": "user"}, {"delimiter": "::"}]
 )
 def test_invalid_settings_are_rejected(settings: dict[str, Any]) -> None:

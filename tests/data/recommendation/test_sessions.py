@@ -66,7 +66,7 @@ def test_the_last_item_of_each_session_is_left_out(tmp_path: Path) -> None:
     assert Counter(predicted(data, "train")) == Counter(trained)
     without = Sessions(write(tmp_path), split="leave_one_out", val_fraction=0).prepare()
     assert without.sizes()["val"] == 0
-    assert len(predicted(without, "train")) == len(trained) + len(long)
+    assert len(predicted(without, "train")) == sum(max(1, len(items) - 2) for items in LISTS.values())
 
 
 @pytest.mark.parametrize("layout", ["userId,movieId,rating,timestamp", "u.data", "ratings.dat"])
@@ -139,11 +139,30 @@ def test_a_malformed_file_is_reported(header: str, line: str, problem: str, tmp_
 
 
 @pytest.mark.parametrize(
-    "settings", [{"sequence_length": 0}, {"min_count": 0}, {"split": "time"}, {"folds": 3, "split": "leave_one_out"}]
+    "settings",
+    [
+        {"sequence_length": 0},
+        {"min_count": 0},
+        {"per_session": 1},
+        {"split": "time"},
+        {"folds": 3, "split": "leave_one_out"},
+    ],
 )
 def test_invalid_settings_are_rejected(settings: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(settings))):
         Sessions(**settings)
+
+
+def test_a_training_part_without_items_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"min_count=1000 leaves no item: the most frequent one occurs \d+ times"):
+        Sessions(write(tmp_path), min_count=1000).prepare()
+
+
+def test_short_sessions_are_tested_if_nothing_is_left_out_for_validation(tmp_path: Path) -> None:
+    file = write(tmp_path, [f"s{k},{item},2020-01-0{time + 1}" for k in range(9) for time, item in enumerate("abc")])
+    data = Sessions(file, split="leave_one_out", val_fraction=0).prepare()
+    assert predicted(data, "train") == [(("a",), "b")] * 9
+    assert predicted(data, "test") == [(("a", "b"), "<unk>")] * 9
 
 
 def test_generated_sessions_depend_only_on_their_own_seed() -> None:

@@ -204,6 +204,29 @@ def test_a_missing_column_is_reported(tmp_path: Path) -> None:
         SeriesClassification(id="label")
 
 
+@pytest.mark.parametrize(
+    "channels", [["x", "label"], ["id", "x"], ["x", "x"], ["t"]], ids=lambda names: ",".join(names)
+)
+def test_channels_are_neither_the_class_nor_the_same(channels: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must be different columns, none of them the id, label or time"):
+        SeriesClassification(path=tmp_path / "x.csv", time="t", channels=channels)
+
+
+def test_settings_of_tables_are_refused_for_ts_files(tmp_path: Path) -> None:
+    file = tmp_path / "x.ts"
+    file.write_text("@classLabel true a b\n@data\n1,2,3:a\n2,1,2:b\n")
+    with pytest.raises(InputError, match=r"x\.ts is a \.ts file, so time=t, na_values=\[-999\].*has no effect"):
+        SeriesClassification(path=file, time="t", na_values=[-999]).prepare()
+
+
+def test_times_have_the_decimal_of_the_table(tmp_path: Path) -> None:
+    rows = [f"{name};{time},5;{time};{'ab'[name % 2]}" for name in range(8) for time in (2, 0, 1)]
+    file = tmp_path / "x.csv"
+    file.write_text("\n".join(["id;t;x;label", *rows]))
+    data = SeriesClassification(path=file, time="t", delimiter=";", decimal=",", val_fraction=0).prepare()
+    assert (part(data, "train").inputs.diff(dim=1) > 0).all()
+
+
 def test_gaps_are_interpolated_within_a_channel() -> None:
     nan = np.nan
     filled = fill(np.array([[nan, nan], [1, nan], [nan, nan], [3, nan]]), np.array([0.0, 9.0]))

@@ -55,13 +55,16 @@ class TextColumn:
         return f"{self.file}, line {self.lines[k]}: {self.name!r}"
 
 
-def to_numbers(column: TextColumn, format: CellFormat, text_setting: str = "") -> np.ndarray | None:
+def to_numbers(
+    column: TextColumn, format: CellFormat, text_setting: str = "", has_settings: bool = True
+) -> np.ndarray | None:
     """Returns a column as numbers, NaN for missing values, or None if none of its cells resembles a number.
 
     Args:
         column: the cells.
         format: how numbers are written.
         text_setting: the setting by which a column counts as text, for messages; "" if the column must be numeric.
+        has_settings: whether the data set has settings of the format, for messages.
 
     Raises:
         InputError: if some cells are numbers and others are not, if the cells are numbers in another format, or if they
@@ -73,7 +76,9 @@ def to_numbers(column: TextColumn, format: CellFormat, text_setting: str = "") -
     if not texts:
         return _check_precision(column, np.array(values, dtype=np.float64)) if present else None
     first, remedies = texts[0], []
-    if fitting := _find_settings(present):
+    if not has_settings:
+        remedies = ["correct it"]
+    elif fitting := _find_settings(present):
         remedies = [f"set {' or '.join(fitting)} to read it"]
     elif all((match := SIGN.fullmatch(cell)) and format.number(match[1]) is not None for cell in present):
         remedies = ["remove the signs beside the numbers"]

@@ -78,13 +78,17 @@ class LongTable:
         if self.time is None:
             return list(range(len(rows)))
         column = names.index(self.time)
-        times = [parse_time(cells[column], None, f"{path}, line {line}") for line, cells in rows]
+        times = [self._parse_time(cells[column], f"{path}, line {line}") for line, cells in rows]
         order = sorted(range(len(rows)), key=times.__getitem__)
         for earlier, later in pairwise(order):
             if times[earlier] == times[later]:
                 line, cells = rows[later]
                 raise InputError(f"{path}, line {line}: the time {cells[column]!r} occurs twice in one series")
         return order
+
+    def _parse_time(self, text: str, location: str) -> float:
+        number = None if text.isdecimal() else self.format.number(text)
+        return parse_time(text if number is None else str(number), None, location, has_setting=False)
 
     def _label(self, path: Path, rows: list[Row], column: int) -> str:
         """Returns the class of a series, which all of its rows must have."""

@@ -110,8 +110,9 @@ def _sort_by_time(
     return rows, np.array(positions)
 
 
-def parse_time(text: str, time_format: str | None, location: str) -> float:
-    """Converts a number, or a date to seconds since 1970. Without a format, eight digits are a date.
+def parse_time(text: str, time_format: str | None, location: str, has_setting: bool = True) -> float:
+    """Converts a number, or a date to seconds since 1970. Without a format, eight digits are a date. Messages suggest
+    ``data.time_format`` if the data set has that setting.
 
     Raises:
         InputError: if it is neither, or does not have the given format.
@@ -129,7 +130,8 @@ def parse_time(text: str, time_format: str | None, location: str) -> float:
         expected = "neither a number nor a date such as 2001-12-31 or 2001-12"
         if time_format is not None:
             expected = f"not a date in the format data.time_format={time_format}"
-        raise InputError(f"{location}: the time {text!r} is {expected}{_suggest_format(text)}") from None
+        hint = _suggest_format(text) if has_setting else ""
+        raise InputError(f"{location}: the time {text!r} is {expected}{hint}") from None
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 

@@ -12,11 +12,9 @@ from torch import Tensor
 from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
 from primer.data.loading.scaling import moments
-from primer.data.readers.cells import CellFormat
-from primer.data.readers.columns import TextColumn, to_numbers
 from primer.data.readers.csv_rows import parse_delimiter
 from primer.data.readers.lines import find_file
-from primer.data.readers.rating_rows import index_names, read_columns
+from primer.data.readers.rating_rows import index_names, read_columns, to_times, to_values
 from primer.data.recommendation.synthetic import generate_ratings
 from primer.errors import InputError
 from primer.spec import UNSEEN, Interactions, Spec, Values
@@ -37,9 +35,11 @@ class Ratings(DataModule):
             ratings.
         user, item, rating, time: the names of the columns; None finds them. Only ``split`` uses the time.
         split: how the validation and the test part are held out: ``random``; ``time``, the latest ratings of all; or
-            ``leave_one_out``, the latest rating of each user for the test, and the one before for validation.
+            ``leave_one_out``, the latest rating of each user with at least three for the test, and the one before for
+            validation. Then, ``test_fraction`` has no effect, and ``val_fraction=0`` is without validation.
         delimiter: the character between cells; None for ``::``, a tab or a comma, whichever the first line has.
-        users, items, per_user: the numbers of generated users, items, and ratings per user on average.
+        users, items, per_user: the numbers of generated users, items, and ratings per user on average, if that is
+            well below ``items``.
         data_seed: seed of generated ratings.
         **kwargs: see ``DataModule``.
 
@@ -94,16 +94,16 @@ class Ratings(DataModule):
 
     def _read_file(self, path: str) -> tuple[Tensor, Tensor, Tensor]:
         file = find_file(path, self.data_dir, "data.path names a file of ratings")
-        optional = ("time",) if self.mode == "random" else ()
-        columns = read_columns(file, self.columns, optional, self.delimiter)
+        names = {key: name for key, name in self.columns.items() if key != "time" or name or self.mode != "random"}
+        columns = read_columns(file, names, delimiter=self.delimiter)
         users, items = index_names(columns["user"]), index_names(columns["item"])
         self.names = users[0], items[0]
         self.fields = tuple(columns[key].name for key in ("user", "item", "rating"))
-        times = _numbers(columns["time"]) if "time" in columns and self.mode != "random" else np.zeros(len(users[1]))
+        times = to_times(columns["time"]) if self.mode != "random" else np.zeros(len(users[1]))
         ranks = np.empty(len(times), dtype=np.int64)
         ranks[np.argsort(times, kind="stable")] = np.arange(len(times))  # At the same time: in the order of the file.
         pairs = torch.tensor([users[1], items[1]]).T
-        return pairs, torch.from_numpy(_numbers(columns["rating"])), torch.from_numpy(ranks)
+        return pairs, torch.from_numpy(to_values(columns["rating"])), torch.from_numpy(ranks)
 
     def split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
         if self.mode == "random":
@@ -150,9 +150,3 @@ class Ratings(DataModule):
     def encode(self, records: Any) -> Batch:
         pairs = [codes[column] for codes, column in zip(self.codes, records.inputs.unbind(1), strict=False)]
         return Batch(torch.stack(pairs, 1), records.targets.float())
-
-
-def _numbers(column: TextColumn) -> np.ndarray:
-    numbers = to_numbers(column, CellFormat())
-    assert numbers is not None  # No cell is missing.
-    return numbers

@@ -13,19 +13,18 @@ from torch import Tensor
 
 from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
-from primer.data.readers.cells import CellFormat
-from primer.data.readers.columns import to_numbers
 from primer.data.readers.csv_rows import parse_delimiter
 from primer.data.readers.lines import find_file
-from primer.data.readers.rating_rows import index_names, read_columns
-from primer.data.readers.vocabulary import indices, padded, vocabulary
+from primer.data.readers.rating_rows import index_names, read_columns, to_times
+from primer.data.readers.vocabulary import SPECIAL, indices, padded, vocabulary
 from primer.data.recommendation.synthetic_sessions import generate_sessions
 from primer.errors import InputError
 from primer.spec import IGNORE, PADDING, NextToken, Spec, Tokens
 
 Split = Literal["random", "leave_one_out"]
-FEWEST = 4
-"""A session with fewer items stays in the training part if two items of each are left out."""
+FEWEST = 2
+"""The number of items that a session keeps in the training part if items of it are left out: one is predicted from the
+other. A shorter session is in the training part as a whole."""
 
 
 class Session(NamedTuple):
@@ -50,14 +49,16 @@ class Sessions(DataModule):
         session, item, time: the names of the columns; None finds them. Without a column of sessions, all rows of a user
             are one.
         split: what is held out: whole sessions at ``random``, of which every item but the first is predicted; or
-            ``leave_one_out``, the last item of each session for the test, and the one before for validation. Then, all
-            items before it are read, that for validation included.
+            ``leave_one_out``, the last item of each session for the test, and the one before for validation, if two
+            others remain. Then, all items before it are read, that for validation included; ``test_fraction`` has no
+            effect, and ``val_fraction=0`` is without validation.
         sequence_length: the maximum number of items that a prediction is made from. A longer session is cut into
             sequences, in each of which only items are predicted that no other one predicts; in evaluation, at least
             half of a sequence is context for them if so many items precede.
         min_count: an item with fewer occurrences in the training part is an unknown token.
         delimiter: the character between cells; None for ``::``, a tab or a comma, whichever the first line has.
-        sessions, items, per_session: the numbers of generated sessions, items, and items per session on average.
+        sessions, items, per_session: the numbers of generated sessions, items, and items per session on average, of
+            which each has at least two.
         data_seed: seed of generated sessions.
         **kwargs: see ``DataModule``.
 
@@ -97,8 +98,8 @@ class Sessions(DataModule):
             ("sequence_length", sequence_length), ("min_count", min_count), ("sessions", sessions), ("items", items),
             ("per_session", per_session),
         ):  # fmt: skip
-            if count < 1:
-                raise InputError(f"{name} must be at least 1, not {count}")
+            if count < (least := 2 if name == "per_session" else 1):
+                raise InputError(f"{name} must be at least {least}, not {count}")
         self.path, self.mode = path, split
         self.columns = {"session": session, "item": item, "time": time}
         self.sequence_length, self.min_count = sequence_length, min_count
@@ -122,8 +123,7 @@ class Sessions(DataModule):
     def _read_file(self, file: Path) -> list[list[str]]:
         columns = read_columns(file, self.columns, (), self.delimiter)
         session, item = (index_names(columns[key]) for key in ("session", "item"))
-        times = to_numbers(columns["time"], CellFormat())
-        assert times is not None  # No cell is missing.
+        times = to_times(columns["time"])
         codes = np.array(session[1])
         order = np.lexsort((times, codes))  # At the same time: in the order of the file.
         names = np.array(item[0], dtype=object)[np.array(item[1])[order]]
@@ -133,11 +133,11 @@ class Sessions(DataModule):
     def split(self, parts: dict[Part, Records]) -> dict[Part, Records]:
         sessions: list[Any] = list(parts["train"])
         if self.mode == "leave_one_out":
-            long = [session.items for session in sessions if len(session.items) >= FEWEST]
-            short = [session for session in sessions if len(session.items) < FEWEST]
-            kept = 2 if self.val_fraction else 1
+            left_out = 2 if self.val_fraction else 1
+            long = [session.items for session in sessions if len(session.items) >= FEWEST + left_out]
+            short = [session for session in sessions if len(session.items) < FEWEST + left_out]
             parts = {
-                "train": [*(Session(items[:-kept]) for items in long), *short],
+                "train": [*(Session(items[:-left_out]) for items in long), *short],
                 "val": [Session(items[:-1], len(items) - 2, True) for items in long] if self.val_fraction else [],
                 "test": [Session(items, len(items) - 1, True) for items in long],
             }
@@ -148,6 +148,10 @@ class Sessions(DataModule):
     def fit_spec(self, train: Any) -> Spec:
         counts = Counter(item for session in train for item in session.items)
         words = vocabulary(counts.elements(), self.min_count, self.known_words)
+        if len(words) == len(SPECIAL):
+            raise InputError(
+                f"min_count={self.min_count} leaves no item: the most frequent one occurs {max(counts.values())} times"
+            )
         self.occurrences = torch.tensor([counts[word] for word in words], dtype=torch.float64)
         # A text of names without spaces can be split into names again.
         tokenizer = "none" if any(word.split() != [word] for word in words) else "whitespace"

@@ -26,11 +26,11 @@ class Ratings(NamedTuple):
 def generate_ratings(users: int, items: int, per_user: int, seed: int) -> Ratings:
     """Generates ratings: a mean, a bias of the user and one of the item, the product of their factors, and noise.
 
-    Users rate different numbers of items, ``per_user`` on average, each item at most once, and popular ones more often.
+    Users rate different numbers of items, each item at most once, and popular ones more often.
 
     Args:
         users, items: their numbers.
-        per_user: the mean number of ratings of a user.
+        per_user: the mean number of ratings of a user, before it is limited by ``items``.
         seed: seed of everything that is drawn.
     """
     generator = torch.Generator().manual_seed(seed)

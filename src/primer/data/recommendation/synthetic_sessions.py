@@ -19,7 +19,7 @@ def generate_sessions(sessions: int, items: int, per_session: int, seed: int) ->
 
     Args:
         sessions, items: their numbers.
-        per_session: the mean number of items of a session, which has at least two.
+        per_session: the mean number of items of a session, before those with fewer than two get two.
         seed: seed of everything that is drawn.
     """
     generator = torch.Generator().manual_seed(seed)

@@ -24,7 +24,8 @@ class SeriesClassification(LabeledSeriesData):
 
     A ``.ts`` file has the layout of the UCR and UEA archives; see ``primer.data.readers.ts_file``. If its name ends in
     ``_TRAIN.ts``, the file beside it that ends in ``_TEST.ts`` is the published test part. A table has one row per time
-    step, with the series that it belongs to, the values of all channels, and the class of the series.
+    step, with the series that it belongs to, the values of all channels, and the class of the series. The settings from
+    ``id`` on are those of tables.
 
     Steps are treated as equally spaced. See ``LabeledSeriesData`` for missing values.
 
@@ -63,6 +64,15 @@ class SeriesClassification(LabeledSeriesData):
         super().__init__(**kwargs)
         if len({id, label, time}) < 3:
             raise InputError(f"id={id}, label={label}, time={time}: they must be different columns")
+        names = [*(channels or ()), id, label, *([time] if time else [])]
+        if channels is not None and len({*names}) < len(names):
+            raise InputError(f"channels={[*channels]} must be different columns, none of them the id, label or time")
+        given = (
+            ("id", id, "id"), ("label", label, "label"), ("time", time, None), ("channels", channels, None),
+            ("delimiter", delimiter, ","), ("decimal", decimal, "."), ("thousands", thousands, None),
+            ("na_values", [*na_values], []), ("keep_default_na", keep_default_na, True), ("skip_rows", skip_rows, 0),
+        )  # fmt: skip
+        self.of_tables = [f"{name}={value}" for name, value, default in given if value != default]
         format = CellFormat(decimal, thousands, na_values, keep_default_na)
         rows = parse_skip_rows(skip_rows)
         self.table = LongTable(id, label, time, channels, parse_delimiter(delimiter), format, rows)
@@ -87,6 +97,10 @@ class SeriesClassification(LabeledSeriesData):
 
     def _read_file(self, path: Path) -> list[LabeledSeries]:
         if path.suffix.lower() == ".ts":
+            if self.of_tables:
+                raise InputError(
+                    f"{path} is a .ts file, so {', '.join(self.of_tables)}, which describes a table, has no effect"
+                )
             return read_ts(path)
         names, _, series = self.table.read(path)
         self.names = tuple(names)
