@@ -50,6 +50,15 @@ def spectrograms(size: int, spec: Spec) -> Batch:
     return Features(KIND, 40 if isinstance(spec.input, Image) else None)(waves(size))
 
 
+def test_steps_of_a_batch_draw_independently() -> None:
+    batch = waves(400, 4000)
+    result = augmented(Speed((0.8, 1.25)), batch, SERIES)
+    assert result.lengths is not None
+    draws = torch.stack([(4000 / result.lengths).log(), torch.rand(400, generator=seeded(0))])
+    doubles = torch.rand(400, generator=seeded(0), dtype=torch.float64).float()
+    assert torch.corrcoef(torch.stack([*draws, doubles]))[0, 1:].abs().max() < 0.2
+
+
 def test_speed_changes_length_and_pitch() -> None:
     batch = waves(400, 4000)
     result = augmented(Speed((0.8, 1.25)), batch, SERIES)

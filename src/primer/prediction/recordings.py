@@ -13,7 +13,7 @@ from primer.data.audio.features import FULL, Features
 from primer.data.audio.reading import load_wav, to_samples
 from primer.data.audio.recordings import pad
 from primer.data.readers.folders import list_files
-from primer.data.readers.wav import SUFFIXES
+from primer.data.readers.wav import LOUDEST, OTHER_SUFFIXES, SUFFIXES
 from primer.errors import InputError
 from primer.prediction.encoded import Encoded
 from primer.spec import Image, Series, Waveform
@@ -60,8 +60,11 @@ def as_recordings(inputs: Any) -> list[Any]:
 
 
 def list_recordings(path: Path) -> list[Path]:
-    """Returns the WAV files in a folder and its subfolders; a file itself."""
-    return [path / name for name in list_files(path, path, SUFFIXES)[0]] if path.is_dir() else [path]
+    """Returns the recordings in a folder and its subfolders; a file itself. Those of other formats than WAV are listed,
+    too, so that they are reported."""
+    return (
+        [path / name for name in list_files(path, path, (*SUFFIXES, *OTHER_SUFFIXES))[0]] if path.is_dir() else [path]
+    )
 
 
 def convert_array(values: Any, kind: Waveform) -> Tensor:
@@ -78,7 +81,7 @@ def convert_array(values: Any, kind: Waveform) -> Tensor:
     if samples.is_floating_point():
         if not samples.isfinite().all():
             raise InputError("the recording has missing or infinite samples")
-        if samples.abs().max() > 2:
+        if samples.abs().max() > LOUDEST:
             raise InputError(f"samples that are floats must be from -1 to 1, not {samples.abs().max().item():g}")
         return to_samples(samples.double())
     if samples.dtype not in (torch.uint8, torch.int32):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from primer.batch import Batch
-from primer.data.readers.videos import is_video, list_videos, read_video
+from primer.data.readers.videos import is_animation, is_video, list_videos, read_video
 from primer.errors import InputError
 from primer.prediction.encoded import Encoded
 from primer.prediction.images import scale_pixels
@@ -47,7 +47,9 @@ def as_paths(inputs: Any) -> list[Path] | None:
         path = Path(inputs)
         if not path.exists():
             raise InputError(f"there is no file or folder {path}")
-        return (list_videos(path) or [path]) if path.is_dir() else [path]
+        videos = list_videos(path) if path.is_dir() else []
+        # A folder of images is one video, even if their format can hold several frames.
+        return videos if any(one.is_dir() or is_animation(one) for one in videos) else [path]
     if isinstance(inputs, list | tuple) and inputs and all(isinstance(one, str | Path) for one in inputs):
         if missing := next((one for one in inputs if not (Path(one).is_dir() or is_video(Path(one)))), None):
             raise InputError(f"{missing} is neither a folder of frames nor a video")

@@ -67,7 +67,7 @@ def predict(cfg: DictConfig) -> dict[str, float]:
             cells = []
             for position, location in enumerate(chunk.locations):
                 error = chunk.errors.get(position)
-                cells.append([location, *([None] * width if error else next(good)), error])
+                cells.append([printable(location), *([None] * width if error else next(good)), printable(error)])
                 if error:
                     problems.report(location, error)
             table.write(cells)
@@ -81,6 +81,11 @@ def predict(cfg: DictConfig) -> dict[str, float]:
     problems.summarize(rows, output)
     say(f"predictions: {output}")
     return {"rows": rows, "errors": problems.count}
+
+
+def printable(text: Any) -> Any:
+    """Returns a text with escapes for the bytes of a file name that are not UTF-8, and other values unchanged."""
+    return text.encode("utf-8", "backslashreplace").decode() if isinstance(text, str) else text
 
 
 class Problems:

@@ -13,6 +13,8 @@ from helpers.recordings import write_folder, write_wav
 
 from primer.data.audio.audio_folder import AudioFolder
 from primer.errors import InputError
+from primer.prediction.recordings import encode_recordings
+from primer.spec import Image
 
 
 def test_rates_and_channels_become_one(tmp_path: Path) -> None:
@@ -67,6 +69,8 @@ def test_other_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (lambda root: None, {"speaker": "[a-z]+"}, "data.speaker=[a-z]+ must have a group"),
         (lambda root: None, {"speaker": "(x)_"}, "high/ann_0.wav: data.speaker=(x)_ finds no speaker in the name"),
         (lambda root: None, {"speaker": "^([a-z]+)_", "fold": 9}, "data.fold=9 is none of the 4 speakers: 0 ann"),
+        (lambda root: write_wav(root / "mid" / "ann_0.wav", np.ones(900)), {"speaker": "^([a-z]+)_", "fold": 0},
+         "no speaker of the training part has 'mid', but one of the test part does"),
         (lambda root: None, {"path": "nowhere"}, "there is no folder nowhere; data.path must be"),
     ],
 )  # fmt: skip
@@ -77,6 +81,24 @@ def test_mistakes(tmp_path: Path, damage: Callable[[Path], Any], settings: dict[
         AudioFolder(**{"path": tmp_path, **settings}).prepare()
     assert message.format(root=tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_recordings_that_do_not_fit_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("primer.data.audio.recordings.free_memory", lambda: 20_000)
+    with pytest.raises(InputError, match=r"recordings of up to 0\.\d+ seconds take .*: lower data\.max_seconds"):
+        AudioFolder(write_folder(tmp_path)).prepare()
+
+
+def test_recordings_of_other_formats_are_reported_by_predictions(tmp_path: Path) -> None:
+    data = AudioFolder(write_folder(tmp_path), view="image").prepare()
+    assert isinstance(data.spec.input, Image)
+    (tmp_path / "low" / "x.flac").write_bytes(b"fLaC")
+    (tmp_path / "low" / "notes.txt").write_text("a")
+    encoded = encode_recordings(data.spec.input, tmp_path)
+    assert encoded.size == 25
+    assert [error.partition(": ")[2] for error in encoded.errors.values()] == [
+        "FLAC cannot be read; convert it to WAV, for example with ffmpeg -i FILE OUTPUT.wav"
+    ]
 
 
 def test_silence_is_a_recording(tmp_path: Path) -> None:

@@ -43,6 +43,14 @@ def test_features_do_not_depend_on_the_batch(kind: Waveform, frames: int | None)
         assert torch.allclose(shown, alone.inputs[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_features_have_single_precision_whatever_that_of_the_model(dtype: torch.dtype) -> None:
+    batch = pad([tone(500), *sounds(0.3)])
+    expected = Features(KIND)(batch).inputs
+    with torch.autocast("cpu", dtype):
+        assert torch.equal(Features(KIND)(batch).inputs, expected)
+
+
 def test_moments_are_those_of_all_windows_without_padding() -> None:
     recordings = sounds(0.3, 0.9)
     mean, std = feature_moments(recordings, KIND)

@@ -80,10 +80,18 @@ def test_mistakes(tmp_path: Path, settings: dict[str, Any], message: str) -> Non
     assert message in str(caught.value)
 
 
+def damage_compressed(file: Path) -> None:
+    np.savez_compressed(file, **spoken_digits())
+    content = file.read_bytes()
+    file.write_bytes(content[:200] + bytes(40) + content[240:])
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda file: file.write_bytes(file.read_bytes()[:-2000]), "is cut short, damaged or not an .npz file"),
+        (lambda file: np.save(file.open("wb"), np.zeros(3)), "not an .npz file (it holds a single array)"),
+        (damage_compressed, "is cut short, damaged or not an .npz file"),
         (lambda file: file.write_bytes(b"PK"), "is cut short, damaged or not an .npz file"),
         (lambda file: file.write_bytes(b""), "is cut short, damaged or not an .npz file"),
         (lambda file: write_spoken_digits(file.parents[1], take=None), "has no array 'take'"),

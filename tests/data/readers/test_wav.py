@@ -27,6 +27,11 @@ def wav(
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+def in_blocks_of(size: int, content: bytes) -> bytes:
+    """Changes the size of the samples of all channels in the header."""
+    return content[:32] + struct.pack("<H", size) + content[34:]
+
+
 def encoded(bits: int, encoding: int = 1) -> bytes:
     if encoding == 3:
         return SOUND.astype(f"<f{bits // 8}").tobytes()
@@ -81,6 +86,8 @@ def test_size_that_was_not_known_when_the_file_was_written(tmp_path: Path) -> No
         (wav(encoded(16), channels=0), "a sample rate of 8000 Hz and 0 channels"),
         (wav(encoded(16), encoding=7, bits=8), "samples of encoding 7 with 8 bits cannot be read: save it with 16-bit"),
         (wav(np.array([0, np.nan], "<f4").tobytes(), 3, bits=32), "sample 1 is not a finite number"),
+        (wav(np.array([5, -12000], "<f4").tobytes(), 3, bits=32), "must be from -1 to 1, but the largest is 12000"),
+        (in_blocks_of(4, wav(bytes(12), bits=24)), "24 bits in blocks of 4 bytes for 1 channels cannot be read"),
         (b"RIFF\0\0\0\0WAVE" + chunk(b"data", bytes(8)), "('fmt ') is missing before byte 12"),
         (b"RIFF\0\0\0\0WAVE" + chunk(b"fmt ", bytes(8)), "('fmt ') has 8 bytes instead of at least 16"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from primer.batch import Batch
 from primer.data.readers.videos import choose, list_frames, read_video
 from primer.data.videos.video_folder import VideoFolder
 from primer.errors import InputError
+from primer.prediction.videos import as_paths
 from primer.spec import Classes, Video
 
 
@@ -104,6 +106,71 @@ def test_files_are_read_as_folders_are(name: str, tmp_path: Path) -> None:
 def test_the_order_of_frames_is_that_of_their_numbers(tmp_path: Path) -> None:
     write_frames(tmp_path / "some", [0] * 11)
     assert [path.stem for path in list_frames(tmp_path / "some")] == [str(k) for k in range(1, 12)]
+
+
+def test_other_files_are_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "darker" / "notes.txt").write_text("a")
+    (root / "brighter" / "broken.mp4").symlink_to(root / "nowhere.mp4")
+    assert build(root).sizes() == {"train": 7, "val": 1, "test": 2}
+    assert "2 files of" in (out := capsys.readouterr().out)
+    assert "are not videos and left out (brighter/broken.mp4, darker/notes.txt)" in out
+
+
+def test_a_video_belongs_to_one_class(root: Path) -> None:
+    (root / "darker" / "same").symlink_to(root / "brighter" / "2")
+    with pytest.raises(InputError, match=r"same is a link to the same file as .*brighter/2, in another class or part"):
+        build(root)
+
+
+@pytest.mark.parametrize("suffix", ["webp", "gif"])
+def test_a_folder_of_still_images_is_one_video(suffix: str, root: Path) -> None:
+    video = root.parent / "video"
+    video.mkdir()
+    for k in range(6):
+        frame(40 * k).save(video / f"{k}.{suffix}")
+    assert as_paths(video) == [video]
+    assert as_paths(root / "darker") == [root / "darker" / str(k) for k in range(5)]
+    write_animation(video / f"6.{suffix}", [0, 200])
+    assert as_paths(video) == [video / f"{k}.{suffix}" for k in range(7)]
+
+
+def test_a_title_that_is_not_utf8(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    write_video(tmp_path / "plain.avi", [0, 200])
+    with av.open(str(tmp_path / "plain.avi")) as plain, av.open(str(tmp_path / "titled.avi"), "w") as titled:
+        titled.metadata["title"] = "CafeXXXX"
+        stream = titled.add_stream_from_template(plain.streams.video[0])
+        for packet in plain.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                titled.mux(packet)
+    content = (tmp_path / "titled.avi").read_bytes()
+    assert b"CafeXXXX" in content
+    (tmp_path / "titled.avi").write_bytes(content.replace(b"CafeXXXX", b"Caf\xe9XXXX"))
+    expected = read_video(tmp_path / "plain.avi", 2, 1, 8, 8)
+    assert np.array_equal(read_video(tmp_path / "titled.avi", 2, 1, 8, 8), expected)
+
+
+@pytest.mark.parametrize(("matrix", "quarters"), [((-1, 0, 0, -1), 2), ((0, 1, -1, 0), -1), ((0, -1, 1, 0), 1)])
+def test_a_video_is_turned_as_its_file_says(matrix: tuple[int, ...], quarters: int, tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    picture = np.zeros((32, 32, 3), np.uint8)
+    picture[:16], picture[:16, :16] = 100, 240
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for packet in (*stream.encode(av.VideoFrame.from_image(Image.fromarray(picture))), *stream.encode()):
+            container.mux(packet)
+    plain = read_video(path, 1, 1, 8, 8)[0, 0].astype(float)
+    a, b, c, d = (65536 * part for part in matrix)
+    identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+    content = path.read_bytes()
+    place = content.index(identity, content.index(b"tkhd"))
+    path.write_bytes(content[:place] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30) + content[place + 36 :])
+    found = read_video(path, 1, 1, 8, 8)[0, 0].astype(float)
+    # The matrix (0, 1, -1, 0) turns clockwise by 90 degrees, as that of an upright video of a phone.
+    assert np.abs(found - np.rot90(plain, quarters)).max() < 20
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

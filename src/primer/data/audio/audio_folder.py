@@ -81,4 +81,12 @@ class AudioFolder(Recordings):
                 )
             speakers.append(match.group(1))
         distinct, numbers = np.unique(speakers, return_inverse=True)
-        return split_speakers(list(parts["train"]), numbers, distinct.tolist(), self.fold, self.val_fraction)
+        divided = split_speakers(list(parts["train"]), numbers, distinct.tolist(), self.fold, self.val_fraction)
+        known = set(self.labels(divided["train"]).tolist())
+        for part, rows in divided.items():
+            for missing in sorted(set(self.labels(rows).tolist()) - known)[:1]:
+                raise InputError(
+                    f"{self.path}: no speaker of the training part has {self.names[missing]!r}, but one of the {part} "
+                    "part does"
+                )
+        return divided

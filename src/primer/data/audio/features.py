@@ -63,6 +63,12 @@ class Features:
         self, samples: Tensor, lengths: Int[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "batch time features"], Int[Tensor, " batch"]]:
         """Returns the features without standardization, and the number of windows of each recording."""
+        with torch.autocast(samples.device.type, enabled=False):  # Energies need the range of single precision.
+            return self._compute(samples, lengths)
+
+    def _compute(
+        self, samples: Tensor, lengths: Int[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch time features"], Int[Tensor, " batch"]]:
         kind = self.kind
         if samples.device not in self._constants:
             self._constants[samples.device] = make_constants(kind, samples.device)

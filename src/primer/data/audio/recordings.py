@@ -15,6 +15,7 @@ from torch import Tensor
 from primer.batch import Batch
 from primer.data.audio.features import Features, frame_mask, input_of
 from primer.data.base import DataModule, Part, Records
+from primer.data.loading.stream import free_memory
 from primer.errors import InputError
 from primer.regularization.augmentation import ColorJitter, Flip, Rotate, Shift
 from primer.spec import Classes, Image, Series, Spec, Waveform
@@ -116,7 +117,15 @@ class Recordings(DataModule):
         return Spec(input_of(self.waveform, self.frames if self.view == "image" else None), Classes(self.names))
 
     def encode(self, records: Any) -> Batch:
-        return pad([self.waveforms[row] for row, _ in records], torch.from_numpy(self.labels(records)))
+        waveforms = [self.waveforms[row] for row, _ in records]
+        seconds = max(map(len, waveforms), default=0) / self.waveform.sample_rate
+        needed, free = 2 * len(waveforms) * max(map(len, waveforms), default=0), free_memory()
+        if needed > free:
+            raise InputError(
+                f"{len(waveforms):,} recordings of up to {seconds:.3g} seconds take {needed / 2**30:.1f} GiB, and "
+                f"{free / 2**30:.1f} GiB are free: lower data.max_seconds"
+            )
+        return pad(waveforms, torch.from_numpy(self.labels(records)))
 
     def setup(self, stage: str | None = None) -> None:
         super().setup(stage)

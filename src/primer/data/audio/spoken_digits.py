@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -80,11 +81,14 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
         InputError: if it is not complete, an array is missing, or its arrays do not fit each other.
     """
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array")
+        with archive:
             arrays = {name: archive[name] for name in FIELDS if name in archive}
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{file} is cut short, damaged or not an .npz file ({reason}): copy it again") from error
     for name, kinds in FIELDS.items():

@@ -51,17 +51,32 @@ def find_in_classes(root: Path, suffixes: Collection[str] = SUFFIXES, noun: str 
     for part, folder in class_folders(root, noun):
         files, others = list_files(folder, root, suffixes)
         for file, real in files.items():
-            owner, same = owners.setdefault(real, (folder, file))
-            if owner != folder:
-                raise InputError(
-                    f"{root / file} is a link to the same file as {root / same}, in another class or part: remove one "
-                    "of them"
-                )
+            check_owner(owners, root, folder, file, real)
         found.files.setdefault(part, []).extend((file, folder.name) for file in files)
         found.others.extend(others)
         if not files:
             found.empty.append(folder)
     return found
+
+
+def check_owner(owners: dict[str, tuple[Path, str]], root: Path, folder: Path, file: str, real: str) -> None:
+    """Notes the folder of a class that a file belongs to.
+
+    Args:
+        owners: the folder of each real file so far, and the path by which it was found.
+        root: the folder of the data set.
+        folder: the folder of the class.
+        file: the path of the file, relative to ``root``.
+        real: the file that it leads to.
+
+    Raises:
+        InputError: if the file belongs to another class or part already.
+    """
+    owner, same = owners.setdefault(real, (folder, file))
+    if owner != folder:
+        raise InputError(
+            f"{root / file} is a link to the same file as {root / same}, in another class or part: remove one of them"
+        )
 
 
 def class_folders(root: Path, noun: str) -> list[tuple[Part, Path]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from primer.data.readers.decoding import FORMATS, decode, describe_error, to_pixels
-from primer.data.readers.folders import SUFFIXES, Files, class_folders, list_folders, scan
+from primer.data.readers.folders import SUFFIXES, Found, check_owner, class_folders, list_folders, scan
 from primer.errors import InputError
 
 ANIMATED = (".gif", ".apng", ".webp")
@@ -21,22 +22,29 @@ VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wm
 """The suffixes of video files, which PyAV decodes."""
 
 
-def find_videos(root: Path) -> Files:
-    """Returns the videos of each part in alphabetical order: the path relative to the root folder, and the class.
+def find_videos(root: Path) -> Found:
+    """Returns the videos of each part in alphabetical order: the path relative to the root folder, and the class; and
+    other files.
 
     Raises:
-        InputError: if the folder does not exist or has another layout, or a class has no videos.
+        InputError: if the folder does not exist or has another layout, a class has no videos, or a link adds a video to
+            a second class or part.
     """
-    files: Files = {}
+    found = Found({}, [], [])
+    owners: dict[str, tuple[Path, str]] = {}
     for part, folder in class_folders(root, "videos"):
         videos = list_videos(folder)
+        others = {entry.name for entry in scan(str(folder))} - {path.name for path in videos}
+        found.others.extend(str((folder / name).relative_to(root)) for name in sorted(others))
         if not videos:
             raise InputError(
                 f"{folder}: there are no videos in this folder of a class: neither folders of images nor files such as "
                 f"{', '.join([*VIDEOS[:3], *ANIMATED[:1]])}"
             )
-        files.setdefault(part, []).extend((str(path.relative_to(root)), folder.name) for path in videos)
-    return files
+        for path in videos:
+            check_owner(owners, root, folder, str(path.relative_to(root)), os.path.realpath(path))
+        found.files.setdefault(part, []).extend((str(path.relative_to(root)), folder.name) for path in videos)
+    return found
 
 
 def list_videos(folder: Path) -> list[Path]:
@@ -48,6 +56,18 @@ def list_videos(folder: Path) -> list[Path]:
 def is_video(path: Path) -> bool:
     """Whether a file has the suffix of a video."""
     return path.suffix.lower() in (*ANIMATED, *VIDEOS)
+
+
+def is_animation(path: Path) -> bool:
+    """Whether an image has several frames; also if it cannot be read, for which reading it as a video gives the
+    reason."""
+    if path.suffix.lower() not in ANIMATED:
+        return True
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except Exception:
+        return True
 
 
 def read_video(path: Path, frames: int, channels: int, height: int, width: int) -> np.ndarray:
@@ -118,10 +138,11 @@ def decode_file(path: Path) -> Iterator[Image.Image]:
     except ImportError:
         raise InputError(f"{path}: video files require the package av: install primer[video]") from None
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise InputError(f"{path}: the file has no video")
             for frame in container.decode(video=0):
-                yield frame.to_image()
+                # Phones record upright videos sideways, with the angle to turn them by.
+                yield frame.to_image().rotate(frame.rotation, expand=True) if frame.rotation else frame.to_image()
     except av.error.FFmpegError as error:
         raise InputError(f"{path}: the video cannot be decoded ({error.strerror})") from error

@@ -16,6 +16,8 @@ SUFFIXES = (".wav", ".wave")
 OTHERS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3\x03": "MP3", b"ID3\x04": "MP3", b"FORM": "AIFF", b"RF64": "RF64"}
 """The first bytes of other formats."""
 OTHER_SUFFIXES = (".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".wma", ".aif", ".aiff")
+LOUDEST = 2
+"""The maximum magnitude of samples that are floats. Above 1 they are clipped; larger ones have another scale."""
 CONVERT = "convert it to WAV, for example with ffmpeg -i FILE OUTPUT.wav"
 INTEGER, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 """The encodings of samples that are read, and the code of those whose encoding follows in an extension."""
@@ -65,6 +67,8 @@ def read_wav(path: str | Path, longest: float | None = None) -> tuple[Tensor, in
     if not np.isfinite(values).all():
         position = int(np.flatnonzero(~np.isfinite(values))[0]) // header.channels
         raise InputError(f"{path}: sample {position} is not a finite number")
+    if header.encoding == FLOAT and (largest := np.abs(values).max()) > LOUDEST:
+        raise InputError(f"{path}: samples that are floats must be from -1 to 1, but the largest is {largest:g}")
     return torch.from_numpy(values.reshape(-1, header.channels).mean(1)), header.rate
 
 
@@ -95,7 +99,7 @@ def parse_header(path: str | Path, chunk: bytes) -> Header:
     """Returns the content of the chunk ``fmt``."""
     if len(chunk) < 16:
         raise InputError(f"{path}: the format of the samples ('fmt ') has {len(chunk)} bytes instead of at least 16")
-    encoding, channels, rate, _, _, bits = struct.unpack("<HHIIHH", chunk[:16])
+    encoding, channels, rate, _, block, bits = struct.unpack("<HHIIHH", chunk[:16])
     if encoding == EXTENSIBLE and len(chunk) >= 26:
         encoding = int.from_bytes(chunk[24:26], "little")
     if rate == 0 or channels == 0:
@@ -104,6 +108,11 @@ def parse_header(path: str | Path, chunk: bytes) -> Header:
         raise InputError(
             f"{path}: samples of encoding {encoding} with {bits} bits cannot be read: save it with 16-bit integers "
             "(PCM)"
+        )
+    if block > channels * bits // 8:
+        raise InputError(
+            f"{path}: samples of {bits} bits in blocks of {block} bytes for {channels} channels cannot be read: save "
+            "it with 16-bit integers (PCM)"
         )
     return Header(encoding, channels, rate, bits)
 

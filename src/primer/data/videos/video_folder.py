@@ -13,9 +13,10 @@ from primer.batch import Batch
 from primer.data.base import DataModule, Part, Records
 from primer.data.loading.scaling import moments
 from primer.data.loading.stream import cores, free_memory
-from primer.data.readers.folders import class_names
+from primer.data.readers.folders import class_names, summarize
 from primer.data.readers.videos import find_videos, read_video
 from primer.errors import InputError
+from primer.records.console import say
 from primer.spec import Classes, Spec, Video
 
 
@@ -61,7 +62,9 @@ class VideoFolder(DataModule):
         self.path, self.shape = Path(path).expanduser(), (frames, channels, sides[0], sides[1])
 
     def read(self) -> dict[Part, Records]:
-        files = find_videos(self.path)
+        files, _, others = find_videos(self.path)
+        if others:
+            say(f"note: {len(others)} files of {self.path} are not videos and left out ({summarize(others)})")
         self._classes = class_names(self.path, files, "videos")
         known = {name: k for k, name in enumerate(self._classes)}
         needed, free = sum(map(len, files.values())) * int(np.prod(self.shape)), free_memory()

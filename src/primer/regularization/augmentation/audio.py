@@ -10,6 +10,9 @@ from primer.errors import InputError
 from primer.regularization.augmentation.base import Augmentation, check_range, check_scalar, uniform
 from primer.spec import Classes, Image, NoTarget, Spec, Waveform, recording_of
 
+OWN_SEED = 0x5EED
+"""Changes the seed of a generator into that of an independent one."""
+
 
 class AudioAugmentation(Augmentation):
     """Base class of augmentations of recordings."""
@@ -37,8 +40,10 @@ class Speed(AudioAugmentation):
         assert batch.lengths is not None
         samples, lengths = batch.inputs, batch.lengths
         low, high = (torch.tensor(bound, dtype=torch.float64).log() for bound in self.factor)
-        # On the CPU, where lengths are, so that nothing waits for the device.
-        draws = torch.rand(batch.size, generator=Generator().manual_seed(generator.initial_seed()), dtype=torch.float64)
+        # On the CPU, where lengths are, so that nothing waits for the device; with a seed of its own, so that the draws
+        # of another step are independent of these.
+        own = Generator().manual_seed(generator.initial_seed() ^ OWN_SEED)
+        draws = torch.rand(batch.size, generator=own, dtype=torch.float64)
         factors = torch.lerp(low, high, draws).exp()
         lengths = (lengths / factors).long().clamp(min=1)
         longest = int(lengths.max()) if batch.size else 0
