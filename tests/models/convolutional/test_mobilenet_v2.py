@@ -56,10 +56,9 @@ def test_stochastic_depth_is_disabled_in_evaluation() -> None:
     assert not torch.equal(deep.train()(images), plain.train()(images))
 
 
-@pytest.mark.parametrize(("channels", "side", "steps"), [(1, 8, 150), (1, 28, 60), (3, 32, 60)])
-def test_overfits_one_batch(channels: int, side: int, steps: int, overfit_accuracy) -> None:
+def test_overfits_one_batch(overfit_accuracy) -> None:
     seed_everything(0, verbose=False)
-    assert overfit_accuracy(MobileNetV2(Spec(Image(channels, side, side), TEN), 0.35), steps=steps) == 1.0
+    assert overfit_accuracy(MobileNetV2(Spec(Image(1, 28, 28), TEN), 0.35), steps=60) == 1.0
 
 
 def test_invalid_settings_are_errors() -> None:

@@ -60,10 +60,9 @@ def test_images_that_are_too_small_are_padded_enlarged_or_an_error() -> None:
         assert VGG(spec, depth=11, hidden_size=8)(torch.randn(2, 1, side, 40)).shape == (2, 10)
 
 
-@pytest.mark.parametrize(("channels", "side"), [(1, 8), (1, 28), (3, 32)])
-def test_overfits_one_batch(channels: int, side: int, overfit_accuracy) -> None:
+def test_overfits_one_batch(overfit_accuracy) -> None:
     seed_everything(0, verbose=False)
-    spec = Spec(Image(channels, side, side), TEN)
+    spec = Spec(Image(1, 28, 28), TEN)
     assert overfit_accuracy(VGG(spec, depth=11, normalization="batch", hidden_size=128)) == 1.0
 
 
