@@ -178,9 +178,11 @@ def summary(group: str, choice: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _free_memory() -> Iterator[None]:
-    """Frees the models of a test, which refer to their trainers and so are only freed by the garbage collector."""
+    """Frees the models of a test, which refer to their trainers and so are only freed by the garbage collector. What
+    is left, such as configs that are kept for the next test, is not looked at again."""
     yield
     gc.collect()
+    gc.freeze()
 
 
 @pytest.mark.parametrize(("model", "data"), mark_slow(LEARNING))

@@ -28,7 +28,7 @@ the batches of agents are experience."""
 @pytest.mark.parametrize("name", CONFIG_OF_CLASS.values())
 def test_forward_depends_only_on_parameters_buffers_and_inputs(name: str) -> None:
     large = ["model.hidden_size=64"] if name in ("alexnet", "vgg11") else []
-    config = compose_resolved("train", [f"model={name}", "data.batch_size=4", *large], "unused")
+    config = compose_resolved("train", [f"model={name}", "data.eval_batch_size=4", *large], "unused")
     data = build_data(config)
     model = build_model(config, data, Regularization()).eval()
     batch = next(iter(data.test_dataloader()))
