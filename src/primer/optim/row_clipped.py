@@ -51,11 +51,16 @@ class RowClippedSGD(Optimizer):
 
 def descend(parameter: Tensor, gradient: Tensor, lr: float, max_row_norm: float) -> None:
     """Updates a parameter, whose gradient may be sparse."""
-    gradient = gradient.coalesce() if gradient.is_sparse else gradient
-    values = gradient.values() if gradient.is_sparse else gradient
-    norms = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
-    update = values * (max_row_norm / norms.clamp(min=max_row_norm))
     if gradient.is_sparse:
-        parameter.index_add_(0, gradient.indices()[0], update, alpha=-lr)
+        gradient = gradient.coalesce()
+        values = clip_rows(gradient.values(), max_row_norm)
+        clipped = torch.sparse_coo_tensor(gradient.indices(), values, gradient.shape, is_coalesced=True)
     else:
-        parameter.add_(update, alpha=-lr)
+        clipped = clip_rows(gradient, max_row_norm)
+    parameter.add_(clipped, alpha=-lr)
+
+
+def clip_rows(values: Tensor, max_norm: float) -> Tensor:
+    """Returns the rows, each scaled to a norm of at most ``max_norm``."""
+    norms = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
+    return values * (max_norm / norms.clamp_(min=max_norm))

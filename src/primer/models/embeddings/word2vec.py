@@ -21,6 +21,9 @@ from primer.spec import PADDING, Context, Spec
 BLOCK = 32
 """Number of consecutive words that share their noise words, and number of noise words of a block."""
 
+NOISE_TABLE = 2**20
+"""Number of entries of the table that noise words are drawn from, as in word2vec."""
+
 EVAL_NOISE = 512
 """Number of noise words in evaluation, the same for all words."""
 
@@ -63,7 +66,7 @@ class Word2Vec(WordVectorModel):
     sums_gradients = True
 
     distance: Tensor
-    noise_cdf: Tensor
+    noise_table: Tensor
     eval_noise: Tensor
     path_nodes: Tensor
     path_turns: Tensor
@@ -95,9 +98,8 @@ class Word2Vec(WordVectorModel):
         self.register_buffer("distance", distance, persistent=False)
         counts = torch.tensor(spec.target.occurrences, dtype=torch.float64)
         weights = torch.where(counts > 0, counts**ns_exponent, 0.0)
-        self.register_buffer("noise_cdf", (weights.cumsum(0) / weights.sum()).float(), persistent=False)
-        quantiles = (torch.arange(EVAL_NOISE) + 0.5) / EVAL_NOISE
-        self.register_buffer("eval_noise", torch.searchsorted(self.noise_cdf, quantiles), persistent=False)
+        self.register_buffer("noise_table", quantiles(weights, NOISE_TABLE), persistent=False)
+        self.register_buffer("eval_noise", quantiles(weights, EVAL_NOISE), persistent=False)
         self.nodes = None
         if hs:
             codes = huffman_codes(spec.target.occurrences)
@@ -166,17 +168,15 @@ class Word2Vec(WordVectorModel):
             return logistic_loss(scores, labels, torch.cat([weight, noise_weight], 2))
         # One lookup, since adding two sparse gradients takes as long as the rest.
         own, others = self.contexts(torch.cat([predicted, noise], 1)).split((predicted.shape[1], noise.shape[1]), 1)
-        scores = (vectors * own).sum(2)
-        noise_scores = vectors @ others.transpose(1, 2)
-        positive = logistic_loss(scores, torch.ones_like(scores), weight)
-        return positive + logistic_loss(noise_scores, torch.zeros_like(noise_scores), noise_weight)
+        positive = F.softplus(-(vectors * own).sum(2))
+        negative = F.softplus(vectors @ others.transpose(1, 2)).sum(2)
+        return ((positive + negative * (self.negative / noise.shape[1])) * weight).sum()
 
     def draw_noise(self, blocks: int) -> Int[Tensor, "blocks noise"]:
         """Draws noise words for each block; in evaluation, they are always the same."""
         if not self.training:
             return self.eval_noise.expand(blocks, -1)
-        draws = torch.rand(blocks, BLOCK, device=self.noise_cdf.device)
-        return torch.searchsorted(self.noise_cdf, draws).clamp(max=len(self.noise_cdf) - 1)
+        return self.noise_table[torch.randint(NOISE_TABLE, (blocks, BLOCK), device=self.noise_table.device)]
 
     def hierarchical_softmax(self, vectors: Tensor, predicted: Tensor, weight: Tensor) -> Float[Tensor, ""]:
         """Returns the sum of the losses. The arguments are those of ``negative_sampling``."""
@@ -188,6 +188,12 @@ class Word2Vec(WordVectorModel):
             return logistic_loss(scores, turns[:, None].expand_as(scores), weight[..., None] * on_path[:, None])
         scores = (nodes @ vectors[..., None]).squeeze(-1)
         return logistic_loss(scores, turns, weight[..., None] * on_path)
+
+
+def quantiles(weights: Float[Tensor, " vocabulary"], count: int) -> Int[Tensor, " count"]:
+    """Returns indices, each about as often as its weight says."""
+    cdf = weights.cumsum(0) / weights.sum()
+    return torch.searchsorted(cdf, (torch.arange(count, dtype=cdf.dtype) + 0.5) / count).clamp(max=len(cdf) - 1)
 
 
 def logistic_loss(scores: Tensor, labels: Tensor, weight: Tensor) -> Float[Tensor, ""]:
