@@ -83,7 +83,7 @@ class ExperienceLoader:
             self._observations = np.stack([env.reset(seed=seed + k)[0] for k, env in enumerate(self.envs)])
         observations = to_tensor(self._observations, self.device)
         actions = self.policy.act(observations, explore=True)
-        current, reached, rewards, terminated = [], [], [], []  # ``reached`` is before any reset, ``current`` after.
+        reached, rewards, terminated, restarted = [], [], [], {}
         for k, (env, action) in enumerate(zip(self.envs, actions.tolist(), strict=True)):
             observation, reward, is_terminated, is_truncated, _ = env.step(action)
             reached.append(observation)
@@ -91,16 +91,19 @@ class ExperienceLoader:
             terminated.append(is_terminated)
             self._returns[k] += rewards[-1]
             if is_terminated or is_truncated:
-                observation = env.reset()[0]
+                restarted[k] = env.reset()[0]
                 self.finished += self._returns[k], 1
                 self._returns[k] = 0
-            current.append(observation)
-        self._observations = np.stack(current)
+        next_observations = self._observations = np.array(reached)  # Faster than np.stack.
+        if restarted:
+            self._observations = next_observations.copy()
+            for k, observation in restarted.items():
+                self._observations[k] = observation
         transition = Transition(
             observations,
             actions,
             torch.tensor(rewards, device=self.device),
-            to_tensor(np.stack(reached), self.device),
+            to_tensor(next_observations, self.device),
             torch.tensor(terminated, device=self.device),
         )
         if self.observe is not None:
