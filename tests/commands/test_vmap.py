@@ -79,6 +79,10 @@ def test_an_interrupted_sweep_is_resumed(run_in_process, tmp_path: Path, monkeyp
     ("override", "message"),
     [
         ("model.hidden_sizes=[4],[8]", "model.hidden_sizes: hydra/launcher=vmap trains models together that differ in"),
+        (
+            "+optimizer.decoupled_weight_decay=false,true",
+            "optimizer.decoupled_weight_decay: hydra/launcher=vmap trains models together that differ in",
+        ),
         ("hydra.launcher.models=0", "hydra.launcher.models must be a positive integer or null, not 0"),
     ],
 )
@@ -90,6 +94,13 @@ def test_what_cannot_be_trained_together_is_rejected(run_in_process, tmp_path: P
     assert result.err.startswith(f"error: {message}")
     assert len(result.err.splitlines()) == 1
     assert not sweep.exists()
+
+
+@pytest.mark.parametrize("setting", ["seed=0,1", "scheduler=cosine,none"])
+def test_default_callbacks_and_different_schedules(setting: str, run_in_process) -> None:
+    result = run_in_process("train.py", "-m", *VMAP[:-1], setting, "trainer.max_epochs=2")
+    assert result.status == 0, result.err
+    assert [job.status for job in read_jobs(result.folder)] == ["done"] * 2
 
 
 def test_few_models_at_a_time(run_in_process) -> None:

@@ -77,7 +77,7 @@ class StackedOptimizer:
             hyper: for each step and model, the hyper-parameters, as ``hyper_parameters`` returns them.
             device: where the models are.
         """
-        names = list(hyper[0][0])
+        names = [name for name in hyper[0][0] if all(name in one for one in hyper[0])]  # Schedules add some of theirs.
         table = torch.tensor([[[one[name] for name in names] for one in step] for step in hyper], dtype=torch.float64)
         numbers = dict(zip(names, table.unbind(2), strict=True))
         steps = torch.arange(1, len(hyper) + 1, dtype=torch.float64)[:, None] + self.steps
@@ -108,7 +108,7 @@ def hyper_parameters(optimizer: Optimizer) -> dict[str, Any]:
     return numbers | {"weight_decay": max(group.get("weight_decay", 0.0) for group in optimizer.param_groups)}
 
 
-FLAGS = ("nesterov", "amsgrad", "centered")
+FLAGS = ("nesterov", "amsgrad", "centered", "decoupled_weight_decay")
 """Settings of optimizers that all models must share."""
 
 

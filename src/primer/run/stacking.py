@@ -53,9 +53,10 @@ FREE = ("max_epochs", "gradient_clip_val", "gradient_clip_algorithm")
 
 SUPPORTED = (
     Checkpoint, LastCheckpoint, EarlyStopping, MonitorCheck, Resume,
-    ours.Progress, ours.StopOnNaN, ours.Report, ours.Pictures,
+    ours.Progress, ours.StopOnNaN, ours.Report, ours.Pictures, ours.GeneratedSamples, ours.SampleQuality,
 )  # fmt: skip
-"""The callbacks that act within training and whose effect is the same when models train together."""
+"""The callbacks that act within training and whose effect is the same when models train together, or which do nothing
+for such models."""
 
 INSTEAD = "use hydra/launcher=basic"
 
