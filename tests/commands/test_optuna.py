@@ -100,7 +100,9 @@ def test_several_objectives(run_in_process) -> None:
         (("optimizer.lr=0.1",), "has nothing to search"),
         ((RATE, "hydra.sweeper.direction=up"), "must be minimize or maximize"),
         ((RATE, "monitor=lr"), "whether a higher lr is better is not known"),
-        ((RATE, "hydra.sweeper.n_trials=0"), "must be at least 1"),
+        ((RATE, "hydra.sweeper.n_trials=0"), "hydra.sweeper.n_trials must be an integer of at least 1, not 0"),
+        ((RATE, "hydra.sweeper.n_jobs=x"), "hydra.sweeper.n_jobs must be an integer of at least 1, not x"),
+        ((RATE, "optimized_metric=test/loss", "hydra.sweeper.direction=maximize"), "but a lower test/loss is better"),
         ((RATE, "hydra/sweeper/pruner=median", "optimized_metric=test/loss"), "that is logged each epoch"),
         ((RATE, "hydra.sweeper.sampler._target_=os.system"), "is not allowed"),
         ((RATE, "hydra/sweeper/sampler=grid"), "GridSampler only supports discrete distributions"),
@@ -113,6 +115,16 @@ def test_mistakes_are_one_line(run_in_process, overrides, message) -> None:
     lines = [line for line in result.err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert message in lines[0]
+
+
+@pytest.mark.parametrize("metric", ["test/accuracy", "val/loss"])
+def test_any_metric_of_a_run_is_optimized_in_its_own_direction(metric: str, run_in_process) -> None:
+    settings = (f"optimized_metric={metric}", "monitor=val/accuracy", "mode=max", "hydra.sweeper.n_trials=2")
+    result = run_in_process("train.py", "-m", *OPTUNA, RATE, *settings, "trainer.max_epochs=1")
+    assert result.status == 0, result.err
+    study = load_study(result.folder / "study.log")
+    assert study.direction.name == ("MINIMIZE" if metric == "val/loss" else "MAXIMIZE")
+    assert states(result.folder) == ["COMPLETE"] * 2
 
 
 def test_a_direction_that_contradicts_the_metric_is_refused(run_in_process) -> None:

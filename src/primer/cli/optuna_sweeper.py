@@ -35,6 +35,10 @@ LOWER, HIGHER = ("loss", "mse", "rmse", "mae", "mase", "perplexity", "per", "fit
 """Metrics of which a lower or a higher value is known to be better, without their stage."""
 
 
+EACH_EPOCH = ("val/", "train/")
+"""How the names of metrics start that are logged after each epoch."""
+
+
 class OptunaSweeper(OptunaSweeperImpl):
     """Searches with Optuna.
 
@@ -57,8 +61,9 @@ class OptunaSweeper(OptunaSweeperImpl):
         n_jobs: int,
         params: DictConfig | None,
     ) -> None:
-        if n_trials < 1 or n_jobs < 1:
-            raise InputError("hydra.sweeper.n_trials and hydra.sweeper.n_jobs must be at least 1")
+        for name, number in (("n_trials", n_trials), ("n_jobs", n_jobs)):
+            if type(number) is not int or number < 1:
+                raise InputError(f"hydra.sweeper.{name} must be an integer of at least 1, not {number}")
         super().__init__(None, direction, None, STUDY, n_trials, n_jobs, 1.0, None, params)
         self.sampler_config = sampler
         self.pruner_config: dict[str, Any] = OmegaConf.to_container(pruner) if pruner else {}  # type: ignore[assignment]
@@ -89,8 +94,9 @@ class OptunaSweeper(OptunaSweeperImpl):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         optimized = self.config.get("optimized_metric")
         names = list(optimized) if isinstance(optimized, ListConfig) else [optimized or self.config.get("monitor")]
-        directions = find_directions(self.direction, names, self.config.get("mode"))
-        if self.pruner_config and (len(names) > 1 or not str(names[0] or "val/loss").startswith(("val/", "train/"))):
+        mode = self.config.get("mode") if names == [self.config.get("monitor")] else None
+        directions = find_directions(self.direction, names, mode)
+        if self.pruner_config and (len(names) > 1 or not str(names[0] or "val/loss").startswith(EACH_EPOCH)):
             raise InputError(
                 "hydra/sweeper/pruner needs one optimized_metric that is logged each epoch, such as val/loss"
             )
@@ -130,8 +136,10 @@ class OptunaSweeper(OptunaSweeperImpl):
         assert self.config is not None
         assert self.launcher is not None
         overrides = self._configure_trials(list(trials), space, fixed, fixed_overrides)
+        metric = self.config.get("optimized_metric") or self.config.get("monitor")
+        reports = isinstance(metric, str | None) and str(metric or "val/loss").startswith(EACH_EPOCH)
         jobs = [
-            [*own, *(self.report_overrides(trial) if len(study.directions) == 1 else [])]
+            [*own, *(self.report_overrides(trial) if reports else [])]
             for own, trial in zip(overrides, trials, strict=True)
         ]
         self.launcher.launch(jobs, initial_job_idx=trials[0].number)
@@ -170,7 +178,7 @@ def find_directions(configured: Any, names: Sequence[str | None], mode: str | No
         mode: the mode in the config.
 
     Raises:
-        InputError: if it is not configured and not known.
+        InputError: if it is not configured and not known, or is known to be the other one.
     """
     if configured is not None:
         chosen = [str(one) for one in (configured if isinstance(configured, ListConfig | list) else [configured])]
@@ -179,6 +187,11 @@ def find_directions(configured: Any, names: Sequence[str | None], mode: str | No
                 f"hydra.sweeper.direction must be minimize or maximize for each of {len(names)} optimized_metric, not "
                 f"{', '.join(chosen)}"
             )
+        for name, direction in zip(names, chosen, strict=True):
+            metric = str(name or "loss").rpartition("/")[2]
+            if metric in (HIGHER if direction == "minimize" else LOWER):
+                better = "higher" if metric in HIGHER else "lower"
+                raise InputError(f"hydra.sweeper.direction={direction}, but a {better} {name or 'val/loss'} is better")
         return cast("list[Direction]", chosen)
     if mode is not None and len(names) == 1:
         return ["minimize" if mode == "min" else "maximize"]
