@@ -18,7 +18,7 @@ from primer.cli.choices import groups
 from primer.cli.composition import compose_checked
 from primer.records.jobs import Job, write_job
 from primer.reports.sweep import read_sweep
-from primer.reports.sweep_pictures import PICTURES, draw_curves
+from primer.reports.sweep_pictures import PICTURES, draw_curves, draw_folds
 
 SWEEPS = [name for name in groups()["sweep"] if name != "none"]
 
@@ -82,7 +82,7 @@ def test_curves_show_the_spread_over_seeds(tmp_path: Path) -> None:
     assert axes.lines[0].get_ydata()[-1] == pytest.approx(statistics.fmean(last))
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert band.max() == pytest.approx(3)
-    assert band.min() == pytest.approx(statistics.fmean(last) - statistics.pstdev(last))
+    assert band.min() == pytest.approx(statistics.fmean(last) - statistics.stdev(last))
     assert axes.get_legend().get_texts()[0].get_text() == "all runs"
 
 
@@ -92,9 +92,16 @@ def test_all_optimizers_but_those_for_sparse_gradients_are_compared() -> None:
 
 
 def test_folds_run_from_start_to_picture(run_in_process) -> None:
-    tiny = ("data=iris", "trainer.max_epochs=1", "callbacks=[_checkpoint]", "data.fold=0,1")
+    tiny = ("data=iris", "model=linear,mlp", "trainer.max_epochs=1", "callbacks=[_checkpoint]", "data.fold=0,1")
     result = run_in_process("train.py", "-m", "sweep=folds", *tiny)
     assert result.status == 0, result.err
+    sweep = read_sweep(result.folder)
+    assert sweep.comparison
+    axes = draw_folds(sweep, sweep.comparison.groups, "val/loss").axes[0]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert sorted(label.split()[0] for label in labels) == ["linear", "mlp"]  # Each has a mean of its own.
+    for group, line in zip(sweep.comparison.groups, axes.lines[::2], strict=True):
+        assert line.get_ydata()[0] == pytest.approx(group.mean("val/loss"))
     picture, *_ = [line for line in result.out.splitlines() if line.startswith("picture: ")]
     assert Path(picture.removeprefix("picture: ")).is_file()
 

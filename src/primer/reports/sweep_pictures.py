@@ -122,7 +122,7 @@ def draw_curves(sweep: Sweep, groups: Sequence[Group], goal: str) -> Figure:
             axes.plot(list(means), list(means.values()), color=f"C{k % 10}", linestyle=style,
                       label=label)  # fmt: skip
             if len(group.runs) > 1:
-                spread = {epoch: statistics.pstdev(by_epoch[epoch]) for epoch in means}
+                spread = {epoch: statistics.stdev(by) if len(by) > 1 else 0.0 for epoch, by in by_epoch.items()}
                 low, high = ([means[epoch] + sign * spread[epoch] for epoch in means] for sign in (-1, 1))
                 axes.fill_between(list(means), low, high, color=f"C{k % 10}", alpha=0.2, linewidth=0)
     if metric.endswith("loss") and lowest > 0:
@@ -133,22 +133,26 @@ def draw_curves(sweep: Sweep, groups: Sequence[Group], goal: str) -> Figure:
 
 
 def draw_folds(sweep: Sweep, groups: Sequence[Group], goal: str) -> Figure:
-    """Draws the goal on each fold, and its mean and standard deviation over the folds."""
-    runs = sorted((row.run for row in sweep.done if row.run), key=lambda run: run.config.get("data.fold", 0))
+    """Draws the goal of each group of runs on each fold, and its mean and standard deviation over the folds."""
     tests = [name for name in (sweep.comparison.metrics() if sweep.comparison else []) if name.startswith("test/")]
     metrics = [goal, *sorted(tests, key=lambda name: name.endswith("/loss"))[:1]]
     figure = new_figure(5.4 * len(metrics), 4.6, layout="constrained")
     for k, metric in enumerate(metrics):
         axes = figure.add_subplot(1, len(metrics), k + 1)
-        points: list[tuple[int, float]] = [
-            (run.config.get("data.fold", 0), run.metrics[metric]) for run in runs if metric in run.metrics
-        ]
-        values = [value for _, value in points]
-        mean, deviation = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
-        axes.axhspan(mean - deviation, mean + deviation, color=REFERENCE, alpha=0.2)
-        axes.axhline(mean, color=REFERENCE, linestyle="--", label=f"mean {number(mean, deviation)}")
-        axes.plot([fold for fold, _ in points], values, "o", color=TRAIN)
-        axes.set_xticks(sorted({fold for fold, _ in points}))
+        ticks: set[int] = set()
+        for j, (group, label) in enumerate(zip(groups, _labels(groups), strict=True)):
+            points = sorted(
+                (run.config.get("data.fold", 0), run.metrics[metric]) for run in group.runs if metric in run.metrics
+            )
+            if not points:
+                continue
+            mean, spread = group.mean(metric) or 0.0, group.deviation(metric) or 0.0
+            name, color = label if len(groups) > 1 else "mean", f"C{j % 10}"
+            axes.axhspan(mean - spread, mean + spread, color=color, alpha=0.15)
+            axes.axhline(mean, color=color, linestyle="--", label=f"{name} {number(mean, spread)}")
+            axes.plot(*zip(*points, strict=True), "o", color=color)
+            ticks |= {fold for fold, _ in points}
+        axes.set_xticks(sorted(ticks))
         _label_goal(axes, "fold", metric)
         add_legend(axes)
     return figure
