@@ -17,6 +17,7 @@ from primer.errors import InputError
 from primer.models.feedforward.linear import Linear
 from primer.models.feedforward.mlp import MLP
 from primer.models.recurrent.lstm import LSTM
+from primer.models.transformers.bert import BERT
 from primer.prediction.predict import encode
 from primer.spec import Classes, Column, Image, NextToken, NoTarget, Series, Spec, Tags, Tokens, Values, Vector
 
@@ -143,6 +144,16 @@ def test_series_are_cut_into_windows() -> None:
     ):
         with pytest.raises(InputError, match=message):
             model.predict(inputs)
+
+
+def test_a_text_longer_than_the_context_is_a_problem_of_its_own() -> None:
+    spec = Spec(Tokens(("<pad>", "<unk>", "good", "bad")), Classes(("no", "yes")))
+    model = BERT(spec, hidden_size=8, num_heads=2, num_layers=1, context_length=4).eval()
+    encoded = encode(spec, ["good", "bad " * 5, "bad " * 4], model.longest_input)
+    assert encoded.errors == {1: "the text has 5 tokens, and the model reads 4 at most"}
+    assert encoded.batch.size == 2
+    with pytest.raises(InputError, match=r"inputs\[1\]: the text has 5 tokens"):
+        model.predict(["good", "bad " * 5])
 
 
 def test_texts_are_split_with_the_tokenizer_of_the_data() -> None:

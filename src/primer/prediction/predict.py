@@ -63,6 +63,8 @@ class TrainedModel(Protocol):
     def device(self) -> torch.device: ...
     @property
     def predicted(self) -> Spec: ...
+    @property
+    def longest_input(self) -> int | None: ...
     def forward_batch(self, batch: Batch) -> Tensor: ...
     def predict_batch(self, batch: Batch, outputs: Tensor | None = None) -> Tensor: ...
     def train(self, mode: bool = True) -> Any: ...
@@ -83,7 +85,7 @@ def predict(model: TrainedModel, inputs: Any, batch_size: int | None = None) -> 
     chunks = [items[k : k + size] for k in range(0, len(items), size)] if items else [inputs]
     parts, unseen = [], Counter()
     for chunk in chunks:
-        encoded = encode(model.predicted, chunk)
+        encoded = encode(model.predicted, chunk, model.longest_input)
         for position, error in encoded.errors.items():
             raise InputError(f"inputs[{position + len(parts) * size}]: {error}")
         unseen += encoded.unseen
@@ -93,8 +95,9 @@ def predict(model: TrainedModel, inputs: Any, batch_size: int | None = None) -> 
     return concatenate(parts)
 
 
-def encode(spec: Spec, inputs: Any) -> Encoded:
-    """Encodes raw inputs; see the functions for the types of inputs.
+def encode(spec: Spec, inputs: Any, longest: int | None = None) -> Encoded:
+    """Encodes raw inputs; see the functions for the types of inputs. A sequence of more than ``longest`` tokens is a
+    problem.
 
     Raises:
         InputError: if the inputs as a whole do not fit. Problems of single inputs are collected instead.
@@ -120,7 +123,7 @@ def encode(spec: Spec, inputs: Any) -> Encoded:
     if isinstance(spec.input, Series):
         return encode_series(spec.input, inputs)
     if isinstance(spec.input, Tokens):
-        return encode_texts(spec, inputs)
+        return encode_texts(spec, inputs, longest)
     raise InputError(f"predict does not support inputs of type {type(spec.input).__name__}")
 
 

@@ -11,12 +11,13 @@ from primer.prediction.encoded import Encoded
 from primer.spec import NextToken, Spec, Tokens
 
 
-def encode_texts(spec: Spec, inputs: Any) -> Encoded:
+def encode_texts(spec: Spec, inputs: Any, longest: int | None = None) -> Encoded:
     """Encodes texts.
 
     Args:
         spec: the tokens that the model expects.
         inputs: a text, or a list of texts and of lists of tokens. Texts are split with the tokenizer of the data set.
+        longest: the maximum number of tokens of a text; None if there is none.
 
     Raises:
         InputError: if an input is neither, or a text cannot be split.
@@ -32,10 +33,12 @@ def encode_texts(spec: Spec, inputs: Any) -> Encoded:
     for k, item in enumerate(items):
         size += 1
         sequence = to_tokens(item, spec)
-        if sequence:
-            tokens.append(sequence)
-        else:
+        if not sequence:
             errors[k] = "the text is empty"
+        elif longest is not None and min(len(sequence), kind.max_length or len(sequence)) > longest:
+            errors[k] = f"the text has {len(sequence):,} tokens, and the model reads {longest:,} at most"
+        else:
+            tokens.append(sequence)
     spellings = spelling_table(kind)
     batch = encode_tokens(tokens, kind, spellings)
     return Encoded(batch, size, errors, tokens, spellings.unpack if spellings else None)

@@ -142,7 +142,7 @@ def predict_chunks(
         encoded = (
             encode_table(kind, chunk.inputs, cell_format(data))
             if isinstance(kind, Vector)
-            else encode(spec, chunk.inputs)
+            else encode(spec, chunk.inputs, model.longest_input)
         )
         kept = [k for k in range(len(chunk.locations)) if k not in chunk.errors]
         chunk.errors |= {kept[position]: error for position, error in encoded.errors.items()}

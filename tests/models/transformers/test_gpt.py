@@ -142,6 +142,11 @@ def test_too_long_a_sequence_is_an_error_unless_positions_are_rotary() -> None:
     with pytest.raises(InputError, match=r"a sequence of 13 tokens is longer than model\.context_length=12"):
         build(TAGS)(tokens(1, 13))
     assert build(TAGS, position="rotary")(tokens(1, 13)).shape == (1, 13, 3)
+    assert (build(TAGS).longest_input, build(TAGS, position="rotary").longest_input, build().longest_input) == (
+        12, None, None,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="feedforward_size must be at least 1, not 0"):
+        build(feedforward_size=0)
     with pytest.raises(InputError, match="position=rotary needs heads of even size"):
         build(hidden_size=15, num_heads=5, position="rotary")
 

@@ -165,6 +165,11 @@ class Model(LowOverheadModule, Optimization, ABC):
         something of its own, such as clusters."""
         return self.spec
 
+    @property
+    def longest_input(self) -> int | None:
+        """The number of tokens of the longest sequence that ``predict`` takes; None if there is no limit."""
+        return None
+
     def pictures(self) -> dict[str, Callable[[], Figure]]:
         """Returns functions that draw what models of this kind have learned, by the name of the picture."""
         return {}
@@ -315,7 +320,8 @@ class Model(LowOverheadModule, Optimization, ABC):
         size = getattr(getattr(self.trainer, "datamodule", None), "batch_size", "full")
         if size == 1 and any(isinstance(layer, nn.BatchNorm1d) and layer.training for layer in self.modules()):
             raise InputError(
-                "data.batch_size=1: batch normalization needs at least 2 samples; use model.normalization=layer instead"
+                "data.batch_size=1: batch normalization needs at least 2 samples; raise it, or set "
+                "model.normalization=layer where the model has it"
             )
         self.find_batch_hooks()
 

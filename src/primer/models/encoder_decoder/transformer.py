@@ -80,6 +80,7 @@ class Transformer(EncoderDecoder):
         objective: Objective | None = None,
     ) -> None:
         super().__init__(spec, max_length, beam_size, length_normalization, objective)
+        feedforward_size = 4 * hidden_size if feedforward_size is None else feedforward_size
         assert isinstance(spec.input, Tokens)
         assert isinstance(spec.target, Sequence)
         check_sizes(hidden_size=hidden_size)
@@ -88,7 +89,7 @@ class Transformer(EncoderDecoder):
         def blocks(count: int, cross_attention: bool) -> nn.ModuleList:
             return nn.ModuleList(
                 TransformerBlock(
-                    hidden_size, num_heads, feedforward_size or 4 * hidden_size, norm_first=norm_first,
+                    hidden_size, num_heads, feedforward_size, norm_first=norm_first,
                     activation=activation, qk_norm=qk_norm, cross_attention=cross_attention, dropout=dropout,
                     attention_dropout=attention_dropout, feedforward_dropout=dropout,
                 )

@@ -74,6 +74,7 @@ class BERT(Model):
         objective: Objective | None = None,
     ) -> None:
         super().__init__(spec, objective)
+        feedforward_size = 4 * hidden_size if feedforward_size is None else feedforward_size
         assert isinstance(spec.input, Tokens)
         check_sizes(hidden_size=hidden_size, context_length=context_length)
         check_layers(num_layers=num_layers)
@@ -86,7 +87,7 @@ class BERT(Model):
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             TransformerBlock(
-                hidden_size, num_heads, feedforward_size or 4 * hidden_size, norm_first=norm_first,
+                hidden_size, num_heads, feedforward_size, norm_first=norm_first,
                 activation=activation, eps=EPS, dropout=dropout, attention_dropout=attention_dropout,
             )
             for _ in range(num_layers)
@@ -116,6 +117,10 @@ class BERT(Model):
         real."""
         hidden = self.read(inputs, lengths)
         return self.head(self.pool(hidden, lengths) if isinstance(self.spec.target, Classes) else hidden)
+
+    @property
+    def longest_input(self) -> int | None:
+        return self.context_length
 
     def read(self, inputs: Tensor, lengths: Tensor | None = None) -> Float[Tensor, "batch time hidden"]:
         """Returns the vector of each token after the last block."""

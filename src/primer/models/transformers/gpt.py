@@ -97,6 +97,7 @@ class GPT(Model):
         objective: Objective | None = None,
     ) -> None:
         super().__init__(spec, objective)
+        feedforward_size = 4 * hidden_size if feedforward_size is None else feedforward_size
         assert isinstance(spec.input, Tokens)
         check_sizes(hidden_size=hidden_size, num_heads=num_heads, context_length=context_length)
         check_layers(num_layers=num_layers)
@@ -110,7 +111,7 @@ class GPT(Model):
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             TransformerBlock(
-                hidden_size, num_heads, feedforward_size or 4 * hidden_size, normalization=normalization,
+                hidden_size, num_heads, feedforward_size, normalization=normalization,
                 activation=activation, bias=bias, qk_norm=qk_norm, dropout=dropout, attention_dropout=attention_dropout,
             )
             for _ in range(num_layers)
@@ -132,6 +133,11 @@ class GPT(Model):
         if isinstance(self.spec.target, Classes):
             hidden = last_steps(hidden, lengths)
         return self.head(hidden)
+
+    @property
+    def longest_input(self) -> int | None:
+        limited = self.positions is not None and not self.predicts_next  # Of a prompt, the end is read.
+        return self.context_length if limited else None
 
     def read(
         self, inputs: Int[Tensor, "batch time"], cache: list[KeyValues] | None = None

@@ -73,6 +73,7 @@ class ViT(Model):
         objective: Objective | None = None,
     ) -> None:
         super().__init__(spec, objective)
+        feedforward_size = 4 * hidden_size if feedforward_size is None else feedforward_size
         assert isinstance(spec.input, Image)
         check_sizes(hidden_size=hidden_size, patch_size=1 if patch_size is None else patch_size)
         check_layers(num_layers=num_layers)
@@ -87,7 +88,7 @@ class ViT(Model):
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
             TransformerBlock(
-                hidden_size, num_heads, feedforward_size or 4 * hidden_size, activation=activation, qk_norm=qk_norm,
+                hidden_size, num_heads, feedforward_size, activation=activation, qk_norm=qk_norm,
                 eps=EPS, dropout=dropout, attention_dropout=attention_dropout, feedforward_dropout=dropout,
                 stochastic_depth=stochastic_depth * (number + 1) / num_layers,
             )
@@ -132,7 +133,8 @@ class ViT(Model):
         qk_norm: bool = False,
         **_: object,
     ) -> str | None:
-        size = (patch_size or 0, hidden_size, num_heads, num_layers, feedforward_size or 4 * hidden_size)
+        feedforward_size = 4 * hidden_size if feedforward_size is None else feedforward_size
+        size = (patch_size or 0, hidden_size, num_heads, num_layers, feedforward_size)
         published = pooling == "cls" and activation == "gelu" and not qk_norm
         return PUBLISHED.get(size) if published else None
 
