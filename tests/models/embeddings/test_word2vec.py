@@ -122,6 +122,14 @@ def test_noise_words_follow_the_power_of_their_frequencies() -> None:
     assert torch.allclose(drawn / drawn.sum(), expected / expected.sum(), atol=2e-3)
 
 
+@pytest.mark.parametrize("architecture", ["skip_gram", "cbow"])
+def test_a_run_whose_words_are_all_left_out_has_no_loss(architecture: Any, run: Batch) -> None:
+    nothing = Batch(run.inputs[:0], run.targets[:0])  # type: ignore[index]
+    step = model(architecture=architecture).step(nothing)
+    assert step.loss == 0
+    assert step.count == 0
+
+
 def test_a_step_sums_the_gradients_of_all_pairs(run: Batch, quiet_trainer: Callable[..., Any]) -> None:
     def weights(accumulate: int, lr: float = 0.1) -> torch.Tensor:
         network = model(architecture="cbow")

@@ -97,6 +97,10 @@ def test_settings_out_of_range_are_errors(settings: dict[str, Any], message: str
         sample_token(LOGITS, **settings)
 
 
+def test_the_smallest_temperature_keeps_the_most_probable_token() -> None:
+    assert probabilities(torch.tensor([[1.0, 3.0, 2.0]]), temperature=1e-45).tolist() == [[0, 1, 0]]
+
+
 WORDS = ("<pad>", "<unk>", *"abcdefgh")
 PROMPT = torch.tensor([[2, 5, 3, 3], [9, 2, 4, 6]])
 

@@ -139,7 +139,7 @@ class Word2Vec(WordVectorModel):
     ) -> tuple[Int[Tensor, "blocks block"], Int[Tensor, "blocks span"], Float[Tensor, "blocks block span"]]:
         """Returns the words of each block, the words of the block and of a window on both sides, and which of the
         latter are in the context of which of the former, as 0 and 1."""
-        extra, span = -len(words) % BLOCK, BLOCK + 2 * self.window
+        extra, span = -len(words) % BLOCK if len(words) else BLOCK, BLOCK + 2 * self.window
         sides = (self.window, self.window + extra)
         middle = F.pad(words, (0, extra), value=PADDING).view(-1, BLOCK)
         around = F.pad(words, sides, value=PADDING).unfold(0, span, BLOCK)

@@ -59,7 +59,7 @@ def probabilities(
     ordered, tokens = logits.float().sort(dim=-1, descending=True, stable=True)
     if top_k is not None:
         ordered[..., top_k:] = -torch.inf
-    probs = (ordered / (temperature or 1)).softmax(-1)
+    probs = ((ordered - ordered[..., :1]) / (temperature or 1)).softmax(-1)
     if top_p is not None:
         preceding = probs.cumsum(-1) - probs
         probs = probs.masked_fill(preceding >= top_p, 0)
