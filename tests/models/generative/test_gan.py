@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader
 
 from primer.batch import Batch
 from primer.callbacks import GeneratedSamples
 from primer.errors import InputError
 from primer.models.generative.gan import GAN
+from primer.optim import Schedule
 from primer.spec import Classes, Image, NoTarget, Spec, Vector
 
 GRAY = Spec(Image(1, 8, 8, (0.3,), (0.4,)), Classes(("a", "b", "c")))
@@ -97,6 +99,22 @@ def test_discriminator_steps(quiet_trainer: Callable[..., Any]) -> None:
     quiet_trainer(max_epochs=1, limit_val_batches=0).fit(model, DataLoader(batches, batch_size=None))  # type: ignore[arg-type]
     one = ["discriminator", "generator", "discriminator", "discriminator"]
     assert names == one * 2
+
+
+def test_discriminator_steps_are_counted_across_epochs_and_schedules_end_with_the_run(quiet_trainer) -> None:
+    counts = dict.fromkeys(("discriminator", "generator"), 0)
+
+    class Watched(GAN):
+        def optimize(self, name, step, **backward):
+            counts[name] += 1
+            super().optimize(name, step, **backward)
+
+    model = Watched(GRAY, discriminator_steps=5, **SMALL)
+    model.schedule = Schedule(CosineAnnealingLR, interval="step")  # type: ignore[arg-type]
+    trainer = quiet_trainer(max_epochs=10, limit_val_batches=0)
+    trainer.fit(model, DataLoader([Batch(torch.randn(4, 1, 8, 8))] * 2, batch_size=None))  # type: ignore[arg-type]
+    assert counts == {"discriminator": 20, "generator": 4}
+    assert [optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers] == pytest.approx([0, 0], abs=1e-9)
 
 
 def test_spectral_normalization_bounds_the_weights() -> None:

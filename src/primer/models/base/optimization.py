@@ -74,6 +74,11 @@ class Optimization(Weighting):
         such as those of a target network. A parameter cannot be in two groups."""
         return {SINGLE: self}
 
+    def group_length(self, name: str) -> tuple[int | float, int | float]:
+        """Returns the number of steps of a group's optimizer in the run, and of epochs. A model that does not call
+        ``optimize`` for each group in each step overrides it, so that the group's schedule ends with the run."""
+        return self.run_length
+
     @classmethod
     def has_optimizer_groups(cls) -> bool:
         """Returns whether the model overrides ``optimizer_groups``, and therefore calls ``optimize``."""
@@ -215,11 +220,11 @@ class Optimization(Weighting):
             )
         self.run_length = self.compute_run_length()
         optimizers, schedulers = [], []
-        for part in groups.values():
+        for name, part in groups.items():
             optimizer = build_optimizer(self.optimizer, part, self.l2, fused=not clips_scaled, factors=factors)
             self._check_optimizer(optimizer)
             optimizers.append(optimizer)
-            for entry in self.schedule.build(optimizer, *self.run_length):
+            for entry in self.schedule.build(optimizer, *self.group_length(name)):
                 if isinstance(entry["scheduler"], ReduceLROnPlateau):
                     entry["frequency"] = NEVER
                 schedulers.append(entry)
@@ -274,8 +279,8 @@ class Optimization(Weighting):
             scheduler: Any = config.scheduler
             if any(isinstance(other.scheduler, ReduceLROnPlateau) for other in self.trainer.lr_scheduler_configs):
                 return
-            taken = scheduler.last_epoch
-            (entry,) = self.schedule.rebuild(scheduler.optimizer, *self.run_length, taken)
+            taken, (name, _) = scheduler.last_epoch, self._group_of(scheduler.optimizer)
+            (entry,) = self.schedule.rebuild(scheduler.optimizer, *self.group_length(name), taken)
             config.scheduler = entry["scheduler"]
 
     def advance_plateaus(self, training: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Literal
@@ -109,6 +110,12 @@ class GAN(SampleModel, Generative):
     def optimizer_groups(self) -> dict[str, nn.Module]:
         return {"discriminator": self.discriminator, "generator": self.generator}
 
+    def group_length(self, name: str) -> tuple[int | float, int | float]:
+        steps, epochs = self.run_length
+        if name == "discriminator" or math.isinf(steps):
+            return steps, epochs
+        return math.ceil(steps / self.discriminator_steps), epochs
+
     def averaged_part(self) -> nn.Module:
         return self.generator  # The discriminator has to be that of the latest step to judge.
 
@@ -118,7 +125,7 @@ class GAN(SampleModel, Generative):
         if self.class_names:
             assert classes is not None
             noise = torch.cat([noise, F.one_hot(classes, len(self.class_names)).to(noise.dtype)], 1)
-        return self.activate(self.generator(noise))
+        return self.activate(self.generator(noise.to(self.dtype)))
 
     def score(
         self, samples: Float[Tensor, "batch ..."], classes: Int[Tensor, " batch"] | None = None
@@ -138,7 +145,7 @@ class GAN(SampleModel, Generative):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         classes = batch.targets if self.class_names else None
-        trains_generator = batch_idx % self.discriminator_steps == 0
+        trains_generator = self.trainer.fit_loop.total_batch_idx % self.discriminator_steps == 0
         with torch.set_grad_enabled(trains_generator):
             fake = self.generate(torch.randn(batch.size, self.noise_size, device=self.device), classes)
         settings = {"on_step": False, "on_epoch": True, "batch_size": batch.size}
@@ -184,7 +191,7 @@ class GAN(SampleModel, Generative):
     ) -> Float[Tensor, ""]:
         """Returns the mean squared difference of the norm of the score's gradient from 1, at random points between real
         and generated samples."""
-        weight = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
+        weight = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device, dtype=real.dtype)
         points = (weight * real + (1 - weight) * fake).requires_grad_()
         (gradient,) = torch.autograd.grad(self.score(points, classes).sum(), points, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

@@ -108,7 +108,7 @@ class VAE(Coder, Generative):
     def generate(
         self, noise: Float[Tensor, "count size"], classes: Int[Tensor, " count"] | None = None
     ) -> Float[Tensor, "count ..."]:
-        return self.decode(noise)
+        return self.decode(noise.to(self.dtype))
 
     def on_validation_epoch_end(self) -> None:
         self._log_active_units("val")
