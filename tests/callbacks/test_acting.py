@@ -75,7 +75,7 @@ def test_an_episode_is_played_and_rendered() -> None:
 
 def test_a_policy_is_drawn_with_its_best_actions() -> None:
     pytest.importorskip("gymnasium")
-    data = ToyText(id="CliffWalking-v1").prepare()
+    data = ToyText(id="CliffWalking-v1", max_episode_steps=100).prepare()
     model = PolicyIteration(data.spec)
     model.fit(data.whole())
     kind = data.spec.input

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from primer.data.environment import Environment, estimate_dynamics
 from primer.data.environments.gymnasium import ClassicControl, Gymnasium, ToyText
-from primer.data.loading.experience import EpisodeLoader, ExperienceLoader, restore_env, save_env
+from primer.data.loading.experience import EpisodeLoader, ExperienceLoader, restore_env, save_env, to_tensor
 from primer.errors import InputError
 from primer.spec import Environment as EnvironmentSpec
 from primer.spec import FiniteEnvironment, NoTarget, Spec
@@ -220,7 +220,7 @@ def test_no_transition_leads_from_one_episode_to_the_next(name: str) -> None:
         (ClassicControl(id="Acrobot-v1"), EnvironmentSpec((6,), 3)),
         (ToyText(id="FrozenLake-v1"), FiniteEnvironment(16, 4, ("←", "↓", "→", "↑"), (4, 4))),
         (ToyText(id="FrozenLake8x8-v1"), FiniteEnvironment(64, 4, ("←", "↓", "→", "↑"), (8, 8))),
-        (ToyText(id="CliffWalking-v1"), FiniteEnvironment(48, 4, ("↑", "→", "↓", "←"), (4, 12))),
+        (ToyText(id="CliffWalking-v1", max_episode_steps=100), FiniteEnvironment(48, 4, ("↑", "→", "↓", "←"), (4, 12))),
         (ToyText(id="Taxi-v4"), FiniteEnvironment(500, 6, ("↓", "↑", "→", "←", "pick up", "drop off"), (5, 5))),
         (Gymnasium(id="Taxi-v4"), FiniteEnvironment(500, 6)),
     ],
@@ -238,12 +238,22 @@ def test_the_spec_describes_environments_of_gymnasium(data: Gymnasium, kind: Any
         ({"id": "CartPole-v1", "options": {"wind": 1}}, "data.id=CartPole-v1: .*wind"),
         ({"id": "CartPole-v1", "max_episode_steps": 0}, "max_episode_steps must be at least 1"),
         ({"id": "Taxi-v3"}, "data.id=Taxi-v3: .*Taxi-v4"),
+        ({"id": "CliffWalking-v1"}, "CliffWalking-v1 has no limit of steps, .*: set data.max_episode_steps=500"),
+        ({"id": "FrozenLake-v1", "options": {"map_name": "9x9"}}, "data.options: FrozenLake-v1 rejects .*9x9"),
     ],
 )
 def test_an_environment_that_does_not_exist_is_rejected(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         Gymnasium(**settings).prepare()
     assert "\n" not in str(error.value)
+
+
+def test_integers_are_states_only_if_they_are_scalars() -> None:
+    states = to_tensor(np.array([3, 5]), CPU)
+    images = to_tensor(np.full((2, 4), 255, dtype=np.uint8), CPU)
+    assert states.dtype == torch.int64
+    assert images.dtype == torch.float32
+    assert images.max() == 255
 
 
 def test_a_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

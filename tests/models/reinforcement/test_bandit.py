@@ -108,6 +108,18 @@ def test_a_bandit_that_does_not_exist_is_rejected(settings: dict[str, Any], mess
         MultiArmedBandit(**settings)
 
 
+def test_the_seed_changes_the_choices_and_not_the_bandits(quiet_trainer: Callable[..., Any]) -> None:
+    found = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        data = MultiArmedBandit(runs=20, eval_steps=20)
+        model = BanditPolicy(data.spec, policy="epsilon_greedy", exploration=0.5)
+        (metrics,) = quiet_trainer().test(model, datamodule=data, verbose=False)
+        found.append((metrics["test/regret"], data.test_dataloader().means))
+    assert found[0][0] == found[1][0] != found[2][0]
+    assert torch.equal(found[0][1], found[2][1])
+
+
 def test_a_run_draws_the_regret_and_resumes_exactly(run_in_process: Callable[..., Any]) -> None:
     common = ("model=bandit", "data.runs=50", "data.eval_steps=40", "model.policy=thompson", "data.rewards=bernoulli",
               "data.steps_per_epoch=20", "trainer.max_epochs=2", "accelerator=cpu", "~callbacks.report")  # fmt: skip

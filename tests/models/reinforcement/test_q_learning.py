@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from primer.batch import Transition
+from primer.data.environments.gymnasium import ToyText
 from primer.errors import InputError
 from primer.models.reinforcement.agent import Exploration
 from primer.models.reinforcement.q_learning import QLearning
@@ -100,6 +101,15 @@ def test_a_resumed_run_equals_an_unbroken_one(model: str, run_in_process: Callab
     assert resumed.status == 0, resumed.err
     assert torch.equal(values(resumed.folder), values(whole.folder))
     assert (resumed.folder / "metrics.csv").read_bytes() == (whole.folder / "metrics.csv").read_bytes()
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("steps_per_batch", [1, 7, 20, 1000])
+def test_exploration_ends_with_the_run(epochs: int, steps_per_batch: int, quiet_trainer: Callable[..., Any]) -> None:
+    data = ToyText(id="CliffWalking-v1", max_episode_steps=10, steps_per_epoch=20, num_envs=2).prepare()
+    model = QLearning(data.spec, steps_per_batch=steps_per_batch)
+    quiet_trainer(max_epochs=epochs, limit_val_batches=0).fit(model, datamodule=data)
+    assert model.exploration.seen == model.exploration.total == 20 * 2 * epochs
 
 
 def test_a_time_limit_alone_is_rejected(run_in_process: Callable[..., Any]) -> None:

@@ -40,7 +40,7 @@ def test_two_states_by_hand() -> None:
 
 @pytest.mark.parametrize("name", [*START_VALUES, "Taxi-v4"])
 def test_both_agree(name: str, record_figure: Callable[[str], None]) -> None:
-    data = ToyText(id=name).prepare()
+    data = ToyText(id=name, max_episode_steps=100).prepare()
     dynamics, models = data.whole(), [kind(data.spec, gamma=0.99) for kind in (ValueIteration, PolicyIteration)]
     for model in models:
         model.fit(dynamics)

@@ -14,6 +14,9 @@ from primer.data.source import DataSource
 from primer.errors import InputError
 from primer.spec import Arms, NoTarget, Spec
 
+STRIDE = 1_000_003
+"""Difference between the seeds that a player gets in runs whose seeds differ by 1."""
+
 
 class Player(Protocol):
     """A model that pulls arms."""
@@ -45,7 +48,7 @@ class MultiArmedBandit(DataSource):
         runs: number of bandits that are played side by side.
         steps_per_epoch: number of steps in a training epoch.
         eval_steps: number of steps in the test.
-        data_seed: seed of the means and the rewards.
+        data_seed: seed of the means and the rewards. The player's own choices depend on the seed of the run, too.
         data_dir: unused; the folder of other data sets.
         augmentation: must be empty.
 
@@ -146,7 +149,7 @@ class BanditLoader:
     def __iter__(self) -> Iterator[Pulls]:
         if self.restart or not self._started:
             self.generator.set_state(self._first)
-            self.player.start(len(self.means), self.generator.initial_seed())
+            self.player.start(len(self.means), self.generator.initial_seed() + STRIDE * torch.initial_seed() % 2**63)
             self._started = True
         if not self._resuming:
             self.position = 0

@@ -19,12 +19,13 @@ class Gymnasium(Environment):
     Args:
         id: its name, such as ``MountainCar-v0``.
         options: further arguments of ``gymnasium.make``, such as ``{is_slippery: false}``.
-        max_episode_steps: the number of steps after which an episode is truncated; by default that of the environment.
+        max_episode_steps: the number of steps after which an episode is truncated; by default that of the environment,
+            if it has one.
         settings: those of ``Environment``.
 
     Raises:
-        InputError: if the number is less than 1, gymnasium is not installed, or it does not have the environment or the
-            options.
+        InputError: if the number is less than 1, gymnasium is not installed, it does not have the environment or the
+            options, or episodes have no limit of steps.
     """
 
     inputs = EnvironmentSpec | FiniteEnvironment
@@ -43,7 +44,12 @@ class Gymnasium(Environment):
         self.id, self.options, self.max_episode_steps = id, dict(options or {}), max_episode_steps
 
     def make(self) -> Env:
-        return self._make()
+        env = self._make()
+        if getattr(getattr(env, "spec", None), "max_episode_steps", None) is None:
+            raise InputError(
+                f"{self.id} has no limit of steps, so that an episode may never end: set data.max_episode_steps=500"
+            )
+        return env
 
     def make_rendered(self) -> Env:
         modes = getattr(getattr(self.make(), "unwrapped", None), "metadata", {}).get("render_modes", ())
@@ -64,6 +70,8 @@ class Gymnasium(Environment):
             raise InputError(f"data.id={self.id}: gymnasium does not have it{hint}") from error
         except (gymnasium.error.Error, ImportError, TypeError) as error:
             raise InputError(f"data.id={self.id}: {_first_line(error)}") from error
+        except (KeyError, ValueError, AssertionError) as error:
+            raise InputError(f"data.options: {self.id} rejects {self.options}: {_first_line(error)}") from error
 
 
 class ClassicControl(Gymnasium):

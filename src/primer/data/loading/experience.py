@@ -174,8 +174,9 @@ class EpisodeLoader:
 
 
 def to_tensor(array: np.ndarray, device: torch.device) -> Tensor:
-    """Returns observations in single precision, and states as integers."""
-    return torch.as_tensor(array, dtype=torch.int64 if array.dtype.kind in "iu" else torch.float32, device=device)
+    """Returns observations in single precision, and states, ``(envs,)`` integers, as such."""
+    is_state = array.ndim == 1 and array.dtype.kind in "iu"
+    return torch.as_tensor(array, dtype=torch.int64 if is_state else torch.float32, device=device)
 
 
 def save_env(env: Any) -> list[dict[str, Any]]:

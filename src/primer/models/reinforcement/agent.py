@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -74,18 +75,24 @@ class Exploration:
         self.start_e, self.end_e, self.exploration_fraction = start_e, end_e, exploration_fraction
         self.seen, self.total = 0, 0.0
 
-    def plan(self, model: Model, steps: int | float) -> None:
-        """Sets the number of steps of the whole run, without accumulated batches.
+    def plan(self, model: Agent, run_length: tuple[int | float, int | float]) -> None:
+        """Sets the total of a run that has so many training steps and epochs.
 
         Raises:
             InputError: if only a time limit ends the run.
         """
+        steps, epochs = run_length
         if steps == float("inf"):
             raise InputError(
                 f"{type(model).__name__} explores less and less during the run, which therefore needs an end: set "
                 "trainer.max_epochs or trainer.max_steps"
             )
-        self.total = float(steps * model.accumulated_batches())
+        per_epoch = int(model.trainer.num_training_batches)
+        batches = min(int(steps) * model.accumulated_batches(), int(epochs) * per_epoch)
+        full = getattr(model.trainer.datamodule, "steps_per_epoch", math.inf)  # type: ignore[attr-defined]
+        # The last batch of an epoch may be shorter.
+        of_epochs = batches // per_epoch * min(per_epoch * model.steps_per_batch, full)
+        self.total = float((of_epochs + batches % per_epoch * model.steps_per_batch) * count_envs(model))
 
     @property
     def epsilon(self) -> float:

@@ -53,7 +53,7 @@ class DQN(Agent):
 
     Raises:
         InputError: if a setting is out of range; before a run, if ``train_frequency`` is not a multiple of the number
-            of environments, or the buffer holds fewer transitions than a batch of training.
+            of environments, or the buffer holds fewer transitions than one step of all environments.
     """
 
     inputs = Environment | FiniteEnvironment
@@ -105,7 +105,8 @@ class DQN(Agent):
 
     def encode(self, observations: Tensor) -> Float[Tensor, "batch features"]:
         """Returns observations as vectors."""
-        return observations.flatten(1) if self.states is None else F.one_hot(observations, self.states).float()
+        features = observations.flatten(1) if self.states is None else F.one_hot(observations, self.states)
+        return features.to(self.dtype)
 
     @torch.no_grad()
     def act(self, observations: Tensor, explore: bool) -> Tensor:
@@ -139,7 +140,7 @@ class DQN(Agent):
 
     def compute_run_length(self) -> tuple[int | float, int | float]:
         length = super().compute_run_length()
-        self.exploration.plan(self, length[0] * self.train_frequency)
+        self.exploration.plan(self, length)
         return length
 
     @property
@@ -158,7 +159,7 @@ class DQN(Agent):
         values = self(batch.observations).gather(1, batch.actions[:, None]).squeeze(1)
         # Nothing follows the end of an episode; a limit of steps is not an end.
         targets = batch.rewards + self.gamma * self.next_values(batch.next_observations) * ~batch.terminated
-        return Step(LOSSES[self.loss](values, targets), batch.size)
+        return Step(LOSSES[self.loss](values, targets.to(values.dtype)), batch.size)
 
     @torch.no_grad()
     def next_values(self, observations: Tensor) -> Float[Tensor, " batch"]:

@@ -13,14 +13,15 @@ from primer.batch import Transition
 from primer.errors import InputError
 from primer.models.base import GradientFree, Step
 from primer.models.layers.validation import check_sizes
-from primer.models.reinforcement.agent import Agent, Exploration, check_gamma, count_envs
+from primer.models.reinforcement.agent import Agent, Exploration, check_gamma
 from primer.objectives import Objective
 from primer.spec import FiniteEnvironment, Spec
 
 
 class TemporalDifference(Agent, GradientFree):
     """Learns the value of each action in each state from the difference between successive predictions (Sutton 1988),
-    after each step. The training loss is the mean square of that difference.
+    after each step. The training loss is the mean square of the difference to the best next action, which Q-learning
+    learns from.
 
     Args:
         spec: description of the environment.
@@ -65,8 +66,7 @@ class TemporalDifference(Agent, GradientFree):
         self.register_buffer("values", torch.full((spec.input.states, spec.input.actions), float(initial_value)))
 
     def configure_optimizers(self) -> None:
-        length, _ = self.compute_run_length()
-        self.exploration.plan(self, length * self.steps_per_batch * count_envs(self))
+        self.exploration.plan(self, self.compute_run_length())
 
     def forward(self, inputs: Int[Tensor, " batch"], lengths: Tensor | None = None) -> Float[Tensor, "batch actions"]:
         return self.values[inputs]
