@@ -56,7 +56,7 @@ class Silhouette(Metric):
             return torch.zeros((), device=self.device)
         from sklearn.metrics import silhouette_score
 
-        return torch.tensor(float(silhouette_score(points.numpy(), clusters.numpy())), device=self.device)
+        return torch.tensor(float(silhouette_score(points.float().numpy(), clusters.numpy())), device=self.device)
 
 
 class ClusterScores(ModelLoss):

@@ -58,6 +58,16 @@ def test_a_radius_without_core_samples_is_rejected() -> None:
         DBSCAN(Moons().prepare().spec, eps=0.0)
 
 
+def test_distances_of_a_part_of_the_samples_are_those_to_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Moons().prepare()
+    every = fitted(DBSCAN, data, eps=0.5).k_distances
+    monkeypatch.setattr("primer.models.classical.dbscan.SAMPLES", 50)
+    monkeypatch.setattr("primer.models.classical.dbscan.ROWS", 20)
+    some = fitted(DBSCAN, data, eps=0.5).k_distances
+    assert len(some) == 50 < len(every)
+    assert set(some.tolist()) <= set(every.tolist())
+
+
 def test_a_run_draws_the_distances_and_loads(run_in_process) -> None:
     result = run_in_process("train.py", "model=dbscan")
     assert result.status == 0, result.err

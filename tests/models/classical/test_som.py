@@ -70,6 +70,13 @@ def test_a_single_row_and_a_single_unit_are_fitted() -> None:
     torch.testing.assert_close(model.units[0], points.mean(0), atol=1e-5, rtol=0)
 
 
+def test_a_small_radius_leaves_no_unit_at_the_origin() -> None:
+    spec, batch = whole_table(Iris)
+    model = SOM(spec, 10, 10, final_radius=0.01)
+    model.fit(batch)
+    assert (model.units.norm(dim=1) > 1e-3).all()
+
+
 def test_invalid_settings_are_rejected() -> None:
     for settings in ({"rows": 0}, {"radius": 0.0}, {"final_radius": -1.0}, {"epochs": 0}):
         with pytest.raises(InputError, match=next(iter(settings))):

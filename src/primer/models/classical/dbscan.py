@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAMPLES = 5000
-"""The maximum number of training samples that the curve of distances is computed from."""
+"""The maximum number of training samples that the curve of distances is drawn for."""
+
+ROWS = 500
+"""Number of samples whose distances to all others are in memory at a time."""
 
 
 class DBSCAN(Clustering):
@@ -62,7 +65,8 @@ class DBSCAN(Clustering):
         from sklearn.cluster import DBSCAN as Estimator  # noqa: N811
 
         some = sample(points, SAMPLES)
-        nearest = distances(some, some).topk(min(self.min_samples, len(some)), largest=False).values[:, -1]
+        count = min(self.min_samples, len(points))
+        nearest = torch.cat([distances(rows, points).kthvalue(count).values for rows in some.split(ROWS)])
         self.k_distances = to_buffer(nearest.sort(descending=True).values, points)
         result = Estimator(eps=self.eps, min_samples=self.min_samples).fit(to_array(points))
         rows = torch.from_numpy(result.core_sample_indices_).to(points.device)

@@ -81,7 +81,13 @@ class GaussianMixture(Clustering):
             reg_covar=self.smoothing,
             random_state=draw_seed(),
         )
-        result = estimator.fit(to_array(points))
+        try:
+            result = estimator.fit(to_array(points))
+        except ValueError as error:
+            raise InputError(
+                f"model.smoothing={self.smoothing}: a cluster has no extent in some direction; raise it, or lower "
+                "model.clusters"
+            ) from error
         self.means.copy_(to_buffer(result.means_, points))
         self.log_weights.copy_(to_buffer(result.weights_, points).log())
         factors = to_buffer(result.precisions_cholesky_, points)

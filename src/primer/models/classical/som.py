@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -74,9 +75,9 @@ class SOM(Unsupervised):
         return Spec(self.spec.input, Classes(tuple(names)))
 
     def fit_points(self, points: Tensor) -> None:
-        self.units.copy_(self._initial_units(points))
-        apart = torch.cdist(self.grid, self.grid).square()
         points = precise(points)
+        self.units.copy_(self._initial_units(points))
+        apart = precise(torch.cdist(self.grid, self.grid).square())
         for epoch in range(self.epochs):
             decay = epoch / max(1, self.epochs - 1)
             radius = self.radius ** (1 - decay) * self.final_radius**decay
@@ -84,15 +85,16 @@ class SOM(Unsupervised):
             # The sum and the number of the samples of each unit, spread over its neighborhood.
             counts = torch.bincount(best, minlength=len(self.units)).to(points.dtype)
             sums = torch.zeros_like(self.units, dtype=points.dtype).index_add_(0, best, points)
-            weights = (-apart / (2 * radius**2)).exp().to(points.dtype)
-            self.units.copy_((weights @ sums) / (weights @ counts).clamp(min=1e-30)[:, None])
+            # Relative to the nearest unit that has samples, since far ones have weights too small for a number.
+            weights = (-apart / (2 * radius**2)).masked_fill(counts == 0, -math.inf).softmax(1)
+            self.units.copy_((weights @ sums) / (weights @ counts)[:, None])
 
     def _initial_units(self, points: Tensor) -> Tensor:
         """Returns a grid in the plane of the first two components, two standard deviations to each side."""
         mean, directions = points.mean(0), plane_of(points)
         scale = ((points - mean) @ directions.T).std(0, correction=0)
         sides = torch.tensor([self.rows, self.columns], device=points.device)
-        position = self.grid / (sides - 1).clamp(min=1) * 4 - 2
+        position = precise(self.grid) / (sides - 1).clamp(min=1) * 4 - 2
         position = torch.where(sides > 1, position, 0.0)
         # The longer side of the grid is laid along the first component.
         order = [0, 1] if self.rows >= self.columns else [1, 0]

@@ -141,7 +141,7 @@ def fit_classifier(points: np.ndarray, targets: np.ndarray, settings: dict[str, 
     # A class with a single sample cannot be held out.
     folds: Any = StratifiedKFold(min(FOLDS, smallest)) if smallest > 1 else [(everything, everything)]
     calibrated: Any = CalibratedClassifierCV(SVC(**settings), method="sigmoid", ensemble=False, cv=folds)  # type: ignore[arg-type]
-    (result,) = calibrated.fit(points, targets).calibrated_classifiers_
+    (result,) = fit(calibrated, points, targets).calibrated_classifiers_
     machine, sigmoids = result.estimator, result.calibrators
     return {
         "vectors": machine.support_vectors_,
@@ -178,11 +178,23 @@ def pair_coefficients(dual: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.stack(rows)
 
 
+def fit(estimator: Any, points: np.ndarray, targets: np.ndarray) -> Any:
+    """Fits an estimator of scikit-learn.
+
+    Raises:
+        InputError: if the kernel of the settings overflows.
+    """
+    try:
+        return estimator.fit(points, targets)
+    except ValueError as error:
+        raise InputError(f"SVM: {error}; lower model.degree, model.gamma or model.c") from error
+
+
 def fit_regression(points: np.ndarray, targets: np.ndarray, settings: dict[str, Any]) -> dict[str, np.ndarray]:
     """Returns the buffers of a regression, with the support vectors of each target after each other."""
     from sklearn.svm import SVR
 
-    machines = [SVR(**settings).fit(points, column) for column in targets.T]
+    machines = [fit(SVR(**settings), points, column) for column in targets.T]
     coefficients = np.zeros((len(machines), sum(len(one.support_) for one in machines)))
     start = 0
     for row, machine in zip(coefficients, machines, strict=True):
