@@ -221,6 +221,20 @@ def test_every_agent_acts_in_every_environment(model: str, data: str, quiet_trai
     assert math.isfinite(metrics["test/regret" if model == "bandit" else "test/return"])
 
 
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+@pytest.mark.parametrize(
+    "choices",
+    ["model=kmeans data=digits", "model=som data=iris", "model=vae data=digits", "model=gan data=digits", "model=dqn"],
+)
+def test_true_precision(choices: str, precision: str, command) -> None:
+    starts = ("model.learning_starts=20", "data.steps_per_epoch=20") if "dqn" in choices else ()
+    single = "kmeans" in choices or "som" in choices
+    limits = () if single else ("trainer.max_epochs=1", *(() if starts else ("+trainer.limit_train_batches=2",)))
+    common = ("accelerator=cpu", "logger=none", f"trainer.precision={precision}")
+    metrics = train(command("train", "run", *choices.split(), *starts, *limits, *common))
+    assert any(name.startswith("test/") for name in metrics)
+
+
 @pytest.mark.parametrize("choice", groups()["experiment"])
 def test_two_training_steps_of_every_experiment(choice: str, command) -> None:
     choices = compose_checked("train", [f"experiment={choice}"]).hydra.runtime.choices

@@ -171,9 +171,9 @@ class Branching(Linear):
 
 
 def test_models_without_a_graph_are_rejected_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="was trained without targets"):
+    with pytest.raises(InputError, match="learns without targets"):
         Graph(Autoencoder(Spec(FAR, NoTarget())))
-    with pytest.raises(InputError, match="KMeans was trained without targets"):
+    with pytest.raises(InputError, match="KMeans learns without targets"):
         Graph(fitted(KMeans, Wine().prepare(), clusters=2))
     with pytest.raises(InputError, match="Branching cannot be exported with format=torch: ") as caught:
         write_torch(Branching(Spec(FAR, CLASSES)), tmp_path / "model.pt2", {})

@@ -72,7 +72,7 @@ class Baseline(Callback):
         if isinstance(pl_module, Autoencoder) and isinstance(data, DataModule):
             self._pca, self._error = fit_best_linear(data, pl_module), torch.zeros(2, device=pl_module.device)
         if self._pca:
-            self.description = f"PCA with {pl_module.code_size} components"
+            self.description = f"PCA with {len(self._pca.components)} components"
         if self._references:
             self._objective = auto(pl_module.spec.target).to(pl_module.device).eval()
             self._metrics = [self._objective.metrics().to(pl_module.device) for _ in self._references]

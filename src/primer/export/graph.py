@@ -116,7 +116,7 @@ def check_exportable(model: Model) -> None:
     """Raises ``InputError`` if a model has no graph from inputs to predictions."""
     name, target = type(model).__name__, model.spec.target
     if isinstance(target, NoTarget) or type(model).targets is NoTarget:
-        raise InputError(f"{name} was trained without targets, so it has no predictions to export")
+        raise InputError(f"{name} learns without targets, and only predictions of targets can be exported")
     if isinstance(target, Context | Cooccurrence):
         raise InputError(f"{name} has no predictions to export, but vectors: use vectors.txt of its run folder")
     if isinstance(model.spec.input, Environment):

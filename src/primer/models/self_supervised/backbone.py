@@ -76,7 +76,7 @@ class Pretraining(Model):
         try:
             # Any target will do: the last layer is removed.
             network = BACKBONES[backbone](Spec(spec.input, classes or Classes(("", ""))), **(backbone_settings or {}))
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise InputError(f"backbone_settings: {error}") from error
         head = network.head
         assert isinstance(head, nn.Linear)
