@@ -44,6 +44,11 @@ def test_transfer_from_weights_requires_weights(choice: str) -> None:
         check_command("train", [f"transfer={choice}"])
 
 
+def test_settings_of_transfer_require_weights() -> None:
+    with pytest.raises(InputError, match=r"transfer\.lowest_rate has no effect without weights=imagenet, a run folder"):
+        check_command("train", ["transfer.lowest_rate=0.1"])
+
+
 @pytest.mark.parametrize("overrides", combined_choices(), ids=" ".join)
 def test_every_choice_composes_and_passes(overrides: list[str]) -> None:
     check_command("train", overrides)

@@ -152,6 +152,9 @@ def check_config(config: DictConfig, name: str) -> None:
                     raise InputError(f"{group}.{key} has no _target_: it is not selected, so its settings do not apply")
         if config.weights is None and choices.get("transfer") not in (None, "finetune"):
             raise InputError(f"transfer={choices['transfer']} requires weights=imagenet, a run folder or a file")
+        for path in (parse_override(line).key_or_group for line in lines):
+            if config.weights is None and path.startswith("transfer."):
+                raise InputError(f"{path} has no effect without weights=imagenet, a run folder or a file")
         check_compatibility(config, choices)
     if name == "predict":
         check_prediction(config)
