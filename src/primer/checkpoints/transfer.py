@@ -53,6 +53,11 @@ class Frozen(Transfer):
                 f"layers; set it to at most {groups - 1}, or use transfer=finetune"
             )
         model.freeze_groups(groups - self.learn)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise InputError(
+                f"transfer.learn={self.learn} leaves nothing to train: the last layer of {type(model).__name__} shares "
+                f"its weights with the embedding, which is frozen; set it to {self.learn + 1} to train a block, too"
+            )
         return []
 
 

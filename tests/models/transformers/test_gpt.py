@@ -14,6 +14,7 @@ from torch import Tensor
 from primer.batch import Batch
 from primer.checkpoints import weights
 from primer.checkpoints.embeddings import SETTINGS
+from primer.checkpoints.transfer import Frozen
 from primer.data.text.text import Text
 from primer.errors import InputError
 from primer.models.layers.sampling import generate
@@ -149,6 +150,16 @@ def test_too_long_a_sequence_is_an_error_unless_positions_are_rotary() -> None:
         build(feedforward_size=0)
     with pytest.raises(InputError, match="position=rotary needs heads of even size"):
         build(hidden_size=15, num_heads=5, position="rotary")
+
+
+def test_a_head_that_is_tied_to_a_frozen_embedding_cannot_be_trained_alone() -> None:
+    with pytest.raises(InputError, match=r"transfer\.learn=1 leaves nothing to train: the last layer of GPT shares"):
+        Frozen().apply(build())
+    model = build()
+    Frozen(learn=2).apply(model)
+    trained = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained
+    assert "embedding" not in trained
 
 
 def test_muon_takes_hidden_matrices_only() -> None:
