@@ -7,6 +7,7 @@ from pathlib import Path
 from signal import Signals
 
 import pytest
+from lightning import Trainer
 
 from primer.checkpoints.last_checkpoint import LastCheckpoint
 from primer.data.tables.tables import Wine
@@ -95,6 +96,21 @@ def test_a_resumed_grid_runs_what_is_left(run_in_process, tmp_path, monkeypatch)
     assert (folder / "1" / "metrics.json").read_text() == metrics
     taken = run_in_process("train.py", "-m", *grid, f"hydra.sweep.dir={folder}")
     assert (taken.status, "has the jobs of another sweep" in taken.err) == (2, True)
+
+
+def test_a_job_that_was_cut_off_while_it_was_tested_starts_again(run_in_process, tmp_path, monkeypatch) -> None:
+    def cut_off(self, *arguments, **settings) -> None:
+        raise Interrupted(Signals.SIGINT, "")
+
+    grid = ("data=iris", "seed=0,1", "trainer.max_epochs=1", "callbacks=[_checkpoint,_last]")
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "test", cut_off)
+        assert run_in_process("train.py", "-m", *grid).status == 130
+    (folder,) = (tmp_path / "logs" / "train" / "sweeps").iterdir()
+    result = run_in_process("train.py", "-m", f"sweep.resume={folder}", logs=False)
+    assert result.status == 0, result.err
+    assert result.err.count("note: the job was cut off while it was tested, so it starts again") == 1
+    assert [job.status for job in read_jobs(folder)] == ["done", "done"]
 
 
 def test_a_sweep_leaves_out_callbacks(run_in_process) -> None:

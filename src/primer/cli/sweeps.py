@@ -167,7 +167,8 @@ def run_job(
         except SystemExit as end:
             if not isinstance(end.__context__, TrainingCompleteError):
                 raise
-            shutil.rmtree(folder)  # It was cut off while it was tested.
+            shutil.rmtree(folder)
+            print("note: the job was cut off while it was tested, so it starts again", file=sys.stderr)
             cfg.resume = None
             with own_processes(folder, task, None):
                 metrics = run()
