@@ -173,3 +173,16 @@ def test_class_weights_give_every_class_the_same_loss(counts: tuple[int, ...]) -
         assert objective.loss(given, targets)[0].item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
         objective.eval()
         assert objective.loss(given, targets)[0] == plain.loss(given, targets)[0]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_class_weights_apply_to_samples_whose_targets_are_smoothed_or_mixed(smoothing: float) -> None:
+    """A softmax over 0 and a logit is the sigmoid of the logit, so both losses are the same."""
+    target = Classes(("a", "b"), counts=(99, 1))
+    logits, labels = torch.randn(50, 1), torch.randint(2, (50,))
+    mixed = torch.rand(50, 1)
+    binary = BinaryCrossEntropy(target, class_weights="balanced", label_smoothing=smoothing)
+    softmax = CrossEntropy(target, class_weights="balanced", label_smoothing=smoothing)
+    two = torch.cat([torch.zeros(50, 1), logits], 1)
+    for targets in (labels, torch.cat([1 - mixed, mixed], 1)):
+        torch.testing.assert_close(softmax.loss(two, targets)[0], binary.loss(logits, targets)[0])

@@ -144,9 +144,11 @@ class CrossEntropy(Classification):
         weights = self.weights if self.training else None
         if weights is None:
             return F.cross_entropy(outputs, targets, label_smoothing=self.smoothing), len(targets)
-        # PyTorch divides by the sum of the weights, so that the loss would depend on the classes in a batch.
-        losses = F.cross_entropy(outputs, targets, weights, label_smoothing=self.smoothing, reduction="sum")
-        return losses / len(targets), len(targets)
+        # PyTorch would weight each class of a smoothed or mixed target by itself, which favors rare classes in all
+        # samples, and divide by the sum of the weights, so that the loss would depend on the classes in a batch.
+        losses = F.cross_entropy(outputs, targets, label_smoothing=self.smoothing, reduction="none")
+        of_samples = weights[targets] if targets.ndim == 1 else targets.to(weights.dtype) @ weights
+        return (losses * of_samples).mean(), len(targets)
 
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.argmax(-1) if self.threshold is None else self.decide(outputs)
