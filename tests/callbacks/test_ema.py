@@ -18,6 +18,7 @@ from primer.callbacks import EMA
 from primer.checkpoints.resume import Resume
 from primer.data.images.digits import Digits
 from primer.models.feedforward.mlp import MLP
+from primer.objectives.ranking import MAX_BINS
 from primer.run.training import train
 
 Trainer = Callable[..., L.Trainer]
@@ -108,6 +109,20 @@ def test_run_reports_metrics_of_the_averaged_weights(command: Callable[..., Any]
     assert metrics["test/accuracy"] == pytest.approx(accuracy)
     content = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
     assert not torch.equal(content["state_dict"]["head.weight"], content["current_model_state"]["head.weight"])
+
+
+def test_a_chosen_threshold_is_that_of_the_averaged_weights(run_in_process, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    numbers = [(value.item(), k % 10 == 0) for k, value in enumerate(torch.randn(600, generator=generator))]
+    rows = [f"{value + rare:.3f},{'yes' if rare else 'no'}" for value, rare in numbers]
+    (tmp_path / "rare.csv").write_text("\n".join(["x,y", *rows]) + "\n")
+    settings = ("data=csv", f"data.path={tmp_path / 'rare.csv'}", "data.target=y", "objective.threshold=auto")
+    more = ("regularization.ema=0.9", "trainer.max_epochs=2", "callbacks=[_checkpoint]", "logger=none")
+    result = run_in_process("train.py", *settings, *more)
+    assert result.status == 0, result.err
+    content = torch.load(result.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    cutoffs = [content[state]["objective.cutoff"] for state in ("state_dict", "current_model_state")]
+    assert cutoffs[0] == cutoffs[1] != MAX_BINS // 2
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0])

@@ -65,6 +65,12 @@ class EMA(WeightAveraging):
             with torch.no_grad():
                 torch._foreach_copy_(*self._copied)  # pyright: ignore[reportPrivateImportUsage]
 
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # The threshold that validation has chosen is that of the averaged weights, which have been swapped back before.
+        if self._average_model is not None:
+            objective: Any = self._average_model.module.objective
+            objective.load_state_dict(pl_module.objective.state_dict())  # type: ignore[operator, union-attr]
+
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn == "fit":  # A test uses the averaged weights alone.
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
