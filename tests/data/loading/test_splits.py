@@ -257,5 +257,23 @@ def test_rare_classes_do_not_prevent_a_split(size: int) -> None:
     assert sorted(chain.from_iterable(part["test"] for part in folded)) == list(range(size))
 
 
+def test_folds_of_other_classes_are_stratified_beside_a_rare_one() -> None:
+    data = Numbered(50, folds=5)
+    numbers = torch.arange(50)
+    labels = torch.where(numbers < 2, 2, (numbers % 5 == 0).long())  # Two samples of the last class.
+    records = Batch(numbers.float().view(-1, 1), labels)
+    for data.fold in range(5):
+        _, held_out = data.split_fold(records)
+        assert held_out.targets is not None  # type: ignore[union-attr]
+        assert 1 <= (held_out.targets == 1).sum() <= 2  # type: ignore[union-attr]
+
+
+def test_each_class_is_learned_even_if_there_are_more_than_samples_held_out() -> None:
+    records = Batch(torch.arange(120.0).view(-1, 1), torch.arange(120) % 60)
+    rest, held_out = Numbered().hold_out(records, 24)
+    assert (rest.size, held_out.size) == (96, 24)  # type: ignore[union-attr]
+    assert len(rest.targets.unique()) == 60  # type: ignore[union-attr]
+
+
 def test_the_smallest_split() -> None:
     assert {name: len(part) for name, part in split(3).items()} == {"train": 2, "val": 0, "test": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
@@ -83,9 +84,17 @@ class Splits(ABC):
             if count < len(several):
                 rows, labels, sizes = several, labels[several], sizes[sizes > 1]
             if sizes.min() < 2 or len(sizes) > min(count, len(rows) - count):
-                labels = None
+                rows, labels = self._without_one_of_each(rows, labels, count), None
         _, leave = train_test_split(rows, test_size=count, random_state=self.split_seed, stratify=labels)
         return _take(records, np.setdiff1d(np.arange(size), leave)), _take(records, np.sort(leave))
+
+    def _without_one_of_each(self, rows: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+        """Returns the rows without a random one of each class, so that each is learned; all rows if that leaves too few
+        to hold out."""
+        order = np.random.default_rng(self.split_seed).permutation(len(rows))
+        learned = rows[order[np.unique(labels[order], return_index=True)[1]]]
+        others = np.setdiff1d(rows, learned)
+        return others if count < len(others) else rows
 
     def split_fold(self, records: Records) -> tuple[Records, Records]:
         """Returns the samples outside of this fold, and those in it."""
@@ -93,13 +102,12 @@ class Splits(ABC):
         size, labels = _size(records), self.labels(records)
         if self.folds > size:
             raise InputError(f"folds={self.folds}, but there are only {size} samples")
-        if labels is not None and np.unique(labels, return_counts=True)[1].min() >= self.folds:
-            splits = StratifiedKFold(self.folds, shuffle=True, random_state=self.split_seed).split(
-                np.zeros(size), labels
-            )
-        else:
-            splits = KFold(self.folds, shuffle=True, random_state=self.split_seed).split(np.zeros(size))
-        rest, held_out = list(splits)[self.fold]
+        stratified = labels is not None and np.unique(labels, return_counts=True)[1].max() >= self.folds
+        kind = StratifiedKFold if stratified else KFold
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Of classes with fewer samples than there are folds.
+            splits = list(kind(self.folds, shuffle=True, random_state=self.split_seed).split(np.zeros(size), labels))
+        rest, held_out = splits[self.fold]
         return _take(records, rest), _take(records, held_out)
 
 
