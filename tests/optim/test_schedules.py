@@ -168,6 +168,10 @@ def test_explicit_length_is_kept() -> None:
             lambda: Schedule(partial(OneCycleLR, max_lr=1, pct_start=0.1)).build(optimizer(), 10, 10),
             "a warm-up of 1 epoch is too short",
         ),
+        (
+            lambda: Schedule(partial(OneCycleLR, max_lr=1), warmup=T - 1).build(optimizer(), T, T),
+            f"scheduler.warmup={T - 1} leaves no epoch for the rest of the cycle",
+        ),
         (lambda: Schedule(partial(OneCycleLR, max_lr=0.1)).build(rprop(), T, T), "scheduler: .*momentum"),
         (
             lambda: Schedule(ReduceLROnPlateau, interval="step"),
@@ -239,6 +243,10 @@ def test_formula_sets_the_factor(formula: str, factor: Callable[[int], float]) -
         "10 ** 400 * t",
         "sqrt()",
         "exp(1000 * t)",
+        "1 / (t - 1)",
+        "1 - t / 10",  # Negative after t = 10.
+        "10 ** 400 * (t - 1)",
+        "2 ** 2 ** 2 ** 2 ** 100",  # As an integer, it would take forever.
     ],
 )
 def test_invalid_formula_is_rejected(formula: str) -> None:

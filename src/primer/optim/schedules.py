@@ -72,6 +72,8 @@ class Schedule:
         if warmup and warmup >= total:
             raise InputError(f"scheduler.warmup={self.warmup} must be shorter than the run of {total} {self.interval}s")
         accepted = set() if self.scheduler is None else set(inspect.signature(_class_of(self.scheduler)).parameters)
+        if "pct_start" in accepted and warmup + 1 >= total > 1:
+            raise InputError(f"scheduler.warmup={self.warmup} leaves no {self.interval} for the rest of the cycle")
         if "pct_start" in accepted and warmup:
             return [self._entry(self._main(optimizer, total, accepted, pct_start=(warmup + 1) / total))]
         if self.scheduler is not None and _class_of(self.scheduler) is ReduceLROnPlateau:
@@ -144,13 +146,16 @@ class Formula(LambdaLR):
         total: ``T``.
 
     Raises:
-        InputError: if the formula contains anything else, or cannot be evaluated at ``t = 0`` or ``t = T``.
+        InputError: if the formula contains anything else, cannot be evaluated, or is negative or infinite.
     """
 
     def __init__(self, optimizer: Optimizer, formula: str, total: int = 1) -> None:
         tree = parse_formula(formula, total)
-        super().__init__(optimizer, lambda t: float(evaluate_formula(tree, {"t": t, "T": total, "pi": math.pi})))
+        super().__init__(optimizer, lambda t: rate_factor(formula, tree, t, total))
 
+
+CHECKED = 1000
+"""The number of times in a run at which a formula is evaluated before it."""
 
 OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -172,23 +177,40 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 def parse_formula(formula: str, total: int = 1) -> ast.expr:
-    """Parses a formula, and checks that it can be evaluated at the start and at the end of a run."""
+    """Parses a formula, and checks its values over the run."""
     try:
         tree = ast.parse(str(formula), mode="eval").body
-        for t in (0, total):
-            float(evaluate_formula(tree, {"t": t, "T": total, "pi": math.pi}))
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"scheduler.formula {formula!r} cannot be evaluated: {error}") from None
+    for t in sorted({round(total * k / CHECKED) for k in range(CHECKED + 1)}):
+        rate_factor(formula, tree, t, total)
+    return tree
+
+
+def rate_factor(formula: str, tree: ast.expr, t: int, total: int) -> float:
+    """Returns the value of a formula.
+
+    Raises:
+        InputError: if it cannot be evaluated, or is negative or infinite.
+    """
+    try:
+        value = float(evaluate_formula(tree, {"t": float(t), "T": float(total), "pi": math.pi}))
     except InputError:
         raise
-    except (SyntaxError, TypeError, ValueError, ArithmeticError) as error:
-        raise InputError(f"scheduler.formula {formula!r} cannot be evaluated: {error}") from None
-    return tree
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise InputError(f"scheduler.formula {formula!r} cannot be evaluated at t={t}: {error}") from None
+    if not 0 <= value < math.inf:
+        raise InputError(
+            f"scheduler.formula {formula!r} is {value:g} at t={t}, but a learning rate must be at least 0 and finite"
+        )
+    return value
 
 
 def evaluate_formula(node: ast.expr, names: dict[str, float]) -> Any:
     """Evaluates a formula without executing it as Python code."""
     match node:
         case ast.Constant(value=int() | float()):
-            return node.value
+            return float(node.value)  # type: ignore[arg-type]  # Powers of integers may take forever.
         case ast.Name(id=name) if name in names:
             return names[name]
         case ast.UnaryOp() if type(node.op) in OPERATORS:
