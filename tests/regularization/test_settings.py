@@ -56,6 +56,9 @@ def test_a_negative_patience_is_rejected() -> None:
     assert EarlyStopping(0).patience == 0
     with pytest.raises(InputError, match="patience must be at least 0, or null, not -1"):
         EarlyStopping(-1)
+    for number in (-1e-9, float("inf"), float("nan")):
+        with pytest.raises(InputError, match="min_delta must be at least 0 and finite"):
+            EarlyStopping(5, number)
 
 
 def test_entries_that_are_not_augmentations_are_dropped_or_rejected() -> None:

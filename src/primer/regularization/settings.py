@@ -11,7 +11,7 @@ from primer.regularization.augmentation import Augmentation
 
 @dataclass
 class EarlyStopping:
-    """Stops a run when the monitored metric has not improved by ``min_delta`` for ``patience`` epochs; never if
+    """Stops a run when the monitored metric has not improved by ``min_delta`` for ``patience`` validations; never if
     ``patience`` is None."""
 
     patience: int | None = None
@@ -20,6 +20,10 @@ class EarlyStopping:
     def __post_init__(self) -> None:
         if self.patience is not None and self.patience < 0:
             raise InputError(f"regularization.early_stopping.patience must be at least 0, or null, not {self.patience}")
+        if not 0 <= self.min_delta < math.inf:
+            raise InputError(
+                f"regularization.early_stopping.min_delta must be at least 0 and finite, not {self.min_delta}"
+            )
 
 
 @dataclass
