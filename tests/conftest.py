@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -30,6 +31,12 @@ def _one_thread() -> Iterator[None]:
     gc.freeze()  # What has been imported stays, so that no collection has to look at it, which takes half a second.
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> None:
+    """Restores the handler of SIGINT: a shell script ignores it in the commands that it runs in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
